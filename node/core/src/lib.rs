@@ -1,1 +1,8 @@
-//! Stub.
+//! Every decision of a Weir node, and no IO.
+//!
+//! This package depends on nothing that can touch a file, a socket, a clock or a runtime, so what it decides can be
+//! replayed. Time comes in as [`time::Now`], things that happened come in as inputs, things to do go out as effects.
+
+pub mod partition;
+pub mod time;
+pub mod topic_config;

@@ -1,0 +1,48 @@
+//! What a partition needs to know of its topic's configuration.
+
+use crate::topic_config::TopicConfig;
+
+/// The most producers that one partition remembers; above it the one that wrote longest ago is forgotten, counted.
+pub const PRODUCERS_MAX: usize = 10_000;
+
+/// The part of a topic's configuration that the core decides by. May change at any time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionConfig {
+    /// `write.caching`: whether what is written counts, or only what is flushed.
+    pub write_caching: bool,
+    /// `min.insync.replicas`; `None` is half the replication factor plus one.
+    pub min_insync_replicas: Option<u32>,
+    /// `max.message.bytes`: the largest batch that is stored.
+    pub max_message_bytes: u32,
+    /// `producer.id.expiration.ms`.
+    pub producer_id_expiration_ms: u64,
+    /// See [`PRODUCERS_MAX`].
+    pub producers_max: usize,
+}
+
+impl PartitionConfig {
+    /// How many replicas must be in sync for `acks=all` and for the high watermark to move: never more than there
+    /// are (KIP-966 counts the same way).
+    #[must_use]
+    pub fn required_in_sync(&self, replication_factor: u32) -> u32 {
+        self.min_insync_replicas.unwrap_or(replication_factor / 2 + 1).min(replication_factor)
+    }
+}
+
+impl From<&TopicConfig> for PartitionConfig {
+    fn from(topic: &TopicConfig) -> PartitionConfig {
+        PartitionConfig {
+            write_caching: topic.write_caching,
+            min_insync_replicas: topic.min_insync_replicas,
+            max_message_bytes: topic.max_message_bytes,
+            producer_id_expiration_ms: topic.producer_id_expiration_ms,
+            producers_max: PRODUCERS_MAX,
+        }
+    }
+}
+
+impl Default for PartitionConfig {
+    fn default() -> PartitionConfig {
+        PartitionConfig::from(&TopicConfig::default())
+    }
+}

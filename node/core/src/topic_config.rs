@@ -1,0 +1,412 @@
+//! What can be configured per topic: Kafka's names, and only what the node honours.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use weir_wire::frame::Limits;
+
+/// The largest `max.message.bytes`: what fits one produce or fetch frame.
+pub const MESSAGE_BYTES_MAX: u32 = Limits::DATA.payload_bytes_max;
+
+/// The smallest `producer.id.expiration.ms`: a producer must not be forgotten while a client may still resend. A
+/// client gives up after `delivery.timeout.ms` (2 min), and resends are taken for `pipeline.revision.grace.ms` (1 h).
+pub const PRODUCER_EXPIRATION_MIN_MS: u64 = 2 * 60 * 1000 + 60 * 60 * 1000;
+
+/// The configuration of a topic, every value in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicConfig {
+    /// `cleanup.policy`.
+    pub cleanup_policy: CleanupPolicy,
+    /// `index.interval.bytes`.
+    pub index_interval_bytes: u32,
+    /// `max.message.bytes`.
+    pub max_message_bytes: u32,
+    /// `min.insync.replicas`; `None` is half the replication factor plus one.
+    pub min_insync_replicas: Option<u32>,
+    /// `producer.id.expiration.ms`.
+    pub producer_id_expiration_ms: u64,
+    /// `retention.bytes`; `None` is no limit.
+    pub retention_bytes: Option<u64>,
+    /// `retention.ms`; `None` is for ever.
+    pub retention_ms: Option<u64>,
+    /// `segment.bytes`.
+    pub segment_bytes: u32,
+    /// `segment.ms`.
+    pub segment_ms: u64,
+    /// `write.caching`.
+    pub write_caching: bool,
+}
+
+/// What happens to old records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CleanupPolicy {
+    /// Segments beyond `retention.ms` or `retention.bytes` are deleted.
+    Delete,
+}
+
+impl Default for TopicConfig {
+    fn default() -> TopicConfig {
+        const WEEK_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+        TopicConfig {
+            cleanup_policy: CleanupPolicy::Delete,
+            index_interval_bytes: 4096,
+            max_message_bytes: 1024 * 1024 + 12,
+            min_insync_replicas: None,
+            producer_id_expiration_ms: 24 * 60 * 60 * 1000,
+            retention_bytes: None,
+            retention_ms: Some(WEEK_MS),
+            segment_bytes: 1024 * 1024 * 1024,
+            segment_ms: WEEK_MS,
+            write_caching: false,
+        }
+    }
+}
+
+/// Why a topic's configuration is refused. All of them are the caller's fault.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// No such key.
+    #[error(
+        "unknown topic config '{key}'{}; known are: {}",
+        .nearest.map(|name| format!(", did you mean '{name}'?")).unwrap_or_default(),
+        TopicConfig::KEYS.map(|known| known.name).join(", ")
+    )]
+    UnknownKey {
+        /// What was given.
+        key: String,
+        /// The known key that it resembles most, if any resembles it.
+        nearest: Option<&'static str>,
+    },
+    /// A value that the key does not take.
+    #[error("topic config {key}={value} is not valid: {key} takes {valid}")]
+    InvalidValue {
+        /// The key.
+        key: &'static str,
+        /// What was given.
+        value: String,
+        /// What would be valid.
+        valid: &'static str,
+    },
+}
+
+/// One thing that can be configured.
+#[derive(Clone, Copy, Debug)]
+pub struct TopicConfigKey {
+    /// Kafka's name.
+    pub name: &'static str,
+    /// One line for people.
+    pub doc: &'static str,
+    /// Which values it takes, with their unit, for people.
+    pub valid: &'static str,
+    /// Sets it from text; `None` if the text is not valid.
+    set: fn(&mut TopicConfig, &str) -> Option<()>,
+    /// Its value as text, as it could be given.
+    get: fn(&TopicConfig) -> String,
+}
+
+/// A value in force, for `describe`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigValue {
+    /// The key.
+    pub name: &'static str,
+    /// The value, as it could be given.
+    pub value: String,
+    /// Whether it is the default.
+    pub is_default: bool,
+}
+
+impl TopicConfig {
+    /// Every key, by name.
+    pub const KEYS: [TopicConfigKey; 10] = [
+        TopicConfigKey {
+            name: "cleanup.policy",
+            doc: "What happens to old records.",
+            valid: "'delete' (compaction is not built yet)",
+            set: |config, text| (text == "delete").then(|| config.cleanup_policy = CleanupPolicy::Delete),
+            get: |config| match config.cleanup_policy {
+                CleanupPolicy::Delete => "delete".into(),
+            },
+        },
+        TopicConfigKey {
+            name: "index.interval.bytes",
+            doc: "How many bytes of log lie between two index entries: less finds faster, more saves memory.",
+            valid: "bytes, from 0 to 2147483647",
+            set: |config, text| {
+                whole_u32(text, 0..=i32::MAX as u32).map(|bytes| config.index_interval_bytes = bytes)
+            },
+            get: |config| config.index_interval_bytes.to_string(),
+        },
+        TopicConfigKey {
+            name: "max.message.bytes",
+            doc: "The largest record batch that is stored, as it is stored (compressed, header included).",
+            valid: "bytes, from 1 to 33554432",
+            set: |config, text| {
+                whole_u32(text, 1..=MESSAGE_BYTES_MAX).map(|bytes| config.max_message_bytes = bytes)
+            },
+            get: |config| config.max_message_bytes.to_string(),
+        },
+        TopicConfigKey {
+            name: "min.insync.replicas",
+            doc: "How many replicas must be in sync for acks=all, and for anything to become readable.",
+            valid: "a number of replicas, from 1 to 1000, or 'majority' (half the replication factor plus one)",
+            set: |config, text| {
+                let count = if text == "majority" { None } else { Some(whole_u32(text, 1..=1000)?) };
+                config.min_insync_replicas = count;
+                Some(())
+            },
+            get: |config| config.min_insync_replicas.map_or("majority".into(), |count| count.to_string()),
+        },
+        TopicConfigKey {
+            name: "producer.id.expiration.ms",
+            doc: "How long a quiet idempotent producer is remembered, so that a resend is stored once.",
+            valid: "milliseconds, from 3720000 (longer than any client resends)",
+            set: |config, text| {
+                whole(text, PRODUCER_EXPIRATION_MIN_MS..=i64::MAX as u64)
+                    .map(|ms| config.producer_id_expiration_ms = ms)
+            },
+            get: |config| config.producer_id_expiration_ms.to_string(),
+        },
+        TopicConfigKey {
+            name: "retention.bytes",
+            doc: "How large a partition may grow before its oldest segments go.",
+            valid: "bytes from 0, or -1 for no limit",
+            set: |config, text| or_unlimited(text).map(|bytes| config.retention_bytes = bytes),
+            get: |config| show_or_unlimited(config.retention_bytes),
+        },
+        TopicConfigKey {
+            name: "retention.ms",
+            doc: "How old the newest record of a segment may be before the segment goes.",
+            valid: "milliseconds from 0, or -1 for ever",
+            set: |config, text| or_unlimited(text).map(|ms| config.retention_ms = ms),
+            get: |config| show_or_unlimited(config.retention_ms),
+        },
+        TopicConfigKey {
+            name: "segment.bytes",
+            doc: "How large a segment file grows before the next one is begun.",
+            valid: "bytes, from 1024 to 2147483647",
+            set: |config, text| {
+                whole_u32(text, 1024..=i32::MAX as u32).map(|bytes| config.segment_bytes = bytes)
+            },
+            get: |config| config.segment_bytes.to_string(),
+        },
+        TopicConfigKey {
+            name: "segment.ms",
+            doc: "How long a segment file is written to before the next one is begun, however small it is.",
+            valid: "milliseconds, from 1",
+            set: |config, text| whole(text, 1..=i64::MAX as u64).map(|ms| config.segment_ms = ms),
+            get: |config| config.segment_ms.to_string(),
+        },
+        TopicConfigKey {
+            name: "write.caching",
+            doc: "Whether a record counts as stored when it is written but not yet flushed to the disk: faster, and \
+                  lost if all replicas lose power at once.",
+            valid: "'true' or 'false'",
+            set: |config, text| text.parse().ok().map(|on| config.write_caching = on),
+            get: |config| config.write_caching.to_string(),
+        },
+    ];
+
+    /// The defaults with these values over them.
+    ///
+    /// # Errors
+    /// For the first key, by name, that is unknown or has a value that is not valid.
+    pub fn from_overrides(overrides: &BTreeMap<String, String>) -> Result<TopicConfig, ConfigError> {
+        let mut config = TopicConfig::default();
+        for (name, value) in overrides {
+            let key = find(name)?;
+            (key.set)(&mut config, value).ok_or_else(|| ConfigError::InvalidValue {
+                key: key.name,
+                value: value.clone(),
+                valid: key.valid,
+            })?;
+        }
+        Ok(config)
+    }
+
+    /// Every value in force, by name.
+    #[must_use]
+    pub fn values(&self) -> Vec<ConfigValue> {
+        let default = TopicConfig::default();
+        let describe = |key: &TopicConfigKey| {
+            let value = (key.get)(self);
+            ConfigValue { name: key.name, is_default: value == (key.get)(&default), value }
+        };
+        Self::KEYS.iter().map(describe).collect()
+    }
+}
+
+fn find(name: &str) -> Result<&'static TopicConfigKey, ConfigError> {
+    const KEYS: &[TopicConfigKey] = &TopicConfig::KEYS;
+    KEYS.iter()
+        .find(|key| key.name == name)
+        .ok_or_else(|| ConfigError::UnknownKey { key: name.into(), nearest: nearest(name) })
+}
+
+/// The known key nearest to a misspelt one, unless none is near.
+fn nearest(name: &str) -> Option<&'static str> {
+    const SIMILAR: f64 = 0.6;
+    TopicConfig::KEYS
+        .iter()
+        .map(|key| (strsim::normalized_damerau_levenshtein(name, key.name), key.name))
+        .filter(|(similarity, _)| *similarity >= SIMILAR)
+        .max_by(|one, other| one.0.total_cmp(&other.0))
+        .map(|(_, nearest)| nearest)
+}
+
+fn whole(text: &str, valid: RangeInclusive<u64>) -> Option<u64> {
+    text.parse().ok().filter(|number| valid.contains(number))
+}
+
+fn whole_u32(text: &str, valid: RangeInclusive<u32>) -> Option<u32> {
+    text.parse().ok().filter(|number| valid.contains(number))
+}
+
+fn or_unlimited(text: &str) -> Option<Option<u64>> {
+    if text == "-1" { Some(None) } else { whole(text, 0..=i64::MAX as u64).map(Some) }
+}
+
+fn show_or_unlimited(value: Option<u64>) -> String {
+    value.map_or("-1".into(), |limit| limit.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::{Expect, expect};
+
+    fn parse(overrides: &[(&str, &str)]) -> Result<TopicConfig, ConfigError> {
+        TopicConfig::from_overrides(&overrides.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect())
+    }
+
+    fn refused(key: &str, value: &str, expected: Expect) {
+        expected.assert_eq(&parse(&[(key, value)]).unwrap_err().to_string());
+    }
+
+    #[test]
+    fn keys_are_in_order_and_their_defaults_are_valid() {
+        assert!(TopicConfig::KEYS.is_sorted_by(|one, next| one.name < next.name));
+        for value in TopicConfig::default().values() {
+            assert!(value.is_default);
+            assert_eq!(parse(&[(value.name, &value.value)]), Ok(TopicConfig::default()), "{}", value.name);
+        }
+    }
+
+    #[test]
+    fn defaults_are_kafkas_where_kafka_has_one() {
+        let shown: Vec<String> =
+            TopicConfig::default().values().iter().map(|v| format!("{}={}\n", v.name, v.value)).collect();
+        expect![[r#"
+            cleanup.policy=delete
+            index.interval.bytes=4096
+            max.message.bytes=1048588
+            min.insync.replicas=majority
+            producer.id.expiration.ms=86400000
+            retention.bytes=-1
+            retention.ms=604800000
+            segment.bytes=1073741824
+            segment.ms=604800000
+            write.caching=false
+        "#]]
+        .assert_eq(&shown.concat());
+    }
+
+    #[test]
+    fn every_key_can_be_set_and_is_shown_as_set() {
+        let given = [
+            ("cleanup.policy", "delete"),
+            ("index.interval.bytes", "1"),
+            ("max.message.bytes", "33554432"),
+            ("min.insync.replicas", "2"),
+            ("producer.id.expiration.ms", "3720000"),
+            ("retention.bytes", "0"),
+            ("retention.ms", "-1"),
+            ("segment.bytes", "1024"),
+            ("segment.ms", "1"),
+            ("write.caching", "true"),
+        ];
+        let shown = parse(&given).unwrap().values();
+        let shown: Vec<(&str, &str)> = shown.iter().map(|value| (value.name, value.value.as_str())).collect();
+        assert_eq!(shown, given);
+    }
+
+    #[test]
+    fn an_unknown_key_is_answered_with_the_nearest() {
+        refused(
+            "retnetion.ms",
+            "1",
+            expect![
+                "unknown topic config 'retnetion.ms', did you mean 'retention.ms'?; known are: cleanup.policy, index.interval.bytes, max.message.bytes, min.insync.replicas, producer.id.expiration.ms, retention.bytes, retention.ms, segment.bytes, segment.ms, write.caching"
+            ],
+        );
+        refused(
+            "xyz",
+            "1",
+            expect![
+                "unknown topic config 'xyz'; known are: cleanup.policy, index.interval.bytes, max.message.bytes, min.insync.replicas, producer.id.expiration.ms, retention.bytes, retention.ms, segment.bytes, segment.ms, write.caching"
+            ],
+        );
+    }
+
+    #[test]
+    fn an_invalid_value_is_answered_with_what_is_valid() {
+        refused(
+            "retention.ms",
+            "-2",
+            expect![
+                "topic config retention.ms=-2 is not valid: retention.ms takes milliseconds from 0, or -1 for ever"
+            ],
+        );
+        refused(
+            "segment.bytes",
+            "1023",
+            expect![
+                "topic config segment.bytes=1023 is not valid: segment.bytes takes bytes, from 1024 to 2147483647"
+            ],
+        );
+        refused(
+            "max.message.bytes",
+            "33554433",
+            expect![
+                "topic config max.message.bytes=33554433 is not valid: max.message.bytes takes bytes, from 1 to 33554432"
+            ],
+        );
+        refused(
+            "min.insync.replicas",
+            "0",
+            expect![
+                "topic config min.insync.replicas=0 is not valid: min.insync.replicas takes a number of replicas, from 1 to 1000, or 'majority' (half the replication factor plus one)"
+            ],
+        );
+        refused(
+            "producer.id.expiration.ms",
+            "1000",
+            expect![
+                "topic config producer.id.expiration.ms=1000 is not valid: producer.id.expiration.ms takes milliseconds, from 3720000 (longer than any client resends)"
+            ],
+        );
+        refused(
+            "write.caching",
+            "yes",
+            expect!["topic config write.caching=yes is not valid: write.caching takes 'true' or 'false'"],
+        );
+        refused(
+            "cleanup.policy",
+            "compact",
+            expect![
+                "topic config cleanup.policy=compact is not valid: cleanup.policy takes 'delete' (compaction is not built yet)"
+            ],
+        );
+        refused(
+            "segment.ms",
+            "",
+            expect!["topic config segment.ms= is not valid: segment.ms takes milliseconds, from 1"],
+        );
+        refused(
+            "index.interval.bytes",
+            "99999999999999999999",
+            expect![
+                "topic config index.interval.bytes=99999999999999999999 is not valid: index.interval.bytes takes bytes, from 0 to 2147483647"
+            ],
+        );
+    }
+}
