@@ -181,14 +181,13 @@ impl BatchBuilder {
 
     /// Makes the batch one that may stand where `original` stands, after records of it were dropped or replaced: it
     /// covers the same offsets and sequences, and is transactional if that was. Should no record be pushed, it is
-    /// the original emptied, with its highest timestamp.
+    /// the original emptied, with its highest timestamp (Kafka's `DefaultRecordBatch.writeEmptyHeader`).
     pub fn take_place_of(&mut self, original: &BatchHeader) {
         self.last_offset_delta = Some(original.last_offset_delta);
         if original.attributes.is_transactional() {
             self.attributes.set_transactional();
         }
         if self.record_count == 0 {
-            self.base_timestamp_ms = original.max_timestamp_ms;
             self.max_timestamp_ms = original.max_timestamp_ms;
         }
     }
