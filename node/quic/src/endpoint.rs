@@ -96,7 +96,7 @@ impl Server {
     pub async fn accept(&self) -> Option<Arriving> {
         loop {
             let incoming = self.endpoint.accept().await?;
-            let address = incoming.remote_address();
+            let address = canonical(incoming.remote_address());
             match self.gate.admit(address.ip(), incoming.remote_address_validated()) {
                 Verdict::Accept(permit) => {
                     return Some(Arriving {
@@ -191,7 +191,7 @@ impl Arriving {
     /// The newcomer's address.
     #[must_use]
     pub fn remote_address(&self) -> SocketAddr {
-        self.incoming.remote_address()
+        canonical(self.incoming.remote_address())
     }
 
     /// Completes the handshake and checks who is there. Run it beside the accept loop: it waits for the network.
@@ -374,6 +374,11 @@ impl Connector {
     pub async fn wait_idle(&self) {
         self.endpoint.wait_idle().await;
     }
+}
+
+/// An IPv4 address as such, also where it came in through an IPv6 socket.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 fn who(connection: &quinn::Connection) -> Result<(Principal, Protocol), IdentityError> {

@@ -82,6 +82,7 @@ pub struct FrameReader {
     /// Arrived and not yet taken apart; at most what one read returned.
     arrived: VecDeque<Bytes>,
     state: State,
+    refused: bool,
 }
 
 /// What of the frame at hand is there already.
@@ -96,12 +97,8 @@ impl FrameReader {
     /// Reads from `stream`, believing no frame beyond `limits`.
     #[must_use]
     pub fn new(stream: quinn::RecvStream, limits: Limits) -> FrameReader {
-        FrameReader {
-            stream,
-            limits,
-            arrived: VecDeque::new(),
-            state: State::Prefix(Part::new(PREFIX_BYTES)),
-        }
+        let state = State::Prefix(Part::new(PREFIX_BYTES));
+        FrameReader { stream, limits, arrived: VecDeque::new(), state, refused: false }
     }
 
     /// Changes the limits, from the next frame on.
@@ -151,7 +148,9 @@ impl FrameReader {
 
     /// Tells the peer to stop sending, and why. What it sent is thrown away.
     pub fn refuse(&mut self, code: StreamCode) {
+        self.refused = true;
         self.arrived.clear();
+        self.state = State::Prefix(Part::new(PREFIX_BYTES));
         // Already stopped or over: the peer knows.
         let _ = self.stream.stop(code.into());
     }
@@ -184,6 +183,10 @@ impl FrameReader {
 
     /// Waits for chunks; `false` at the end of the stream.
     async fn read(&mut self) -> Result<bool, ReadError> {
+        if self.refused {
+            // quinn would report the end of the stream.
+            return Err(ReadError::ClosedHere);
+        }
         let mut chunks: [Bytes; CHUNKS_PER_READ] = Default::default();
         let Some(count) = self.stream.read_chunks(&mut chunks).await? else { return Ok(false) };
         self.arrived.extend(chunks.into_iter().take(count).filter(|chunk| !chunk.is_empty()));
