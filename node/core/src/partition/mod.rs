@@ -17,6 +17,7 @@
 //! keeps them apart today: appends refuse them, and replaying passes the producers by.
 
 mod epochs;
+mod headers;
 mod invariants;
 mod leader;
 mod log_state;

@@ -62,6 +62,8 @@ pub enum RetryReason {
     NotEnoughReplicas,
     /// Too many appends wait for their promise.
     Busy,
+    /// The disk is nearly full: the shell answers so without asking the core, since nothing is to be decided.
+    StorageFull,
     /// This replica's storage failed; another replica, or this one after recovery, will lead.
     Retired(RetireCause),
     /// It was appended, and then the promise could not be kept; a second try finds it or stores it.
@@ -102,11 +104,11 @@ pub enum InvalidBatch {
 /// Why nobody can say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnknownReason {
-    /// The batch is not the one that was stored under its sequence, or nothing was stored where something with a
-    /// higher sequence was: the pipeline placed its records differently this time.
+    /// Not the batch that was stored under its sequence: the pipeline made something else of it this time.
     NondeterministicPipeline,
-    /// Its sequence is below what this replica remembers of the producer.
-    SequenceForgotten,
+    /// Its sequence is behind the newest stored one, and no remembered batch is its own: stored too long ago, given
+    /// up before it came, or meant for another partition the first time.
+    SequenceNotRemembered,
     /// It was appended without a producer, and then the promise could not be kept.
     Interrupted(Interruption),
 }
