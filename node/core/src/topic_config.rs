@@ -278,7 +278,7 @@ mod tests {
         TopicConfig::from_overrides(&overrides.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect())
     }
 
-    fn refused(key: &str, value: &str, expected: Expect) {
+    fn refused(key: &str, value: &str, expected: &Expect) {
         expected.assert_eq(&parse(&[(key, value)]).unwrap_err().to_string());
     }
 

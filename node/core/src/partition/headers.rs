@@ -25,6 +25,10 @@ impl From<ProducerFields> for ProducerStamp {
 
 impl From<&BatchHeader> for StoredBatch {
     fn from(header: &BatchHeader) -> StoredBatch {
-        StoredBatch { base_offset: header.base_offset, leader_epoch: header.leader_epoch, batch: header.into() }
+        StoredBatch {
+            base_offset: header.base_offset,
+            leader_epoch: header.leader_epoch,
+            batch: header.into(),
+        }
     }
 }

@@ -160,7 +160,7 @@ impl Restore {
         if self.log.epochs.newest().is_none_or(|newest| newest.epoch < leader_epoch) {
             self.log.epochs.assign(leader_epoch, start);
         }
-        if base_offset >= self.producers_from {
+        if stored.end() > self.producers_from {
             self.log.producers.record(self.now, &self.log.config, self.log.rules, base_offset, &batch);
         }
         self.last_epoch = Some(leader_epoch);

@@ -78,7 +78,7 @@ impl Producers {
         if ahead < CONTIGUOUS_SEQUENCES / 2 {
             Verdict::Missing(RetryReason::OutOfOrderSequence)
         } else {
-            Verdict::Unknown(UnknownReason::SequenceForgotten)
+            Verdict::Unknown(UnknownReason::SequenceNotRemembered)
         }
     }
 
@@ -136,13 +136,11 @@ fn stored_part(state: &ProducerState, sequence: Sequence, record_count: u32) -> 
             Verdict::Unknown(UnknownReason::NondeterministicPipeline)
         };
     }
+    // Between remembered sequences, or before the first of a whole memory, there is nothing that was stored.
     let oldest = state.oldest();
-    if sequence > oldest.base_sequence {
-        // Higher and lower sequences are remembered and this one is not: it was never stored here.
-        Verdict::Unknown(UnknownReason::NondeterministicPipeline)
-    } else if state.overflowed {
+    if sequence < oldest.base_sequence && state.overflowed {
         Verdict::Stored { base_offset: None, covered_by: oldest.base_offset }
     } else {
-        Verdict::Unknown(UnknownReason::SequenceForgotten)
+        Verdict::Unknown(UnknownReason::SequenceNotRemembered)
     }
 }
