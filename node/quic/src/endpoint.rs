@@ -10,10 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::Endpoint;
+use weir_wire::frame::Limits;
 
 use crate::admission::{ConnectionPermit, Gate, HandshakePermit, Verdict};
 use crate::config::{self, ResetSecret, Windows};
 use crate::ending::{self, CloseCode, ConnectionEnd};
+use crate::framed::{self, FrameReader, FrameWriter, Priority};
 use crate::identity::{
     Identity, IdentityError, Principal, Protocol, SERVER_NAME, negotiated_protocol, peer_principal,
 };
@@ -35,6 +37,38 @@ pub struct Peer {
     /// What the connection is for.
     pub protocol: Protocol,
     _permit: Option<ConnectionPermit>,
+}
+
+impl Peer {
+    /// Opens a stream: [`framed::open`].
+    ///
+    /// # Errors
+    /// Why the connection is over.
+    pub async fn open(
+        &self,
+        priority: Priority,
+        limits: Limits,
+    ) -> Result<(FrameWriter, FrameReader), ConnectionEnd> {
+        framed::open(&self.connection, priority, limits).await
+    }
+
+    /// Takes the next stream that the peer opened: [`framed::accept`].
+    ///
+    /// # Errors
+    /// Why the connection is over.
+    pub async fn accept(&self) -> Result<(FrameWriter, FrameReader), ConnectionEnd> {
+        framed::accept(&self.connection).await
+    }
+
+    /// Completes when the connection is over, with the reason.
+    pub async fn closed(&self) -> ConnectionEnd {
+        self.connection.closed().await.into()
+    }
+
+    /// Closes the connection with a code and a sentence for the peer.
+    pub fn close(&self, code: CloseCode, reason: &str) {
+        ending::close(&self.connection, code, reason);
+    }
 }
 
 /// The accepting endpoint of one network thread.

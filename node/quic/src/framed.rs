@@ -4,6 +4,7 @@
 //! writer never copies a large payload. Both can be dropped at any `await` without harm: what was read or queued
 //! stays in the reader or writer, and the next call goes on from there.
 
+mod assembly;
 mod reader;
 mod writer;
 

@@ -18,6 +18,9 @@ use crate::config::SOCKET_BUFFER_BYTES;
 pub const SOCKETS_MAX: usize = 64;
 
 /// Where sockets, timers, tasks, randomness and the time of day come from.
+///
+/// A simulator binds in [`Network::bind`] too (its `bind` may be an `async fn` that never waits: poll it once), and
+/// gives quinn a socket whose `may_fragment` is true, which turns the discovery of datagram sizes off.
 pub trait Network: Send + Sync + 'static {
     /// Binds `sockets` sockets to one address, between which the network spreads peers by their address. Port 0
     /// picks one free port for all. Where a platform cannot spread, fewer sockets come back, but at least one.
