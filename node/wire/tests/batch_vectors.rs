@@ -2,6 +2,8 @@
 //! `testdata/MakeBatches.java` (Kafka itself, also what only brokers write). They must be read as their writers read
 //! them, and uncompressed ones written byte for byte.
 
+#![allow(clippy::unwrap_used, reason = "a helper that panics fails its test")]
+
 use bytes::Bytes;
 use serde::Deserialize;
 use weir_wire::batch::control::{self, ControlRecord};

@@ -64,7 +64,8 @@ impl Unpacking<'_> {
         let mut filled = 0;
         loop {
             if filled == out.len() {
-                out.resize(self.grown(filled)?, 0);
+                self.grow(&mut out)?;
+                out.resize(out.capacity(), 0);
             }
             match reader.read(&mut out[filled..]) {
                 Ok(0) => break,
@@ -84,7 +85,8 @@ impl Unpacking<'_> {
         let mut decoder = FrameDecoder::new(&mut input);
         loop {
             if filled == out.len() {
-                out.resize(self.grown(filled)?, 0);
+                self.grow(&mut out)?;
+                out.resize(out.capacity(), 0);
             }
             match decoder.read(&mut out[filled..]) {
                 // The end of a frame; the format lets another one follow.
@@ -113,7 +115,7 @@ impl Unpacking<'_> {
         loop {
             let filled = out.len();
             if filled == out.capacity() {
-                out.reserve_exact(self.grown(filled)? - filled);
+                self.grow(&mut out)?;
             }
             let mut output = OutBuffer::around_pos(&mut out, filled);
             let missing = decoder.run(&mut input, &mut output).map_err(|error| self.corrupt(&error))?;
@@ -163,13 +165,14 @@ impl Unpacking<'_> {
         Ok(out)
     }
 
-    /// How long the output buffer is to be next, when `filled` bytes fill it: one byte above what is allowed at most,
-    /// so that too much is noticed.
-    fn grown(&self, filled: usize) -> Result<usize, BatchError> {
+    /// Makes room in an output buffer that is full: up to one byte above what is allowed, so that too much is noticed.
+    fn grow(&self, out: &mut Vec<u8>) -> Result<(), BatchError> {
+        let filled = out.len();
         self.allow(filled)?;
         let most = usize::try_from(self.bytes_max).map_or(usize::MAX, |max| max.saturating_add(1));
         let wanted = if filled == 0 { self.packed.len().saturating_mul(EXPECTED_RATIO) } else { filled * 2 };
-        Ok(wanted.max(GROWTH_BYTES_MIN).min(most))
+        out.reserve_exact(wanted.max(GROWTH_BYTES_MIN).min(most) - filled);
+        Ok(())
     }
 
     fn allow(&self, unpacked: usize) -> Result<(), BatchError> {

@@ -81,7 +81,7 @@ pub enum BatchError {
         code: u8,
     },
     /// A batch that only the log itself may contain, where a producer's batch is expected.
-    #[error("the batch {what}, which a producer's batch must not")]
+    #[error("the batch {what}; a producer must not send such a batch")]
     NotAProducers {
         /// What is wrong with it.
         what: &'static str,

@@ -190,8 +190,8 @@ impl<'a> RecordRef<'a> {
         let offset_delta =
             varint::take_count(&mut rest).ok_or("its offset delta is not a number, or negative")?;
         let content = rest;
-        let key = varint::take_nullable(&mut rest).ok_or("its key goes beyond it")?;
-        let value = varint::take_nullable(&mut rest).ok_or("its value goes beyond it")?;
+        let key = varint::take_nullable(&mut rest).ok_or("its key goes beyond its end")?;
+        let value = varint::take_nullable(&mut rest).ok_or("its value goes beyond its end")?;
         let count = varint::take_count(&mut rest).ok_or("its header count is not a number, or negative")?;
         let headers = RecordHeaders { count, rest };
         for _ in 0..count {
@@ -362,9 +362,9 @@ fn take_header<'a>(rest: &mut &'a [u8]) -> Result<(&'a str, Option<&'a [u8]>), &
     let key = usize::try_from(length)
         .ok()
         .and_then(|length| varint::take_bytes(rest, length))
-        .ok_or("a header key goes beyond it")?;
+        .ok_or("a header key goes beyond its end")?;
     let key = std::str::from_utf8(key).map_err(|_| "a header key is not UTF-8")?;
-    let value = varint::take_nullable(rest).ok_or("a header value goes beyond it")?;
+    let value = varint::take_nullable(rest).ok_or("a header value goes beyond its end")?;
     Ok((key, value))
 }
 
