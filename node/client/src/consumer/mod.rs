@@ -1,0 +1,169 @@
+//! Reading records.
+
+mod batch;
+mod config;
+
+use std::time::Duration;
+
+use weir_wire::fetch::Position;
+use weir_wire::ids::{Offset, PartitionIndex};
+
+pub use batch::{ConsumedBatch, ConsumedRecord, ConsumedRecords};
+pub use config::{ConsumerConfig, ResetPolicy, StartAt};
+
+use crate::error::ClientError;
+
+/// Reads the partitions assigned to it.
+#[derive(Debug)]
+pub struct Consumer {}
+
+/// What a consumer learns.
+#[derive(Clone, Debug)]
+pub enum ConsumerEvent {
+    /// Records.
+    Records(ConsumedBatch),
+    /// Everything committed was handed out; more follows when there is more.
+    CaughtUp {
+        /// The topic's name.
+        topic: String,
+        /// The partition.
+        partition: PartitionIndex,
+        /// The end of what may be read, equal to the position.
+        high_watermark: Offset,
+    },
+    /// The position was outside of what is stored, and the reset policy chose another.
+    Reset {
+        /// The topic's name.
+        topic: String,
+        /// The partition.
+        partition: PartitionIndex,
+        /// Where it was.
+        from: Offset,
+        /// Where it goes on.
+        to: Offset,
+    },
+}
+
+impl Consumer {
+    /// Starts reading a partition. Where it is assigned already, this is a [`seek`](Consumer::seek).
+    ///
+    /// # Errors
+    /// [`ClientError::UnknownTopic`], [`ClientError::UnknownPartition`], or the cluster cannot be reached.
+    pub async fn assign(
+        &mut self,
+        topic: &str,
+        partition: PartitionIndex,
+        start: StartAt,
+    ) -> Result<(), ClientError> {
+        let _ = (topic, partition, start);
+        std::future::ready(()).await;
+        Err(ClientError::Closed)
+    }
+
+    /// Starts reading all partitions that a topic has now; says how many those are.
+    ///
+    /// # Errors
+    /// As [`assign`](Consumer::assign).
+    pub async fn assign_all(&mut self, topic: &str, start: StartAt) -> Result<u32, ClientError> {
+        let _ = (topic, start);
+        std::future::ready(()).await;
+        Err(ClientError::Closed)
+    }
+
+    /// Stops reading a partition and forgets its position.
+    pub fn unassign(&mut self, topic: &str, partition: PartitionIndex) {
+        let _ = (topic, partition);
+    }
+
+    /// What is assigned, by topic and partition.
+    #[must_use]
+    pub fn assignment(&self) -> Vec<(String, PartitionIndex)> {
+        Vec::new()
+    }
+
+    /// Goes on elsewhere in a partition. Nothing from before the seek is handed out after it.
+    ///
+    /// # Errors
+    /// [`ClientError::NotAssigned`].
+    pub fn seek(&mut self, topic: &str, partition: PartitionIndex, to: StartAt) -> Result<(), ClientError> {
+        let _ = (topic, partition, to);
+        Err(ClientError::Closed)
+    }
+
+    /// Hands out nothing of a partition until [`resume`](Consumer::resume); its position stays.
+    ///
+    /// # Errors
+    /// [`ClientError::NotAssigned`].
+    pub fn pause(&mut self, topic: &str, partition: PartitionIndex) -> Result<(), ClientError> {
+        let _ = (topic, partition);
+        Err(ClientError::Closed)
+    }
+
+    /// Goes on after [`pause`](Consumer::pause).
+    ///
+    /// # Errors
+    /// [`ClientError::NotAssigned`].
+    pub fn resume(&mut self, topic: &str, partition: PartitionIndex) -> Result<(), ClientError> {
+        let _ = (topic, partition);
+        Err(ClientError::Closed)
+    }
+
+    /// The position behind what was handed out; `None` while it is being looked up, or not assigned.
+    #[must_use]
+    pub fn position(&self, topic: &str, partition: PartitionIndex) -> Option<Position> {
+        let _ = (topic, partition);
+        None
+    }
+
+    /// The end of what may be read, as far as this consumer has heard.
+    #[must_use]
+    pub fn high_watermark(&self, topic: &str, partition: PartitionIndex) -> Option<Offset> {
+        let _ = (topic, partition);
+        None
+    }
+
+    /// Waits for the next event: records, or that there are no more at the moment.
+    ///
+    /// # Errors
+    /// [`ClientError`]; the consumer stays usable. After an error about one partition that partition waits for a
+    /// [`seek`](Consumer::seek), and the others go on. Lost connections and moved leaders are no errors.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn next_event(&mut self) -> Result<ConsumerEvent, ClientError> {
+        std::future::ready(()).await;
+        Err(ClientError::Closed)
+    }
+
+    /// Waits for the next records, whatever happens beside.
+    ///
+    /// # Errors
+    /// As [`next_event`](Consumer::next_event).
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn next_batch(&mut self) -> Result<ConsumedBatch, ClientError> {
+        loop {
+            if let ConsumerEvent::Records(batch) = self.next_event().await? {
+                return Ok(batch);
+            }
+        }
+    }
+
+    /// As [`next_batch`](Consumer::next_batch), for at most so long; `None` if nothing came.
+    ///
+    /// # Errors
+    /// As [`next_event`](Consumer::next_event).
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn poll(&mut self, timeout: Duration) -> Result<Option<ConsumedBatch>, ClientError> {
+        match tokio::time::timeout(timeout, self.next_batch()).await {
+            Ok(batch) => batch.map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Ends the streams. Dropping the consumer does the same.
+    pub fn close(self) {}
+}
