@@ -1,0 +1,151 @@
+//! No bytes make a decoder panic, and none make it take memory by a number that they claim.
+//!
+//! proptest prints the bytes that failed, shrunk.
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use weir_wire::batch::{self, BatchBuilder, Compression, control};
+use weir_wire::fetch::{FetchCommand, FetchEvent, FetchOpen};
+use weir_wire::frame::{self, Limits};
+use weir_wire::lane::{LaneAnswer, LaneBatch, LaneOpen};
+use weir_wire::open::{StreamAnswer, StreamOpen};
+use weir_wire::request::{
+    ClusterMetadata, CreateTopic, DeleteTopic, DescribeTopic, InitProducer, ListOffsets, Metadata,
+    OffsetsListed, ProducerGranted, RequestHeader, ResponseHeader, TopicCreated, TopicDeleted,
+    TopicDescription, encode_body,
+};
+
+/// What decodes is a value that encodes again, and to a value that is the same.
+fn take<T: Serialize + DeserializeOwned>(bytes: &[u8]) {
+    if let Ok(value) = frame::decode_header::<T>(bytes) {
+        let again = encode_body(&value);
+        // postcard reads numbers that are written longer than need be; written again they are as short as can be.
+        assert!(again.len() <= bytes.len());
+        let value: T = frame::decode_header(&again).unwrap();
+        assert_eq!(encode_body(&value), again);
+    }
+}
+
+fn take_as_every_message(bytes: &[u8]) {
+    take::<StreamOpen>(bytes);
+    take::<StreamAnswer>(bytes);
+    take::<RequestHeader>(bytes);
+    take::<ResponseHeader>(bytes);
+    take::<Metadata>(bytes);
+    take::<ClusterMetadata>(bytes);
+    take::<CreateTopic>(bytes);
+    take::<TopicCreated>(bytes);
+    take::<DeleteTopic>(bytes);
+    take::<TopicDeleted>(bytes);
+    take::<DescribeTopic>(bytes);
+    take::<TopicDescription>(bytes);
+    take::<InitProducer>(bytes);
+    take::<ProducerGranted>(bytes);
+    take::<ListOffsets>(bytes);
+    take::<OffsetsListed>(bytes);
+    take::<LaneOpen>(bytes);
+    take::<LaneBatch>(bytes);
+    take::<LaneAnswer>(bytes);
+    take::<FetchOpen>(bytes);
+    take::<FetchCommand>(bytes);
+    take::<FetchEvent>(bytes);
+}
+
+fn take_as_batch(bytes: &[u8]) {
+    let limits = batch::Limits::default();
+    let bytes = Bytes::copy_from_slice(bytes);
+    let _ = batch::total_bytes(&bytes);
+    let _ = batch::check(&bytes, &limits);
+    let _ = batch::validate(&bytes, &limits);
+    if let Ok(records) = batch::records(&bytes, &limits) {
+        for record in records.iter() {
+            let _ = record.headers.into_iter().count();
+        }
+        let _ = control::decode(&records);
+    }
+}
+
+/// Bytes near to what decoders expect: small numbers, lengths, and runs of what they would believe.
+fn plausible() -> impl Strategy<Value = Vec<u8>> {
+    let byte = prop_oneof![0..4_u8, Just(0x7f), Just(0x80), Just(0xff), any::<u8>()];
+    prop::collection::vec(byte, 0..200)
+}
+
+fn compression() -> impl Strategy<Value = Compression> {
+    prop::sample::select(vec![
+        Compression::None,
+        Compression::Gzip,
+        Compression::Snappy,
+        Compression::Lz4,
+        Compression::Zstd,
+    ])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn messages_take_any_bytes(bytes in plausible()) {
+        take_as_every_message(&bytes);
+    }
+
+    #[test]
+    fn prefixes_take_any_bytes(bytes in any::<[u8; 8]>()) {
+        for limits in [Limits::OPENING, Limits::CONTROL, Limits::DATA] {
+            if let Ok(prefix) = frame::parse_prefix(bytes, &limits) {
+                prop_assert!(prefix.header_len <= limits.header_bytes_max as usize);
+                prop_assert!(prefix.payload_len <= limits.payload_bytes_max as usize);
+            }
+        }
+    }
+
+    #[test]
+    fn batches_take_any_bytes(bytes in plausible()) {
+        take_as_batch(&bytes);
+    }
+
+    /// A batch with a few bytes changed and its checksum put right gets past the first check, into the codecs.
+    #[test]
+    fn damaged_batches_with_good_checksums(
+        codec in compression(),
+        values in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..50), 1..10),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        cut in prop::option::of(any::<prop::sample::Index>()),
+    ) {
+        let mut builder = BatchBuilder::new(codec);
+        for value in &values {
+            builder.push(1_700_000_000_000, Some(b"key"), Some(value), &[("h", Some(b"v"))]);
+        }
+        let mut bytes = builder.finish(None).to_vec();
+        for (at, byte) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        if let Some(length) = bytes.len().checked_sub(12).and_then(|length| i32::try_from(length).ok())
+            && bytes.len() > 21
+        {
+            bytes[8..12].copy_from_slice(&length.to_be_bytes());
+            let crc = crc_fast::crc32_iscsi(&bytes[21..]);
+            bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+        }
+        take_as_batch(&bytes);
+    }
+}
+
+/// A list that claims 2^60 entries, in every place where a list may stand.
+#[test]
+fn a_claimed_count_takes_no_memory() {
+    let huge = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x0f];
+    for lead in 0..40 {
+        for fill in [0, 1, 2] {
+            let mut bytes = vec![fill; lead];
+            bytes.extend_from_slice(&huge);
+            take_as_every_message(&bytes);
+        }
+    }
+}
