@@ -296,23 +296,27 @@ fn a_writer_dropped_inside_a_frame_resets_the_stream() {
 
 #[test]
 fn higher_priorities_leave_first() {
-    run(async {
-        let pair = pair(&TestNetwork::arc()).await;
-        let (mut low, _r1, _b1, mut low_there) = stream(&pair).await;
-        let (mut high, _r2, _b2, mut high_there) = stream(&pair).await;
-        low.set_priority(Priority::Background);
-        high.set_priority(Priority::Replication);
-        // Both are handed over before the connection sends any of them, the low one first. With one priority they
-        // would take turns, and the low one would end first.
-        let large = pattern(300 * 1024);
-        low.send(&1_u8, large.clone()).await.unwrap();
-        high.send(&2_u8, large).await.unwrap();
-        let (done, mut order) = tokio::sync::mpsc::unbounded_channel();
-        let also_done = done.clone();
-        let (_, _) = tokio::join!(
-            async move { done.send(low_there.next::<u8>().await.unwrap().unwrap().header).unwrap() },
-            async move { also_done.send(high_there.next::<u8>().await.unwrap().unwrap().header).unwrap() },
-        );
-        assert_eq!((order.recv().await, order.recv().await), (Some(2), Some(1)));
-    });
+    // With one priority for both, the order would follow which was handed over first, one way or the other.
+    for low_is_first in [true, false] {
+        run(async move {
+            let pair = pair(&TestNetwork::arc()).await;
+            let (mut one, _r1, _b1, mut one_there) = stream(&pair).await;
+            let (mut two, _r2, _b2, mut two_there) = stream(&pair).await;
+            let (low, high) = (Priority::Fetch, Priority::Produce);
+            one.set_priority(if low_is_first { low } else { high });
+            two.set_priority(if low_is_first { high } else { low });
+            // Both are handed over before the connection sends any of them.
+            let large = pattern(300 * 1024);
+            one.send(&1_u8, large.clone()).await.unwrap();
+            two.send(&2_u8, large).await.unwrap();
+            let (done, mut order) = tokio::sync::mpsc::unbounded_channel();
+            let also_done = done.clone();
+            tokio::join!(
+                async move { done.send(one_there.next::<u8>().await.unwrap().unwrap().header).unwrap() },
+                async move { also_done.send(two_there.next::<u8>().await.unwrap().unwrap().header).unwrap() },
+            );
+            let expected = if low_is_first { (Some(2), Some(1)) } else { (Some(1), Some(2)) };
+            assert_eq!((order.recv().await, order.recv().await), expected, "low first: {low_is_first}");
+        });
+    }
 }
