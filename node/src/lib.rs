@@ -1,1 +1,13 @@
-//! Stub.
+//! The Weir node: the shell around [`weir_core`], and the `weir` command line.
+//!
+//! The map is in `node/docs/ARCHITECTURE.md`.
+
+pub mod admin;
+pub mod controller;
+pub mod handlers;
+pub mod outside;
+pub mod partitions;
+pub mod server;
+pub mod storage;
+pub mod transport;
+pub mod watched;

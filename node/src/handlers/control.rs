@@ -1,0 +1,170 @@
+//! The control stream: requests come in one after the other, are worked on side by side, and are answered as they
+//! finish.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use weir_core::metadata::Image;
+use weir_quic::{FrameReader, FrameWriter, Principal};
+use weir_wire::error::{ErrorCode, WireError};
+use weir_wire::ids::MetadataIndex;
+use weir_wire::request::{
+    CreateTopic, DeleteTopic, DescribeTopic, InitProducer, ListOffsets, Metadata, Request, RequestHeader,
+    ResponseHeader, decode_body, encode_body,
+};
+
+use super::{Services, broken};
+use super::{create_topic, delete_topic, describe_topic, init_producer, list_offsets, metadata};
+use crate::controller::SubmitError;
+
+/// Requests of one stream that are worked on at a time; the node reads no further until one is answered.
+const REQUESTS_IN_FLIGHT_MAX: usize = 64;
+
+/// What a request handler works with.
+#[derive(Clone)]
+pub(super) struct Context {
+    pub(super) services: Arc<Services>,
+    pub(super) principal: Arc<Principal>,
+    /// Metadata at least as new as the client has seen.
+    pub(super) image: Arc<Image>,
+}
+
+/// What a request handler returns: the metadata it answers from or led to, and the response.
+pub(super) type Answer<T> = Result<(MetadataIndex, T), WireError>;
+
+/// Serves a control stream until the client finishes it.
+pub(super) async fn serve(
+    services: Arc<Services>,
+    principal: Arc<Principal>,
+    mut reader: FrameReader,
+    writer: FrameWriter,
+) {
+    let (responses, outbox) = mpsc::channel(REQUESTS_IN_FLIGHT_MAX);
+    let sending = tokio::spawn(send(outbox, writer));
+    let mut working = JoinSet::new();
+    loop {
+        let frame = match reader.next::<RequestHeader>().await {
+            Ok(Some(frame)) => frame,
+            Ok(None) => break,
+            Err(error) => {
+                broken("control", &mut reader, &error);
+                break;
+            }
+        };
+        while working.len() >= REQUESTS_IN_FLIGHT_MAX {
+            working.join_next().await;
+        }
+        while working.try_join_next().is_some() {}
+        let (services, principal, responses) =
+            (Arc::clone(&services), Arc::clone(&principal), responses.clone());
+        working.spawn(async move {
+            let response = answer(services, principal, frame.header, frame.payload).await;
+            // The client may be gone; what it asked for is done all the same.
+            let _ = responses.send(response).await;
+        });
+    }
+    while working.join_next().await.is_some() {}
+    drop(responses);
+    let _ = sending.await;
+}
+
+async fn send(mut outbox: mpsc::Receiver<(ResponseHeader, Vec<u8>)>, mut writer: FrameWriter) {
+    while let Some((header, body)) = outbox.recv().await {
+        writer.queue(&header, Bytes::from(body));
+        // What is answered already leaves together.
+        while let Ok((header, body)) = outbox.try_recv() {
+            writer.queue(&header, Bytes::from(body));
+        }
+        if writer.flush().await.is_err() {
+            return;
+        }
+    }
+    // A client that is gone already needs no end.
+    let _ = writer.finish().await;
+}
+
+async fn answer(
+    services: Arc<Services>,
+    principal: Arc<Principal>,
+    header: RequestHeader,
+    body: Bytes,
+) -> (ResponseHeader, Vec<u8>) {
+    let answered = match prepare(services, principal, &header).await {
+        Ok(context) => dispatch(context, &header, &body).await,
+        Err(error) => Err(error),
+    };
+    let correlation = header.correlation;
+    match answered {
+        Ok((metadata_index, body)) => (ResponseHeader { correlation, metadata_index, error: None }, body),
+        Err(error) => {
+            tracing::debug!(kind = header.kind.0, %error, "a request was refused");
+            let metadata_index = header.metadata_index;
+            (ResponseHeader { correlation, metadata_index, error: Some(error) }, Vec::new())
+        }
+    }
+}
+
+async fn prepare(
+    services: Arc<Services>,
+    principal: Arc<Principal>,
+    header: &RequestHeader,
+) -> Result<Context, WireError> {
+    if let Some(cluster) = header.cluster {
+        services.check_cluster(cluster)?;
+    }
+    let Some(image) = services.controller.at_least(header.metadata_index).await else {
+        let sentence = format!("this node has not seen metadata {} yet; ask again", header.metadata_index);
+        return Err(WireError::new(ErrorCode::TimedOut, sentence));
+    };
+    Ok(Context { services, principal, image })
+}
+
+async fn dispatch(context: Context, header: &RequestHeader, body: &[u8]) -> Answer<Vec<u8>> {
+    match header.kind {
+        Metadata::KIND => run::<Metadata, _>(context, body, metadata::handle).await,
+        CreateTopic::KIND => run::<CreateTopic, _>(context, body, create_topic::handle).await,
+        DeleteTopic::KIND => run::<DeleteTopic, _>(context, body, delete_topic::handle).await,
+        DescribeTopic::KIND => run::<DescribeTopic, _>(context, body, describe_topic::handle).await,
+        InitProducer::KIND => run::<InitProducer, _>(context, body, init_producer::handle).await,
+        ListOffsets::KIND => run::<ListOffsets, _>(context, body, list_offsets::handle).await,
+        unknown => {
+            let sentence = format!("request kind {} is not known to this node; use a newer one", unknown.0);
+            Err(WireError::new(ErrorCode::UnsupportedRequest, sentence))
+        }
+    }
+}
+
+/// Decodes a request of kind `R`, has it handled, encodes the response.
+async fn run<R: Request, F: Future<Output = Answer<R::Response>>>(
+    context: Context,
+    body: &[u8],
+    handle: impl FnOnce(Context, R) -> F,
+) -> Answer<Vec<u8>> {
+    let request = decode_body::<R>(body)?;
+    metrics::counter!("weir_requests_total", "request" => R::NAME).increment(1);
+    let (index, response) = handle(context, request).await?;
+    Ok((index, encode_body(&response)))
+}
+
+/// A refused command, as the client sees it.
+pub(super) fn submit_error(error: SubmitError) -> WireError {
+    use weir_core::metadata::MetadataError;
+    let code = match &error {
+        SubmitError::Stopping => ErrorCode::ShuttingDown,
+        SubmitError::Storage(_) => ErrorCode::StorageFailed,
+        SubmitError::Refused(refusal) => match refusal {
+            MetadataError::Name(_) | MetadataError::InternalName(_) => ErrorCode::InvalidTopicName,
+            MetadataError::TopicExists(_) => ErrorCode::TopicAlreadyExists,
+            MetadataError::UnknownTopic(_) => ErrorCode::UnknownTopic,
+            MetadataError::Partitions { .. } | MetadataError::TooManyPartitions => {
+                ErrorCode::InvalidPartitions
+            }
+            MetadataError::ReplicationFactor { .. } => ErrorCode::InvalidReplicationFactor,
+            MetadataError::Config(_) => ErrorCode::InvalidConfig,
+            MetadataError::AlreadyInitialised(_) | MetadataError::NoProducerIds => ErrorCode::Internal,
+        },
+    };
+    WireError::new(code, error.to_string())
+}

@@ -1,0 +1,241 @@
+//! What the node does for a client: one file per stream kind, one per request kind.
+//!
+//! A handler decodes, asks [`authorize`](authorize::authorize), calls the handles of controller and partitions, and
+//! encodes. It knows no file, no QUIC type and no rule of its own.
+
+pub mod authorize;
+mod control;
+mod create_topic;
+mod delete_topic;
+mod describe_topic;
+mod fetch;
+mod init_producer;
+mod list_offsets;
+mod metadata;
+mod outcomes;
+mod produce;
+mod sink;
+
+pub use init_producer::ProducerIds;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+use weir_quic::{FrameReader, FrameWriter, Principal, Priority};
+use weir_wire::error::{ErrorCode, WireError};
+use weir_wire::fetch::FetchOpen;
+use weir_wire::frame::Limits;
+use weir_wire::ids::{ClusterId, LeaderEpoch, NodeId, PartitionIndex, TopicId};
+use weir_wire::lane::LaneOpen;
+use weir_wire::open::{StreamAnswer, StreamKind, StreamOpen, VERSIONS};
+use weir_wire::request::decode_body;
+
+use crate::controller::Controller;
+use crate::outside::Outside;
+use crate::partitions::{PartitionHandle, Partitions, Standing};
+use crate::storage::ReadError;
+use crate::watched::Watched;
+
+/// Memory of batches that were received and are not written yet, over all lanes of the node, in bytes. A lane that
+/// finds none left waits, QUIC's windows fill, and the producer feels it.
+pub const PRODUCE_MEMORY_BYTES: usize = 128 * 1024 * 1024;
+
+/// Everything that handlers work with.
+pub struct Services {
+    /// This node.
+    pub node: NodeId,
+    /// Its cluster.
+    pub cluster: ClusterId,
+    /// Clock, disk, randomness, workers.
+    pub outside: Outside,
+    /// The metadata.
+    pub controller: Controller,
+    /// The hosted replicas.
+    pub partitions: Partitions,
+    /// Producer ids to hand out.
+    pub producer_ids: ProducerIds,
+    /// See [`PRODUCE_MEMORY_BYTES`].
+    pub produce_memory: Arc<Semaphore>,
+    /// Becomes true when the node begins to stop.
+    pub stopping: Arc<Watched<bool>>,
+}
+
+impl Services {
+    /// Waits until the node begins to stop.
+    async fn stopping(&self) {
+        self.stopping.wait_until(|stopping| *stopping).await;
+    }
+
+    fn check_cluster(&self, cluster: ClusterId) -> Result<(), WireError> {
+        if cluster == self.cluster {
+            return Ok(());
+        }
+        let sentence =
+            format!("this is cluster {}, not {cluster}; check the bootstrap addresses", self.cluster);
+        Err(WireError::new(ErrorCode::WrongCluster, sentence))
+    }
+}
+
+/// Serves one stream of a client, from its opening frame on.
+pub async fn serve_stream(
+    services: Arc<Services>,
+    principal: Arc<Principal>,
+    mut reader: FrameReader,
+    mut writer: FrameWriter,
+) {
+    let frame = match reader.next::<StreamOpen>().await {
+        Ok(Some(frame)) => frame,
+        Ok(None) => return,
+        Err(error) => return broken("new", &mut reader, &error),
+    };
+    match open(&services, &principal, &frame.header, &frame.payload) {
+        Ok((opened, answer)) => {
+            writer.set_priority(opened.priority());
+            reader.set_limits(opened.limits());
+            writer.queue(&answer, Bytes::new());
+            if writer.flush().await.is_err() {
+                return;
+            }
+            match opened {
+                Opened::Control => control::serve(services, principal, reader, writer).await,
+                Opened::Produce(lane) => produce::serve(services, *lane, reader, writer).await,
+                Opened::Fetch(open) => fetch::serve(services, principal, open, reader, writer).await,
+                Opened::Sink => sink::serve(reader, writer).await,
+            }
+        }
+        Err(error) => {
+            tracing::debug!(%error, %principal, "a stream was refused");
+            writer.queue(&StreamAnswer::Refused(error), Bytes::new());
+            // A client that is gone already needs no answer.
+            let _ = writer.finish().await;
+        }
+    }
+}
+
+/// A stream that is served.
+enum Opened {
+    Control,
+    Produce(Box<produce::Lane>),
+    Fetch(FetchOpen),
+    Sink,
+}
+
+impl Opened {
+    /// Produce before fetch: what consumers read must be taken in first. Control is small, and a person waits for it.
+    fn priority(&self) -> Priority {
+        match self {
+            Opened::Control => Priority::Control,
+            Opened::Produce(_) | Opened::Sink => Priority::Produce,
+            Opened::Fetch(_) => Priority::Fetch,
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        match self {
+            Opened::Control | Opened::Fetch(_) => Limits::CONTROL,
+            Opened::Produce(_) | Opened::Sink => Limits::DATA,
+        }
+    }
+}
+
+/// A stream that cannot be read on: tells the peer, if it is to blame.
+fn broken(kind: &'static str, reader: &mut FrameReader, error: &weir_quic::ReadError) {
+    tracing::debug!(%error, kind, "a stream broke");
+    if let Some(code) = error.refusal() {
+        reader.refuse(code);
+    }
+}
+
+fn open(
+    services: &Services,
+    principal: &Arc<Principal>,
+    open: &StreamOpen,
+    body: &[u8],
+) -> Result<(Opened, StreamAnswer), WireError> {
+    let Some(version) = VERSIONS.newest_common(open.versions) else {
+        let sentence = format!(
+            "this node speaks protocol versions {} to {}, the client {} to {}; update the older of the two",
+            VERSIONS.min, VERSIONS.max, open.versions.min, open.versions.max
+        );
+        return Err(WireError::new(ErrorCode::UnsupportedVersion, sentence));
+    };
+    let opened = match open.kind {
+        StreamKind::CONTROL => Opened::Control,
+        StreamKind::PRODUCE => {
+            let lane = decode_body::<LaneOpen>(body)?;
+            Opened::Produce(Box::new(produce::Lane::open(services, principal, lane)?))
+        }
+        StreamKind::FETCH => {
+            let fetch = decode_body::<FetchOpen>(body)?;
+            services.check_cluster(fetch.cluster)?;
+            Opened::Fetch(fetch)
+        }
+        StreamKind::SINK => Opened::Sink,
+        unknown => {
+            let sentence = format!("stream kind {} is not known to this node; use a newer one", unknown.0);
+            return Err(WireError::new(ErrorCode::UnsupportedRequest, sentence));
+        }
+    };
+    Ok((opened, StreamAnswer::Opened { version, cluster: services.cluster, node: services.node }))
+}
+
+/// The hosted replica that leads a partition.
+fn find_partition(
+    services: &Services,
+    topic: TopicId,
+    partition: PartitionIndex,
+) -> Result<PartitionHandle, WireError> {
+    let image = services.controller.image();
+    let Some((name, state)) = image.topic_by_id(topic) else {
+        let sentence =
+            format!("there is no topic with id {topic}; it may have been deleted and created again");
+        return Err(WireError::new(ErrorCode::UnknownTopic, sentence));
+    };
+    if partition.0 as usize >= state.partitions.len() {
+        let sentence =
+            format!("topic '{name}' has partitions 0 to {}, not {partition}", state.partitions.len() - 1);
+        return Err(WireError::new(ErrorCode::UnknownPartition, sentence));
+    }
+    let handle = services.partitions.get(topic, partition);
+    handle.filter(|handle| matches!(handle.view.standing(), Standing::Leading | Standing::Failed)).ok_or_else(
+        || {
+            let sentence = format!(
+                "partition {partition} of topic '{name}' is not led by this node; refresh the metadata"
+            );
+            WireError::new(ErrorCode::NotLeader, sentence)
+        },
+    )
+}
+
+/// Compares the reign that a client believes in with the one in force (KIP-320).
+fn check_leader_epoch(believed: Option<LeaderEpoch>, current: LeaderEpoch) -> Result<(), WireError> {
+    match believed {
+        Some(epoch) if epoch < current => {
+            let sentence =
+                format!("leader epoch {epoch} is over, {current} is in force; refresh the metadata");
+            Err(WireError::new(ErrorCode::FencedLeaderEpoch, sentence))
+        }
+        Some(epoch) if epoch > current => {
+            let sentence =
+                format!("leader epoch {epoch} is not known here yet, {current} is the newest; try again");
+            Err(WireError::new(ErrorCode::UnknownLeaderEpoch, sentence))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A failed read, as the client sees it.
+fn read_error(error: &ReadError) -> WireError {
+    let code = match error {
+        ReadError::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        ReadError::Corrupt { .. } => ErrorCode::CorruptBatch,
+        ReadError::Io(_) => ErrorCode::StorageFailed,
+    };
+    WireError::new(code, error.to_string())
+}
+
+/// The node is going away.
+fn stopping() -> WireError {
+    WireError::new(ErrorCode::ShuttingDown, "the node is shutting down; it or another one will answer later")
+}

@@ -1,0 +1,296 @@
+//! The produce stream: takes a lane's batches in order, places and splits them, hands the parts to their partitions,
+//! and answers each batch once all its parts are answered.
+//!
+//! ```text
+//! read frame ─▶ validate ─▶ place ─▶ (split) ─▶ partition tasks
+//!                                                    │ outcome per part
+//!      answer frame ◀─ EntryLane: all parts there? ◀─┘
+//! ```
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use weir_core::partition::{AppendCheck, AppendOutcome, BatchMeta, RetryReason};
+use weir_core::pipeline::entry::{EntryLane, Part};
+use weir_core::pipeline::placing::{DefaultPartitioner, Placement};
+use weir_core::pipeline::splitting;
+use weir_quic::{FrameReader, FrameWriter, Principal};
+use weir_wire::batch::{self, BatchError, BatchHeader, Records};
+use weir_wire::error::{ErrorCode, WireError};
+use weir_wire::ids::{LeaderEpoch, PartitionIndex};
+use weir_wire::lane::{LANE_BATCHES_IN_FLIGHT_MAX, LaneAnswer, LaneBatch, LaneOpen, LaneTarget, Outcome};
+
+use super::authorize::{Operation, Resource, authorize};
+use super::{Services, broken, outcomes};
+use crate::partitions::{AppendRequest, AppendTag};
+
+/// A lane that may be served: its opening was checked.
+pub(super) struct Lane {
+    open: LaneOpen,
+    partitions: u32,
+    limits: batch::Limits,
+    entry: EntryLane,
+}
+
+impl Lane {
+    /// Checks an opening against the metadata.
+    pub(super) fn open(
+        services: &Services,
+        principal: &Principal,
+        open: LaneOpen,
+    ) -> Result<Lane, WireError> {
+        services.check_cluster(open.cluster)?;
+        let image = services.controller.image();
+        let Some((name, topic)) = image.topic_by_id(open.topic) else {
+            let sentence = format!("there is no topic with id {}; refresh the metadata", open.topic);
+            return Err(WireError::new(ErrorCode::UnknownTopic, sentence));
+        };
+        authorize(principal, Operation::Write, Resource::Topic(name))?;
+        if open.revision != topic.revision {
+            let sentence =
+                format!("the pipeline of topic '{name}' is at revision {}; go on at that", topic.revision);
+            return Err(WireError::new(ErrorCode::StaleRevision, sentence));
+        }
+        let partitions =
+            u32::try_from(topic.partitions.len()).expect("a topic has at most 10,000 partitions");
+        if let LaneTarget::Explicit { partition, .. } = open.target
+            && partition.0 >= partitions
+        {
+            let sentence = format!("topic '{name}' has partitions 0 to {}, not {partition}", partitions - 1);
+            return Err(WireError::new(ErrorCode::UnknownPartition, sentence));
+        }
+        let batch_bytes_max = super::metadata::config_of(topic).max_message_bytes;
+        let limits = batch::Limits { batch_bytes_max, ..batch::Limits::default() };
+        Ok(Lane { partitions, limits, entry: EntryLane::new(open.acks, open.revision), open })
+    }
+}
+
+type Outcomes = mpsc::UnboundedReceiver<(AppendTag, AppendOutcome)>;
+
+/// Serves a lane until the client finishes it, breaks the protocol, or the node stops.
+pub(super) async fn serve(
+    services: Arc<Services>,
+    lane: Lane,
+    mut reader: FrameReader,
+    mut writer: FrameWriter,
+) {
+    let (reply, mut outcomes) = mpsc::unbounded_channel();
+    let mut server = LaneServer { services, lane, reply, targets: Vec::new() };
+    let mut is_open = true;
+    while is_open || server.lane.entry.in_flight() > 0 {
+        let may_read = is_open && server.lane.entry.in_flight() < LANE_BATCHES_IN_FLIGHT_MAX;
+        tokio::select! {
+            biased;
+            Some((tag, outcome)) = outcomes.recv() => {
+                server.settle(tag, outcome, &mut writer);
+                server.settle_all(&mut outcomes, &mut writer);
+            }
+            frame = reader.next::<LaneBatch>(), if may_read => match frame {
+                Ok(Some(frame)) => {
+                    if let Err(error) = server.batch(frame.header, frame.payload, &mut writer).await {
+                        tracing::debug!(%error, "a lane broke the protocol");
+                        reader.refuse(weir_quic::StreamCode::Protocol);
+                        return;
+                    }
+                    server.settle_all(&mut outcomes, &mut writer);
+                }
+                Ok(None) => is_open = false,
+                Err(error) => return broken("lane", &mut reader, &error),
+            },
+            () = server.services.stopping(), if is_open => is_open = false,
+        }
+        if writer.flush().await.is_err() {
+            return;
+        }
+    }
+    // A client that is gone already needs no end.
+    let _ = writer.finish().await;
+}
+
+struct LaneServer {
+    services: Arc<Services>,
+    lane: Lane,
+    reply: mpsc::UnboundedSender<(AppendTag, AppendOutcome)>,
+    /// Partitions used lately, so that each batch need not look its partition up.
+    targets: Vec<crate::partitions::PartitionHandle>,
+}
+
+impl LaneServer {
+    /// Takes one batch of the lane.
+    ///
+    /// # Errors
+    /// When the client broke the protocol and the stream must end.
+    async fn batch(
+        &mut self,
+        header: LaneBatch,
+        payload: Bytes,
+        writer: &mut FrameWriter,
+    ) -> Result<(), WireError> {
+        let ordinal = header.ordinal;
+        self.lane.entry.admit(ordinal)?;
+        let memory = self.reserve_memory(payload.len()).await;
+        let (batch_header, records) = match self.validate(&payload) {
+            Ok(valid) => valid,
+            Err(error) => {
+                metrics::counter!("weir_produce_batches_refused_total").increment(1);
+                let count = BatchHeader::parse(&payload).map_or(1, |header| header.record_count.max(1));
+                writer.queue(&self.lane.entry.refuse(ordinal, count, Outcome::Failed(error)), Bytes::new());
+                return Ok(());
+            }
+        };
+        metrics::counter!("weir_produce_bytes_total").increment(payload.len() as u64);
+        metrics::counter!("weir_produce_records_total").increment(u64::from(batch_header.record_count));
+        let placement = self.place(ordinal, &batch_header, &records);
+        let sequence = batch_header.producer.map(|producer| producer.base_sequence);
+        let batches = if placement.only_partition().is_some() {
+            drop(records);
+            vec![payload]
+        } else {
+            drop(payload);
+            splitting::split(&batch_header, &records, &placement)
+        };
+        let taken = self.lane.entry.take(ordinal, sequence, &placement);
+        for part in &taken.parts {
+            let batch = batches[part.part as usize].clone();
+            self.send(ordinal, part, batch, memory.clone()).await;
+        }
+        self.answer(taken.answer, writer);
+        Ok(())
+    }
+
+    /// Waits until the node has memory for a batch.
+    async fn reserve_memory(&self, bytes: usize) -> Option<Arc<tokio::sync::OwnedSemaphorePermit>> {
+        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let permit = Arc::clone(&self.services.produce_memory).acquire_many_owned(permits).await;
+        // The semaphore is never closed; without a permit the batch would only not be counted.
+        permit.ok().map(Arc::new)
+    }
+
+    fn validate(&self, payload: &Bytes) -> Result<(BatchHeader, Records), WireError> {
+        let (header, records) =
+            batch::validate(payload, &self.lane.limits).map_err(|error| batch_error(&error))?;
+        let stamped = header.producer.map(|producer| (producer.id, producer.epoch));
+        if stamped != self.lane.open.producer {
+            let sentence = "the batch names another producer than its lane; open a lane for each producer id";
+            return Err(WireError::new(ErrorCode::InvalidRequest, sentence));
+        }
+        if header.attributes.is_control() || header.attributes.is_transactional() {
+            let sentence = "clients send neither control batches nor, to this version, transactional ones";
+            return Err(WireError::new(ErrorCode::InvalidRequest, sentence));
+        }
+        Ok((header, records))
+    }
+
+    fn place(&self, ordinal: u64, header: &BatchHeader, records: &Records) -> Placement {
+        let guess = match self.lane.open.target {
+            LaneTarget::Explicit { partition, .. } => {
+                return Placement::whole(partition, header.record_count);
+            }
+            _ if self.lane.partitions == 1 => {
+                return Placement::whole(PartitionIndex(0), header.record_count);
+            }
+            LaneTarget::Guessed { partition, .. } => Some(partition),
+            LaneTarget::Unguessed => None,
+        };
+        let partitioner = DefaultPartitioner {
+            partitions: self.lane.partitions,
+            guess,
+            producer: self.lane.open.producer.map(|(id, _)| id),
+            ordinal,
+        };
+        partitioner.place(records.iter().map(|record| record.key))
+    }
+
+    /// Hands a part to its partition; a partition that is not here answers by retry.
+    async fn send(
+        &mut self,
+        ordinal: u64,
+        part: &Part,
+        batch: Bytes,
+        memory: Option<Arc<tokio::sync::OwnedSemaphorePermit>>,
+    ) {
+        let tag = AppendTag { ordinal, part: part.part };
+        let header = BatchHeader::parse(&batch).expect("the batch was validated or made here");
+        let check = match (self.lane.open.producer, self.lane.open.target) {
+            (None, _) => AppendCheck::Unchecked,
+            (Some(_), LaneTarget::Explicit { .. }) => AppendCheck::Contiguous { after: part.after },
+            (Some(_), _) => AppendCheck::Lane { after: part.after },
+        };
+        let Some(handle) = self.target(part.partition) else {
+            let _ = self.reply.send((tag, AppendOutcome::Retry(RetryReason::NotLeader)));
+            return;
+        };
+        let request = AppendRequest {
+            meta: BatchMeta::from(&header),
+            leader_epoch: self.leader_epoch(part.partition, &handle),
+            batch,
+            check,
+            acks: self.lane.open.acks,
+            tag,
+            reply: self.reply.clone(),
+            memory,
+        };
+        if handle.append(request).await.is_err() {
+            self.targets.retain(|target| target.partition != part.partition);
+            let _ = self.reply.send((tag, AppendOutcome::Retry(RetryReason::NotLeader)));
+        }
+    }
+
+    /// The reign that the sender of a part believes in: the client's, where the client named the partition; else
+    /// this node's own view.
+    fn leader_epoch(
+        &self,
+        partition: PartitionIndex,
+        handle: &crate::partitions::PartitionHandle,
+    ) -> LeaderEpoch {
+        match self.lane.open.target {
+            LaneTarget::Explicit { partition: named, leader_epoch }
+            | LaneTarget::Guessed { partition: named, leader_epoch }
+                if named == partition =>
+            {
+                leader_epoch
+            }
+            _ => handle.view.leader_epoch(),
+        }
+    }
+
+    fn target(&mut self, partition: PartitionIndex) -> Option<crate::partitions::PartitionHandle> {
+        if let Some(known) = self.targets.iter().find(|target| target.partition == partition) {
+            return Some(known.clone());
+        }
+        let handle = self.services.partitions.get(self.lane.open.topic, partition)?;
+        self.targets.push(handle.clone());
+        Some(handle)
+    }
+
+    /// Notes every outcome that is there already, so that their answers leave together.
+    fn settle_all(&mut self, outcomes: &mut Outcomes, writer: &mut FrameWriter) {
+        while let Ok((tag, outcome)) = outcomes.try_recv() {
+            self.settle(tag, outcome, writer);
+        }
+    }
+
+    fn settle(&mut self, tag: AppendTag, outcome: AppendOutcome, writer: &mut FrameWriter) {
+        let partition = self.lane.entry.partition_of(tag.ordinal, tag.part);
+        let (outcome, promise) = outcomes::of_append(partition, outcome);
+        let answer = self.lane.entry.settle(tag.ordinal, tag.part, outcome, promise);
+        self.answer(answer, writer);
+    }
+
+    fn answer(&self, answer: Option<LaneAnswer>, writer: &mut FrameWriter) {
+        if let Some(answer) = answer {
+            writer.queue(&answer, Bytes::new());
+        }
+    }
+}
+
+/// A batch that is not taken, as the client sees it.
+fn batch_error(error: &BatchError) -> WireError {
+    let code = match error {
+        BatchError::Bomb { .. } | BatchError::TooManyRecords { .. } => ErrorCode::DecompressionLimit,
+        BatchError::TooLarge { .. } => ErrorCode::MessageTooLarge,
+        _ => ErrorCode::CorruptBatch,
+    };
+    WireError::new(code, error.to_string())
+}

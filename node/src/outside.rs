@@ -1,0 +1,117 @@
+//! Everything that a node takes from outside: clock, randomness, disk, network, worker threads.
+//!
+//! The same node code runs on a real machine and, several nodes in one process, in a simulator that owns all of
+//! these from one seed. So this file and the doors that it names ([`crate::storage`]'s real disk, `weir-quic`'s
+//! real network) are the only places that touch the machine.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::oneshot;
+use weir_core::time::Now;
+use weir_quic::{Network, RealNetwork};
+
+use crate::storage::{Disk, RealDisk, ThreadWorkers, Workers};
+
+/// What a node runs on.
+#[derive(Clone)]
+pub struct Outside {
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Gives random bytes.
+    pub random: Arc<dyn Randomness>,
+    /// Keeps files.
+    pub disk: Arc<dyn Disk>,
+    /// Gives sockets.
+    pub network: Arc<dyn Network>,
+    /// Runs what may block: flushes, and reads that are not in memory.
+    pub workers: Arc<dyn Workers>,
+}
+
+/// Threads that flush and read, so that as many files wait for the disk side by side.
+const WORKER_THREADS: usize = 4;
+
+impl Outside {
+    /// The machine itself. Call it inside a runtime, whose clock it takes.
+    ///
+    /// # Errors
+    /// When the system gives no more threads.
+    pub fn real() -> std::io::Result<Outside> {
+        Ok(Outside {
+            clock: Arc::new(SystemClock::start()),
+            random: Arc::new(SystemRandomness),
+            disk: Arc::new(RealDisk),
+            network: Arc::new(RealNetwork),
+            workers: Arc::new(ThreadWorkers::start(WORKER_THREADS)?),
+        })
+    }
+
+    /// Runs on a worker what may block, and waits for its result.
+    ///
+    /// # Panics
+    /// If the job panicked: its worker has said so, and what it was to do is not done.
+    pub async fn on_worker<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+        let (done, result) = oneshot::channel();
+        self.workers.run(Box::new(move || {
+            // Who asked may have been cancelled.
+            let _ = done.send(job());
+        }));
+        result.await.expect("a worker's job runs to its end")
+    }
+}
+
+/// Tells the time.
+pub trait Clock: Send + Sync {
+    /// This moment. The monotonic part never goes backwards.
+    fn now(&self) -> Now;
+}
+
+/// Gives random bytes.
+pub trait Randomness: Send + Sync {
+    /// Fills the buffer.
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+impl dyn Randomness {
+    /// Sixteen random bytes: an id that nobody has yet.
+    pub fn id(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        self.fill(&mut bytes);
+        bytes
+    }
+}
+
+/// The clocks of the machine.
+#[derive(Debug)]
+pub struct SystemClock {
+    started: tokio::time::Instant,
+}
+
+impl SystemClock {
+    /// A clock whose monotonic part starts now.
+    #[must_use]
+    pub fn start() -> SystemClock {
+        SystemClock { started: tokio::time::Instant::now() }
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Now {
+        #[expect(clippy::disallowed_methods, reason = "this is the door to the wall clock")]
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        Now {
+            monotonic_ns: u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX),
+            wall_ms: i64::try_from(wall.as_millis()).unwrap_or(i64::MAX),
+        }
+    }
+}
+
+/// The randomness of the operating system.
+#[derive(Debug)]
+pub struct SystemRandomness;
+
+impl Randomness for SystemRandomness {
+    fn fill(&self, bytes: &mut [u8]) {
+        getrandom::fill(bytes).expect("an operating system without randomness cannot run TLS either");
+    }
+}

@@ -1,0 +1,166 @@
+//! How the rest of the node reaches a replica.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use weir_core::partition::{AppendCheck, AppendOutcome, BatchMeta, PartitionConfig};
+use weir_core::topic_config::TopicConfig;
+use weir_wire::fetch::{FetchEnd, Position};
+use weir_wire::ids::{LeaderEpoch, Offset, PartitionIndex, TopicId};
+use weir_wire::lane::Acks;
+
+use super::view::View;
+use crate::storage::{LogConfig, LogReader, PartitionKey, RecoveryPoint, RetentionLimits};
+
+/// Messages that may wait for one replica at a time; who sends more waits.
+pub(super) const MESSAGES_QUEUED_MAX: usize = 256;
+
+/// A hosted replica. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct PartitionHandle {
+    /// The topic.
+    pub topic: TopicId,
+    /// The partition.
+    pub partition: PartitionIndex,
+    /// How far it may be read, and its standing.
+    pub view: Arc<View>,
+    /// Reads the log, on any thread.
+    pub reader: LogReader,
+    pub(super) inbox: mpsc::Sender<Message>,
+}
+
+/// What a replica's task is asked.
+#[derive(Debug)]
+pub(super) enum Message {
+    Append(AppendRequest),
+    CheckPosition {
+        leader_epoch: LeaderEpoch,
+        position: Position,
+        reply: oneshot::Sender<Result<(), FetchEnd>>,
+    },
+    /// Answered once the reign is in force, or was refused.
+    Lead {
+        leader_epoch: LeaderEpoch,
+        replication_factor: u32,
+        reply: oneshot::Sender<()>,
+    },
+    Configure(Box<TopicSettings>),
+    Housekeep,
+    /// Answered when the task is about to end.
+    Delete(oneshot::Sender<()>),
+    Close(oneshot::Sender<CloseReport>),
+}
+
+/// A topic's configuration as a replica uses it.
+#[derive(Clone, Debug)]
+pub(super) struct TopicSettings {
+    pub(super) core: PartitionConfig,
+    pub(super) log: LogConfig,
+    pub(super) retention: RetentionLimits,
+}
+
+impl TopicSettings {
+    /// What was set for a topic, and defaults for the rest.
+    ///
+    /// # Panics
+    /// If the overrides do not parse: the metadata takes only those that do.
+    pub(super) fn of(overrides: &BTreeMap<String, String>) -> TopicSettings {
+        let topic =
+            TopicConfig::from_overrides(overrides).expect("the metadata takes only overrides that parse");
+        TopicSettings {
+            core: PartitionConfig::from(&topic),
+            log: LogConfig {
+                segment_bytes: topic.segment_bytes,
+                segment_ms: topic.segment_ms,
+                index_interval_bytes: topic.index_interval_bytes,
+                ..LogConfig::default()
+            },
+            retention: RetentionLimits {
+                retention_ms: topic.retention_ms,
+                retention_bytes: topic.retention_bytes,
+            },
+        }
+    }
+}
+
+/// What a replica says when it is closed politely.
+#[derive(Debug)]
+pub(super) struct CloseReport {
+    /// Everything was flushed and its snapshot written: the next start need not scan it.
+    pub(super) is_clean: bool,
+    /// Up to where the log is on disk for sure.
+    pub(super) recovery_point: RecoveryPoint,
+    /// The end of what consumers may read.
+    pub(super) high_watermark: Offset,
+}
+
+/// A batch to append.
+#[derive(Debug)]
+pub struct AppendRequest {
+    /// The batch, validated.
+    pub batch: Bytes,
+    /// Its header, as the core wants it.
+    pub meta: BatchMeta,
+    /// The reign that the sender believes in.
+    pub leader_epoch: LeaderEpoch,
+    /// How its place in the producer's order is checked.
+    pub check: AppendCheck,
+    /// The promise asked for.
+    pub acks: Acks,
+    /// Repeated in the outcome.
+    pub tag: AppendTag,
+    /// Where the outcome goes. Unbounded: the sender bounds what it has in flight.
+    pub reply: mpsc::UnboundedSender<(AppendTag, AppendOutcome)>,
+    /// The memory that the batch takes; given back once it is written.
+    pub memory: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+/// Which part of which batch of a lane an outcome is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppendTag {
+    /// The batch's number in its lane.
+    pub ordinal: u64,
+    /// The part's number in its batch.
+    pub part: u32,
+}
+
+/// The replica's task is gone: the topic was deleted, or the node is stopping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the partition is not hosted here any more")]
+pub struct Gone;
+
+impl PartitionHandle {
+    /// The partition as storage names it.
+    pub(super) fn key(&self) -> PartitionKey {
+        PartitionKey { topic_id: self.topic, partition: self.partition }
+    }
+
+    /// Hands a batch to the replica; waits while its queue is full.
+    ///
+    /// # Errors
+    /// [`Gone`], and the request comes back.
+    pub async fn append(&self, request: AppendRequest) -> Result<(), Box<AppendRequest>> {
+        match self.inbox.send(Message::Append(request)).await {
+            Ok(()) => Ok(()),
+            Err(mpsc::error::SendError(Message::Append(request))) => Err(Box::new(request)),
+            Err(_) => unreachable!("a channel returns the message that was sent"),
+        }
+    }
+
+    /// Whether a consumer's place is part of this log's history, at a reign that this replica knows.
+    ///
+    /// # Errors
+    /// [`Gone`]; the inner error says what the consumer must be told.
+    pub async fn check_position(
+        &self,
+        leader_epoch: LeaderEpoch,
+        position: Position,
+    ) -> Result<Result<(), FetchEnd>, Gone> {
+        let (reply, answer) = oneshot::channel();
+        let message = Message::CheckPosition { leader_epoch, position, reply };
+        self.inbox.send(message).await.map_err(|_| Gone)?;
+        answer.await.map_err(|_| Gone)
+    }
+}

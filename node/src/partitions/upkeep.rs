@@ -1,0 +1,56 @@
+//! What is due now and then, for all replicas together: retention, flushes of what `write.caching` left, checkpoints.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use super::Partitions;
+use super::handle::Message;
+
+/// How often the high watermarks are checkpointed (Kafka's `replica.high.watermark.checkpoint.interval.ms`). A stale
+/// one is legal: it only hides records from consumers until the log is flushed again after a restart.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
+/// How many checkpoints pass between two rounds of housekeeping.
+const CHECKPOINTS_PER_ROUND: u32 = 6;
+
+/// Runs until the runtime ends.
+pub(super) async fn run(partitions: Partitions) {
+    let mut ticks = interval_at(Instant::now() + CHECKPOINT_EVERY, CHECKPOINT_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut passed = 0;
+    loop {
+        ticks.tick().await;
+        passed += 1;
+        if passed % CHECKPOINTS_PER_ROUND == 0 {
+            housekeep(&partitions).await;
+        }
+        checkpoint(&partitions).await;
+    }
+}
+
+async fn housekeep(partitions: &Partitions) {
+    let handles: Vec<_> = partitions.hosted().values().filter_map(|hosted| hosted.handle.clone()).collect();
+    for handle in handles {
+        // A replica that is gone needs no upkeep.
+        let _ = handle.inbox.send(Message::Housekeep).await;
+    }
+}
+
+/// Saves what has moved since the last time.
+async fn checkpoint(partitions: &Partitions) {
+    let (mut high_watermarks, mut recovery_points) = (Vec::new(), Vec::new());
+    let handles: Vec<_> = partitions.hosted().values().filter_map(|hosted| hosted.handle.clone()).collect();
+    for handle in handles {
+        high_watermarks.push((handle.key(), handle.view.high_watermark()));
+        recovery_points.extend(handle.view.recovery_point().map(|point| (handle.key(), point)));
+    }
+    let data = Arc::clone(&partitions.shared.data);
+    let save = move || {
+        data.save_high_watermarks(high_watermarks)?;
+        data.save_recovery_points(recovery_points)
+    };
+    if let Err(error) = partitions.shared.outside.on_worker(save).await {
+        tracing::warn!(%error, "checkpoints could not be saved; a start after a crash would look at more of the logs");
+    }
+}

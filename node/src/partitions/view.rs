@@ -1,0 +1,212 @@
+//! What everybody on the node may know of a replica without asking its task: how far it may be read, and a bell.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use weir_wire::ids::{LeaderEpoch, Offset};
+
+use crate::storage::RecoveryPoint;
+
+/// The marks of a replica, set by its task and read by anybody.
+///
+/// Each mark is exact when it is set and only ever behind afterwards; `log_start <= high_watermark` as seen by one
+/// reader holds when it reads the log start first.
+#[derive(Debug, Default)]
+pub struct View {
+    log_start: AtomicU64,
+    high_watermark: AtomicU64,
+    log_end: AtomicU64,
+    leader_epoch: AtomicU32,
+    standing: AtomicU8,
+    recovery_point: Mutex<Option<RecoveryPoint>>,
+    watchers: Mutex<BTreeMap<u64, Watcher>>,
+    next_watcher: AtomicU64,
+}
+
+/// What a replica is good for at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Standing {
+    /// It has not been told to lead, or has stopped leading.
+    Idle = 0,
+    /// It takes appends and serves readers.
+    Leading = 1,
+    /// Its disk failed; committed records may still be readable.
+    Failed = 2,
+    /// Its topic was deleted.
+    Deleted = 3,
+}
+
+impl View {
+    /// A view of a replica that serves nobody yet.
+    #[must_use]
+    pub fn new(log_start: Offset, high_watermark: Offset, log_end: Offset) -> View {
+        View {
+            log_start: AtomicU64::new(log_start.0),
+            high_watermark: AtomicU64::new(high_watermark.0),
+            log_end: AtomicU64::new(log_end.0),
+            ..View::default()
+        }
+    }
+
+    /// The first offset still served.
+    pub fn log_start(&self) -> Offset {
+        Offset(self.log_start.load(Ordering::Acquire))
+    }
+
+    /// The end of what consumers may read.
+    pub fn high_watermark(&self) -> Offset {
+        Offset(self.high_watermark.load(Ordering::Acquire))
+    }
+
+    /// The end of the log.
+    pub fn log_end(&self) -> Offset {
+        Offset(self.log_end.load(Ordering::Acquire))
+    }
+
+    /// The reign in force.
+    pub fn leader_epoch(&self) -> LeaderEpoch {
+        LeaderEpoch(self.leader_epoch.load(Ordering::Acquire))
+    }
+
+    /// What the replica is good for.
+    pub fn standing(&self) -> Standing {
+        match self.standing.load(Ordering::Acquire) {
+            1 => Standing::Leading,
+            2 => Standing::Failed,
+            3 => Standing::Deleted,
+            _ => Standing::Idle,
+        }
+    }
+
+    /// Up to where the log is on disk for sure; `None` until something was flushed since the start.
+    pub(super) fn recovery_point(&self) -> Option<RecoveryPoint> {
+        *self.recovery_point.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_recovery_point(&self, to: RecoveryPoint) {
+        *self.recovery_point.lock().unwrap_or_else(PoisonError::into_inner) = Some(to);
+    }
+
+    pub(super) fn set_log_start(&self, to: Offset) {
+        self.log_start.store(to.0, Ordering::Release);
+        self.ring();
+    }
+
+    pub(super) fn set_high_watermark(&self, to: Offset) {
+        self.high_watermark.store(to.0, Ordering::Release);
+        self.ring();
+    }
+
+    pub(super) fn set_log_end(&self, to: Offset) {
+        self.log_end.store(to.0, Ordering::Release);
+    }
+
+    pub(super) fn set_standing(&self, standing: Standing, leader_epoch: LeaderEpoch) {
+        self.leader_epoch.store(leader_epoch.0, Ordering::Release);
+        self.standing.store(standing as u8, Ordering::Release);
+        self.ring();
+    }
+
+    /// Rings `bell` with `token` whenever a mark moves, until the watch is dropped.
+    pub fn watch(self: &Arc<Self>, bell: Arc<Bell>, token: u64) -> Watch {
+        let id = self.next_watcher.fetch_add(1, Ordering::Relaxed);
+        self.watchers().insert(id, Watcher { bell, token });
+        Watch { view: Arc::clone(self), id }
+    }
+
+    fn ring(&self) {
+        for watcher in self.watchers().values() {
+            watcher.bell.ring(watcher.token);
+        }
+    }
+
+    fn watchers(&self) -> MutexGuard<'_, BTreeMap<u64, Watcher>> {
+        // Insert, remove and iterate leave the map whole wherever they stop.
+        self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug)]
+struct Watcher {
+    bell: Arc<Bell>,
+    token: u64,
+}
+
+/// A place among a replica's watchers; dropping it gives the place up.
+#[derive(Debug)]
+pub struct Watch {
+    view: Arc<View>,
+    id: u64,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.view.watchers().remove(&self.id);
+    }
+}
+
+/// One waiter for many replicas: collects the tokens of those that moved, each once, in the order of moving.
+#[derive(Debug, Default)]
+pub struct Bell {
+    rung: Mutex<Rung>,
+    notify: Notify,
+}
+
+/// Tokens in the order of ringing, and the same tokens to find out quickly whether one is among them.
+#[derive(Debug, Default)]
+struct Rung {
+    order: VecDeque<u64>,
+    among: BTreeSet<u64>,
+}
+
+impl Bell {
+    /// Notes the token, if it is not noted already, and wakes the waiter.
+    pub fn ring(&self, token: u64) {
+        let mut rung = self.rung();
+        if rung.among.insert(token) {
+            rung.order.push_back(token);
+            self.notify.notify_one();
+        }
+    }
+
+    /// The token that has waited longest.
+    pub fn take(&self) -> Option<u64> {
+        let mut rung = self.rung();
+        let token = rung.order.pop_front()?;
+        rung.among.remove(&token);
+        Some(token)
+    }
+
+    /// Waits until there is a token to take. Cancel safe.
+    pub async fn wait(&self) {
+        while self.rung().order.is_empty() {
+            self.notify.notified().await;
+        }
+    }
+
+    fn rung(&self) -> MutexGuard<'_, Rung> {
+        self.rung.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_rings_once_per_token_until_it_is_dropped() {
+        let view = Arc::new(View::new(Offset(0), Offset(0), Offset(0)));
+        let bell = Arc::new(Bell::default());
+        let watch = view.watch(Arc::clone(&bell), 7);
+        view.set_high_watermark(Offset(3));
+        view.set_high_watermark(Offset(4));
+        assert_eq!((bell.take(), bell.take()), (Some(7), None));
+        assert_eq!(view.high_watermark(), Offset(4));
+        drop(watch);
+        view.set_high_watermark(Offset(5));
+        assert_eq!(bell.take(), None);
+    }
+}

@@ -1,0 +1,67 @@
+//! The door to QUIC: network threads, accepting connections, and handing their streams to handlers.
+//!
+//! Each network thread is a single-threaded runtime with an endpoint of its own on the common port, so that a
+//! connection's driver and its streams stay on one core. In simulation there is one thread: the simulator's.
+
+mod threads;
+
+pub use threads::{NETWORK_THREADS_MAX, Threads};
+
+use std::future::Future;
+use std::sync::Arc;
+
+use weir_quic::{FrameReader, FrameWriter, Peer, Principal, Server};
+
+use crate::watched::Watched;
+
+/// Takes a stream that a client opened, and serves it to its end.
+pub trait StreamHandler: Clone + Send + 'static {
+    /// Serves one stream.
+    fn serve(
+        &self,
+        principal: Arc<Principal>,
+        reader: FrameReader,
+        writer: FrameWriter,
+    ) -> impl Future<Output = ()> + Send;
+}
+
+/// Accepts on one endpoint until it is closed.
+pub async fn accept(server: Server, handler: impl StreamHandler, stopping: Arc<Watched<bool>>) {
+    while let Some(arriving) = server.accept().await {
+        let (handler, stopping) = (handler.clone(), Arc::clone(&stopping));
+        tokio::spawn(async move {
+            match arriving.establish().await {
+                Ok(peer) => serve_connection(peer, handler, stopping).await,
+                Err(error) => tracing::info!(%error, "a connection was refused"),
+            }
+        });
+    }
+}
+
+async fn serve_connection(peer: Peer, handler: impl StreamHandler, stopping: Arc<Watched<bool>>) {
+    let principal = Arc::new(peer.principal.clone());
+    let address = peer.connection.remote_address();
+    tracing::debug!(%principal, %address, "connected");
+    metrics::gauge!("weir_connections").increment(1.0);
+    loop {
+        tokio::select! {
+            biased;
+            stream = weir_quic::framed::accept(&peer.connection) => match stream {
+                Ok((writer, reader)) => {
+                    let (handler, principal) = (handler.clone(), Arc::clone(&principal));
+                    tokio::spawn(async move { handler.serve(principal, reader, writer).await });
+                }
+                Err(end) => {
+                    tracing::debug!(%principal, %address, %end, "disconnected");
+                    break;
+                }
+            },
+            // Streams that are being served finish by themselves; new ones are not taken any more.
+            _ = stopping.wait_until(|stopping| *stopping) => {
+                peer.connection.closed().await;
+                break;
+            }
+        }
+    }
+    metrics::gauge!("weir_connections").decrement(1.0);
+}
