@@ -21,8 +21,11 @@ const ZSTD_LEVEL_MAX: i32 = 19;
 /// Kafka's default (`compression.zstd.level`, KIP-390).
 const ZSTD_LEVEL_DEFAULT: i32 = 3;
 
-/// A first guess at how far records unpack. Only memory depends on it.
+/// A first guess at how far records unpack. Only time depends on it: a buffer that is too small is copied.
 const EXPECTED_RATIO: usize = 4;
+/// How far the size that a zstd frame states is believed in making the first buffer. If all fits there, zstd needs no
+/// window; if the frame lied, little is lost.
+const BELIEVED_RATIO: usize = 32;
 /// The least that output grows by.
 const GROWTH_BYTES_MIN: usize = 4 * 1024;
 
@@ -110,7 +113,10 @@ impl Unpacking<'_> {
         decoder
             .set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX))
             .map_err(|error| self.corrupt(&error))?;
-        let mut out = Vec::new();
+        let stated = zstd::zstd_safe::get_frame_content_size(self.packed).ok().flatten().unwrap_or(0);
+        let believed = self.packed.len().saturating_mul(BELIEVED_RATIO);
+        let mut out =
+            Vec::with_capacity(self.room(usize::try_from(stated).unwrap_or(usize::MAX).min(believed)));
         let mut input = InBuffer::around(self.packed);
         loop {
             let filled = out.len();
@@ -169,10 +175,14 @@ impl Unpacking<'_> {
     fn grow(&self, out: &mut Vec<u8>) -> Result<(), BatchError> {
         let filled = out.len();
         self.allow(filled)?;
-        let most = usize::try_from(self.bytes_max).map_or(usize::MAX, |max| max.saturating_add(1));
         let wanted = if filled == 0 { self.packed.len().saturating_mul(EXPECTED_RATIO) } else { filled * 2 };
-        out.reserve_exact(wanted.max(GROWTH_BYTES_MIN).min(most) - filled);
+        out.reserve_exact(self.room(wanted) - filled);
         Ok(())
+    }
+
+    fn room(&self, wanted: usize) -> usize {
+        let most = usize::try_from(self.bytes_max).map_or(usize::MAX, |max| max.saturating_add(1));
+        wanted.max(GROWTH_BYTES_MIN).min(most)
     }
 
     fn allow(&self, unpacked: usize) -> Result<(), BatchError> {

@@ -2,7 +2,7 @@
 
 use std::iter::FusedIterator;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use super::{BatchError, BatchHeader, Compression, HEADER_BYTES, Limits, TimestampType, codecs, varint};
 
@@ -229,7 +229,10 @@ impl Record {
             timestamp_ms: record.timestamp_ms,
             key: record.key.map(|key| body.slice_ref(key)),
             value: record.value.map(|value| body.slice_ref(value)),
-            headers: Headers { count: record.headers.count, rest: body.slice_ref(record.headers.rest) },
+            headers: match record.headers.count {
+                0 => Headers::default(),
+                count => Headers { count, rest: body.slice_ref(record.headers.rest) },
+            },
             raw: body.slice_ref(record.raw),
         }
     }
@@ -278,7 +281,7 @@ impl Iterator for IntoIter {
         let mut rest = Iter { rest: &self.rest, left: self.left, time: self.time };
         let record = Record::share(&self.rest, &rest.next()?);
         self.left = rest.left;
-        self.rest = self.rest.slice_ref(rest.rest);
+        self.rest.advance(record.raw.len());
         Some(record)
     }
 
