@@ -334,14 +334,14 @@ mod tests {
         refused(
             "retnetion.ms",
             "1",
-            expect![
+            &expect![
                 "unknown topic config 'retnetion.ms', did you mean 'retention.ms'?; known are: cleanup.policy, index.interval.bytes, max.message.bytes, min.insync.replicas, producer.id.expiration.ms, retention.bytes, retention.ms, segment.bytes, segment.ms, write.caching"
             ],
         );
         refused(
             "xyz",
             "1",
-            expect![
+            &expect![
                 "unknown topic config 'xyz'; known are: cleanup.policy, index.interval.bytes, max.message.bytes, min.insync.replicas, producer.id.expiration.ms, retention.bytes, retention.ms, segment.bytes, segment.ms, write.caching"
             ],
         );
@@ -352,59 +352,59 @@ mod tests {
         refused(
             "retention.ms",
             "-2",
-            expect![
+            &expect![
                 "topic config retention.ms=-2 is not valid: retention.ms takes milliseconds from 0, or -1 for ever"
             ],
         );
         refused(
             "segment.bytes",
             "1023",
-            expect![
+            &expect![
                 "topic config segment.bytes=1023 is not valid: segment.bytes takes bytes, from 1024 to 2147483647"
             ],
         );
         refused(
             "max.message.bytes",
             "33554433",
-            expect![
+            &expect![
                 "topic config max.message.bytes=33554433 is not valid: max.message.bytes takes bytes, from 1 to 33554432"
             ],
         );
         refused(
             "min.insync.replicas",
             "0",
-            expect![
+            &expect![
                 "topic config min.insync.replicas=0 is not valid: min.insync.replicas takes a number of replicas, from 1 to 1000, or 'majority' (half the replication factor plus one)"
             ],
         );
         refused(
             "producer.id.expiration.ms",
             "1000",
-            expect![
+            &expect![
                 "topic config producer.id.expiration.ms=1000 is not valid: producer.id.expiration.ms takes milliseconds, from 3720000 (longer than any client resends)"
             ],
         );
         refused(
             "write.caching",
             "yes",
-            expect!["topic config write.caching=yes is not valid: write.caching takes 'true' or 'false'"],
+            &expect!["topic config write.caching=yes is not valid: write.caching takes 'true' or 'false'"],
         );
         refused(
             "cleanup.policy",
             "compact",
-            expect![
+            &expect![
                 "topic config cleanup.policy=compact is not valid: cleanup.policy takes 'delete' (compaction is not built yet)"
             ],
         );
         refused(
             "segment.ms",
             "",
-            expect!["topic config segment.ms= is not valid: segment.ms takes milliseconds, from 1"],
+            &expect!["topic config segment.ms= is not valid: segment.ms takes milliseconds, from 1"],
         );
         refused(
             "index.interval.bytes",
             "99999999999999999999",
-            expect![
+            &expect![
                 "topic config index.interval.bytes=99999999999999999999 is not valid: index.interval.bytes takes bytes, from 0 to 2147483647"
             ],
         );

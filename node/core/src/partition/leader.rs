@@ -218,7 +218,7 @@ fn validate(log: &LogState, append: &Append) -> Result<(), FailReason> {
     }
     match (append.check, batch.producer) {
         (AppendCheck::Unchecked, None) => Ok(()),
-        (AppendCheck::Contiguous, Some(stamp)) => {
+        (AppendCheck::Contiguous { .. }, Some(stamp)) => {
             let in_range = |sequence: Sequence| sequence.0 < CONTIGUOUS_SEQUENCES;
             let fits = in_range(stamp.base_sequence) && batch.last_offset_delta < CONTIGUOUS_SEQUENCES;
             if fits { Ok(()) } else { invalid(InvalidBatch::SequenceOutOfRange) }
@@ -234,7 +234,8 @@ fn validate(log: &LogState, append: &Append) -> Result<(), FailReason> {
                 invalid(InvalidBatch::SequenceOutOfRange)
             }
         }
-        (AppendCheck::Unchecked, Some(_)) | (AppendCheck::Contiguous | AppendCheck::Lane { .. }, None) => {
+        (AppendCheck::Unchecked, Some(_))
+        | (AppendCheck::Contiguous { .. } | AppendCheck::Lane { .. }, None) => {
             invalid(InvalidBatch::ProducerAndCheckDisagree)
         }
     }

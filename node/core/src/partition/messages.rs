@@ -118,8 +118,13 @@ pub enum AppendCheck {
     /// Not at all: the batch has no producer.
     Unchecked,
     /// As Kafka does: each batch of a producer starts with the sequence after the last one of the batch before it;
-    /// for producers that name their partition.
-    Contiguous,
+    /// for producers that name their partition. A producer that is not remembered may start anywhere, but only with
+    /// the first batch of an opening: Kafka, which lacks the link, would let a second batch overtake a first one that
+    /// was refused.
+    Contiguous {
+        /// The base sequence of the batch that this opening sent before; `None` for its first.
+        after: Option<Sequence>,
+    },
     /// As one part of a lane: sequences only grow, and `after` links the parts of one opening of the lane.
     Lane {
         /// The base sequence of the part that this opening sent to this partition before; `None` for its first.

@@ -133,11 +133,11 @@ impl Partition {
             Input::Append(append) => self.append(now, &append, effects),
             Input::Written { end } if !self.is_retired() => self.log.written(end),
             Input::Flushed { end } if !self.is_retired() => self.log.flushed(end),
-            // Reports of what was under way when the replica stopped.
-            Input::Written { .. } | Input::Flushed { .. } => {}
             Input::StorageFailed(StorageFault::Write) => self.retire(RetireCause::WriteFailed, effects),
             Input::StorageFailed(StorageFault::Flush) => self.retire(RetireCause::FlushFailed, effects),
-            Input::MoveLogStart { to } => self.log.move_log_start(to, effects),
+            Input::MoveLogStart { to } if !self.is_retired() => self.log.move_log_start(to, effects),
+            // Reports of what was under way when the replica stopped, and orders that came too late.
+            Input::Written { .. } | Input::Flushed { .. } | Input::MoveLogStart { .. } => {}
             Input::Tick => self.log.producers.expire(now, &self.log.config, self.log.rules),
         }
         if let Role::Leader(leader) = &mut self.role {
@@ -280,7 +280,8 @@ impl Partition {
     }
 
     /// The producers of the log, to be stored beside it under the offset that it names, when a segment rolls and at
-    /// shutdown. Restoring needs one at or below the end of the log that recovery finds, so keep the last few.
+    /// shutdown. Restoring needs one at or below the end of the log that recovery finds, so keep the last few, and
+    /// delete those above that end before anything is appended: they tell of batches that are gone.
     #[must_use]
     pub fn producer_checkpoint(&self) -> ProducerCheckpoint {
         self.log.producers.checkpoint(self.log.ends.end)

@@ -15,6 +15,7 @@
 //! second, and a forgotten producer's resend would be stored twice. The second condition only ever keeps a producer
 //! longer, on some replicas, which is safe: who remembers answers "already stored", who does not answers "a part is
 //! missing" or, after longer than any client resends, starts over.
+//! (A batch stamped far in the future stops log time, and with it the forgetting; memory stays bounded all the same.)
 //! Above `producers_max` the producer that wrote longest ago goes, counted.
 
 mod check;

@@ -44,20 +44,29 @@ impl Producers {
         let Some(stamp) = batch.producer else { return Verdict::Append };
         match check {
             AppendCheck::Unchecked => Verdict::Append,
-            AppendCheck::Contiguous => self.check_contiguous(rules, batch, stamp),
+            AppendCheck::Contiguous { after } => self.check_contiguous(rules, batch, stamp, after),
             AppendCheck::Lane { after } => self.check_lane(rules, batch, stamp, after),
         }
     }
 
     /// Kafka's check (`ProducerAppendInfo.checkProducerEpoch`, `checkSequence`, `ProducerStateEntry`): one of the last
     /// five batches again is a duplicate; otherwise the batch goes on where the last one ended; a new epoch starts
-    /// at 0; an unknown producer starts anywhere.
+    /// at 0; an unknown producer starts anywhere, if nothing was sent before.
     ///
     /// Unlike Kafka, which calls both an out-of-order sequence, a batch *behind* the expected sequence is told from a
     /// gap: the records behind it were stored once, so "not stored" would be a lie, and trying again cannot help.
-    fn check_contiguous(&self, rules: Rules, batch: &BatchMeta, stamp: ProducerStamp) -> Verdict {
+    fn check_contiguous(
+        &self,
+        rules: Rules,
+        batch: &BatchMeta,
+        stamp: ProducerStamp,
+        after: Option<Sequence>,
+    ) -> Verdict {
         let state = match self.life(rules, stamp) {
             Life::Older(current) => return Verdict::Fenced(current),
+            Life::NotRemembered if after.is_some() && rules.hold(Rule::UnknownProducerStartsOver) => {
+                return Verdict::Missing(RetryReason::MissingPart);
+            }
             Life::NotRemembered => return Verdict::Append,
             Life::Newer if stamp.base_sequence == Sequence(0) => return Verdict::Append,
             Life::Newer => return Verdict::Missing(RetryReason::OutOfOrderSequence),

@@ -5,7 +5,7 @@ use weir_core::partition::{AppendOutcome, StoredBatch};
 use weir_wire::ids::Offset;
 
 use super::lane::{Batch, Lane, Place, Settled, batch_of, content};
-use super::replica::Replica;
+use crate::replica::Replica;
 
 type Verdict = Result<(), String>;
 

@@ -6,8 +6,8 @@ use weir_core::partition::{AppendOutcome, ProducerStamp};
 use weir_wire::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence};
 use weir_wire::lane::LANE_SEQUENCE_MAX;
 
-use super::Fault;
 use crate::random::Random;
+use crate::replica::Fault;
 
 /// Which batch of the lane, from 0.
 pub(super) type Batch = usize;

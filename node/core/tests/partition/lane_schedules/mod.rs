@@ -15,11 +15,11 @@
 
 mod checks;
 mod lane;
-mod replica;
 mod world;
 
 use weir_core::partition::Rule;
 
+use crate::replica::Fault;
 use world::{Tally, World};
 
 /// How many schedules a run plays.
@@ -28,38 +28,17 @@ const SCHEDULES: u64 = 10_000;
 /// How many schedules may pass before a missing rule is noticed.
 const SCHEDULES_UNTIL_NOTICED_MAX: u64 = 4_000;
 
-/// What is wrong with the world of a schedule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
-    Nothing,
-    /// The partition lacks a rule.
-    Partition(Rule),
-    /// One opening in five places a batch differently.
-    ImpurePlacement,
-    /// A resend is placed by the revision in force, not by the one that it was first sent under.
-    ResendsAtNewRevision,
-    /// A reopened lane skips its oldest unsettled batch.
-    ResumesTooFar,
-    /// The sequence of a batch that was given up is used for the next one.
-    ReusesSequence,
-    /// A restarted partition remembers no producers.
-    ProducersLostAtRestart,
-    /// `producer.id.expiration.ms` is shorter than clients resend.
-    ExpiresTooEarly,
-}
-
-impl Fault {
-    fn all() -> Vec<Fault> {
-        let around = [
-            Fault::ImpurePlacement,
-            Fault::ResendsAtNewRevision,
-            Fault::ResumesTooFar,
-            Fault::ReusesSequence,
-            Fault::ProducersLostAtRestart,
-            Fault::ExpiresTooEarly,
-        ];
-        Rule::ALL.into_iter().map(Fault::Partition).chain(around).collect()
-    }
+/// Every rule of the partition and every rule around it, missing in turn.
+fn faults() -> Vec<Fault> {
+    let around = [
+        Fault::ImpurePlacement,
+        Fault::ResendsAtNewRevision,
+        Fault::ResumesTooFar,
+        Fault::ReusesSequence,
+        Fault::ProducersLostAtRestart,
+        Fault::ExpiresTooEarly,
+    ];
+    Rule::ALL.into_iter().map(Fault::Partition).chain(around).collect()
 }
 
 #[test]
@@ -87,7 +66,7 @@ fn parts_are_stored_once_in_order_and_what_is_acknowledged_stays() {
 
 #[test]
 fn each_missing_rule_is_noticed() {
-    for fault in Fault::all() {
+    for fault in faults() {
         let noticed = (0..SCHEDULES_UNTIL_NOTICED_MAX).find_map(|seed| {
             World::new(seed, fault, false).play(&mut Tally::default()).err().map(|why| (seed, why))
         });

@@ -10,12 +10,11 @@ use weir_core::time::Now;
 use weir_wire::ids::{LeaderEpoch, ProducerEpoch, ProducerId, Sequence};
 use weir_wire::lane::Acks;
 
-use super::Fault;
 use super::checks;
 use super::lane::{Lane, Part, Place, Settled, answered_offset, content};
-use super::replica::{Answered, Replica};
 use crate::invariants;
 use crate::random::Random;
+use crate::replica::{Answered, Fault, Replica};
 
 const STEPS: usize = 200;
 /// How many rounds of "deliver all, flush all, resend" a healed lane may take to settle.

@@ -86,7 +86,7 @@ impl Runner {
             "append" => self.append(line),
             "written" => self.input(Input::Written { end: line.first().unwrap_or(self.partition.log_end()) }),
             "flushed" => {
-                self.input(Input::Flushed { end: line.first().unwrap_or(self.partition.written_end()) })
+                self.input(Input::Flushed { end: line.first().unwrap_or(self.partition.written_end()) });
             }
             "write-failed" => self.input(Input::StorageFailed(StorageFault::Write)),
             "flush-failed" => self.input(Input::StorageFailed(StorageFault::Flush)),
@@ -146,10 +146,11 @@ impl Runner {
         };
         let lane = line.values.get("lane").map(|text| stamp(text));
         let producer = line.values.get("producer").map(|text| stamp(text));
+        let after = line.number("after").map(Sequence);
         let check = match (lane, producer) {
             _ if line.has("unchecked") => AppendCheck::Unchecked,
-            (Some(_), _) => AppendCheck::Lane { after: line.number("after").map(Sequence) },
-            (None, Some(_)) => AppendCheck::Contiguous,
+            (Some(_), _) => AppendCheck::Lane { after },
+            (None, Some(_)) => AppendCheck::Contiguous { after },
             (None, None) => AppendCheck::Unchecked,
         };
         let batch = BatchMeta {

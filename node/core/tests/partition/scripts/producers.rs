@@ -174,9 +174,9 @@ fn a_part_that_differs_from_what_is_stored_shows_an_impure_pipeline() {
             > append r3 lane=7/0 seq=100 n=2
               r3 unknown: NondeterministicPipeline
             > append r4 lane=7/0 seq=200 n=3
-              r4 unknown: NondeterministicPipeline
+              r4 unknown: SequenceNotRemembered
             > append r5 lane=7/0 seq=50 n=3
-              r5 unknown: SequenceForgotten
+              r5 unknown: SequenceNotRemembered
         "#]],
     );
 }
@@ -217,6 +217,8 @@ fn a_contiguous_producer_gets_kafkas_check() {
         append r7 producer=8/1 seq=0
         append r8 producer=8/0 seq=5
         append r9 producer=9/3 seq=77
+        append r10 producer=10/0 seq=78 after=77
+        append r11 producer=9/3 seq=78 after=77
         written
         flushed
         ",
@@ -231,7 +233,7 @@ fn a_contiguous_producer_gets_kafkas_check() {
               write r3 at 3 epoch 1
             > append r4 producer=8/0 seq=0 n=3
             > append r5 producer=8/0 seq=0 n=2
-              r5 unknown: SequenceForgotten
+              r5 unknown: SequenceNotRemembered
             > append r6 producer=8/1 seq=1
               r6 retry: OutOfOrderSequence
             > append r7 producer=8/1 seq=0
@@ -240,15 +242,20 @@ fn a_contiguous_producer_gets_kafkas_check() {
               r8 fenced by epoch 1
             > append r9 producer=9/3 seq=77
               write r9 at 6 epoch 1
+            > append r10 producer=10/0 seq=78 after=77
+              r10 retry: MissingPart
+            > append r11 producer=9/3 seq=78 after=77
+              write r11 at 7 epoch 1
             > written
-              flush up to 7
+              flush up to 8
             > flushed
-              hw 7
+              hw 8
               r1 stored at 0 on 1, flushed
               r4 stored at 0 on 1, flushed, duplicate
               r3 stored at 3 on 1, flushed
               r7 stored at 5 on 1, flushed
               r9 stored at 6 on 1, flushed
+              r11 stored at 7 on 1, flushed
         "#]],
     );
 }
@@ -277,7 +284,7 @@ fn a_contiguous_producer_wraps_where_kafka_does() {
               write r3 at 4 epoch 1
             > append r4 producer=8/0 seq=2147483646 n=4
             > append r5 producer=8/0 seq=2147483647
-              r5 unknown: SequenceForgotten
+              r5 unknown: SequenceNotRemembered
             > written
               flush up to 5
             > flushed
@@ -327,7 +334,7 @@ fn only_the_last_five_contiguous_batches_are_found() {
             > append r7 producer=8/0 seq=1 acks=0
               r7 stored at 1 on 0, duplicate
             > append r8 producer=8/0 seq=0 acks=0
-              r8 unknown: SequenceForgotten
+              r8 unknown: SequenceNotRemembered
         "#]],
     );
 }

@@ -159,17 +159,19 @@ fn without_checkpoints_everything_is_read_off_the_log() {
               restored, 2 batches replayed
             > show
               start 1 hw 6 flushed 6 written 6 end 6
-              waiting 0 producers 1 evicted 0 expired 0
+              waiting 0 producers 2 evicted 0 expired 0
               reigns: 1 from 1, 3 from 3
             > producers
+              7/0: 0x3 at 0
               8/0: 0x3 at 3
             > restart no-epochs
               restored, 2 batches replayed
             > show
               start 1 hw 6 flushed 6 written 6 end 6
-              waiting 0 producers 1 evicted 0 expired 0
+              waiting 0 producers 2 evicted 0 expired 0
               reigns: 1 from 1, 3 from 3
             > producers
+              7/0: 0x3 at 0
               8/0: 0x3 at 3
         "#]],
     );

@@ -179,6 +179,7 @@ fn a_failed_flush_stops_the_replica_and_nothing_is_counted_after_it() {
         append r3
         lead 2
         flush-failed
+        start 1
         read at=0 epoch=1
         read at=0 epoch=2
         show
@@ -208,6 +209,7 @@ fn a_failed_flush_stops_the_replica_and_nothing_is_counted_after_it() {
               r3 retry: Retired(FlushFailed)
             > lead 2
             > flush-failed
+            > start 1
             > read at=0 epoch=1
               from 0 up to 1
             > read at=0 epoch=2

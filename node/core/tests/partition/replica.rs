@@ -4,28 +4,47 @@ use std::collections::BTreeMap;
 
 use weir_core::partition::{
     Append, AppendCheck, AppendOutcome, BatchMeta, Checkpoints, Effect, Input, Partition, PartitionConfig,
-    ProducerCheckpoint, ProducerStamp, RequestId, Restore, StorageFault, StoredBatch,
+    ProducerCheckpoint, ProducerStamp, RequestId, Restore, Rule, StorageFault, StoredBatch,
 };
 use weir_core::time::Now;
 use weir_wire::ids::{LeaderEpoch, Offset};
 use weir_wire::lane::Acks;
 
-use super::Fault;
 use crate::history::History;
 use crate::invariants::CommittedPrefix;
 use crate::random::Random;
 
-/// An answer that a partition gave.
-pub(super) type Answered = (RequestId, AppendOutcome);
+/// What is wrong with the world of a schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Nothing,
+    /// The partition lacks a rule.
+    Partition(Rule),
+    /// One opening in five places a batch differently.
+    ImpurePlacement,
+    /// A resend is placed by the revision in force, not by the one that it was first sent under.
+    ResendsAtNewRevision,
+    /// A reopened lane skips its oldest unsettled batch.
+    ResumesTooFar,
+    /// The sequence of a batch that was given up is used for the next one.
+    ReusesSequence,
+    /// A restarted partition remembers no producers.
+    ProducersLostAtRestart,
+    /// `producer.id.expiration.ms` is shorter than clients resend.
+    ExpiresTooEarly,
+}
 
-pub(super) struct Replica {
-    pub(super) partition: Partition,
-    pub(super) history: History,
-    pub(super) committed: CommittedPrefix,
+/// An answer that a partition gave.
+pub(crate) type Answered = (RequestId, AppendOutcome);
+
+pub(crate) struct Replica {
+    pub(crate) partition: Partition,
+    pub(crate) history: History,
+    pub(crate) committed: CommittedPrefix,
     /// The reign in force; the one to come while there is no leader.
-    pub(super) epoch: LeaderEpoch,
+    pub(crate) epoch: LeaderEpoch,
     /// Whether producers were ever forgotten for being quiet.
-    pub(super) forgot: bool,
+    pub(crate) forgot: bool,
     config: PartitionConfig,
     replication_factor: u32,
     flush_under_way: bool,
@@ -34,7 +53,7 @@ pub(super) struct Replica {
 }
 
 impl Replica {
-    pub(super) fn new(config: PartitionConfig, replication_factor: u32, fault: Fault) -> Replica {
+    pub(crate) fn new(config: PartitionConfig, replication_factor: u32, fault: Fault) -> Replica {
         Replica {
             partition: with_fault(Partition::new(config), fault),
             history: History::default(),
@@ -49,22 +68,22 @@ impl Replica {
         }
     }
 
-    pub(super) fn is_led(&self) -> bool {
+    pub(crate) fn is_led(&self) -> bool {
         self.partition.leading().is_some()
     }
 
-    pub(super) fn elect(&mut self, now: Now) -> Vec<Answered> {
+    pub(crate) fn elect(&mut self, now: Now) -> Vec<Answered> {
         let (leader_epoch, replication_factor) = (self.epoch, self.replication_factor);
         self.input(now, Input::BecomeLeader { leader_epoch, replication_factor })
     }
 
-    pub(super) fn append(&mut self, now: Now, append: Append) -> Vec<Answered> {
+    pub(crate) fn append(&mut self, now: Now, append: Append) -> Vec<Answered> {
         self.history.offer(append.request, append.batch);
         self.input(now, Input::Append(append))
     }
 
     /// A batch of somebody else.
-    pub(super) fn append_noise(
+    pub(crate) fn append_noise(
         &mut self,
         now: Now,
         request: RequestId,
@@ -83,7 +102,7 @@ impl Replica {
         self.append(now, Append { request, leader_epoch, batch, check, acks: Acks::None });
     }
 
-    pub(super) fn finish_flush(&mut self, now: Now) -> Vec<Answered> {
+    pub(crate) fn finish_flush(&mut self, now: Now) -> Vec<Answered> {
         // With write caching nobody asks, the storage flushes now and then.
         if !std::mem::take(&mut self.flush_under_way) && !self.config.write_caching {
             return Vec::new();
@@ -92,25 +111,25 @@ impl Replica {
         self.input(now, Input::Flushed { end })
     }
 
-    pub(super) fn tick(&mut self, now: Now) {
+    pub(crate) fn tick(&mut self, now: Now) {
         self.input(now, Input::Tick);
         self.forgot |= self.partition.stats().producers_expired > 0;
     }
 
-    pub(super) fn take_snapshot(&mut self) {
+    pub(crate) fn take_snapshot(&mut self) {
         self.snapshots.push(self.partition.producer_checkpoint());
     }
 
-    pub(super) fn resign(&mut self, now: Now) -> Vec<Answered> {
+    pub(crate) fn resign(&mut self, now: Now) -> Vec<Answered> {
         self.input(now, Input::Resign)
     }
 
-    pub(super) fn fail_storage(&mut self, now: Now) -> Vec<Answered> {
+    pub(crate) fn fail_storage(&mut self, now: Now) -> Vec<Answered> {
         self.input(now, Input::StorageFailed(StorageFault::Flush))
     }
 
     /// The leader is gone, and the next one has at least what counts as kept. Without a leader until [`Self::elect`].
-    pub(super) fn lose_leader(&mut self, now: Now, random: &mut Random) {
+    pub(crate) fn lose_leader(&mut self, now: Now, random: &mut Random) {
         let p = &self.partition;
         // What a power cut leaves, or what every replica in sync has.
         let kept = if self.config.write_caching {
