@@ -69,7 +69,8 @@ pub fn ensure_authority(certs: &Path, now: Duration) -> Result<Authority, CertsE
     files::create_folders(certs).map_err(|error| CertsError::unwritable(certs, error))?;
     let folder = certs.join(AUTHORITY_FOLDER);
     if !exists(&folder.join(AUTHORITY_FOLDER_KEY))? {
-        if exists(&certs.join(AUTHORITY_PEM))? && !exists(&folder)? {
+        // `ca.pem` is put in place after the key. Where it is and the key still is not, no other process is at it.
+        if exists(&certs.join(AUTHORITY_PEM))? && !exists(&folder.join(AUTHORITY_FOLDER_KEY))? {
             return Err(CertsError::OnlyCertificate { folder: certs.to_owned() });
         }
         let new = Authority::generate(now)?;

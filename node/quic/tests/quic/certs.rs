@@ -183,6 +183,10 @@ fn a_clients_copy_of_the_folder_makes_no_new_authority() {
     made_client(folder.path());
     let error = certs::ensure_authority(folder.path(), NOW).unwrap_err();
     assert!(matches!(&error, CertsError::OnlyCertificate { .. }), "{error:?}");
+    fs::create_dir(folder.path().join("authority")).unwrap();
+    let error = certs::ensure_authority(folder.path(), NOW).unwrap_err();
+    assert!(matches!(&error, CertsError::OnlyCertificate { .. }), "an emptied authority folder: {error:?}");
+    fs::remove_dir(folder.path().join("authority")).unwrap();
     let error = certs::for_node(folder.path(), folder.path(), NodeId(1), NOW).unwrap_err();
     assert!(matches!(&error, CertsError::NoNode { .. }), "{error:?}");
 }
