@@ -1,1 +1,3 @@
-//! Stub.
+//! What the whole-system tests share.
+
+pub mod sim;

@@ -1,0 +1,3 @@
+//! Whole nodes in simulation.
+
+mod transport;
