@@ -3,6 +3,8 @@
 //! The map is in `node/docs/ARCHITECTURE.md`.
 
 pub mod admin;
+pub mod check;
+pub mod cli;
 pub mod controller;
 pub mod handlers;
 pub mod outside;

@@ -1,0 +1,218 @@
+//! `weir consume`: prints records.
+
+mod format;
+mod range;
+mod sink;
+
+use clap::ValueEnum;
+use serde::Serialize;
+use tokio::time::Instant;
+use weir_client::{
+    Client, ConsumedBatch, Consumer, ConsumerConfig, ConsumerEvent, PartitionIndex, ResetPolicy,
+};
+
+use self::range::{Ranges, Start};
+use self::sink::Sink;
+use super::global::Global;
+use super::output::{Done, Exit, Failure, Output};
+use super::signals::Interrupts;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The topic
+    topic: String,
+    /// Start at the first record stored
+    #[arg(long, conflicts_with_all = ["offset", "since"])]
+    from_beginning: bool,
+    /// Start at earliest, latest or an offset [default: latest]
+    #[arg(long, value_name = "earliest|latest|N", conflicts_with = "since", value_parser = range::offset)]
+    offset: Option<Start>,
+    /// Start at a time: 2018-02-01T12:00:00Z, milliseconds since 1970, or how long ago, such as 10m
+    #[arg(long, value_name = "TIME", value_parser = range::time)]
+    since: Option<range::Since>,
+    /// Only this partition
+    #[arg(long, value_name = "N")]
+    partition: Option<u32>,
+    /// End after so many records
+    #[arg(long, value_name = "N")]
+    max: Option<u64>,
+    /// End at what is the end now, instead of waiting for more
+    #[arg(long)]
+    until_end: bool,
+    /// value: each value and a newline; json: one object a line with topic, partition, offset, timestamp, key, value, headers
+    #[arg(long, value_enum, default_value_t = Format::Value)]
+    format: Format,
+}
+
+/// How a record is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    Value,
+    Json,
+}
+
+/// What was printed, for scripts.
+#[derive(Debug, Serialize)]
+struct Summary {
+    records: u64,
+    bytes: u64,
+    seconds: f64,
+}
+
+pub(super) async fn run(args: Args, global: &Global, output: Output) -> Done {
+    let mut interrupts = Interrupts::listen()?;
+    let started = Instant::now();
+    let mut reading = tokio::select! {
+        reading = Reading::start(&args, global, output) => reading?,
+        () = interrupts.next() => return Ok(Exit::Interrupted),
+    };
+    let ended = tokio::select! {
+        ended = reading.all() => ended,
+        () = interrupts.next() => Ok(Ended::Interrupted),
+    };
+    let records = reading.records;
+    // Whatever ended it: what was read is printed, and only then is said what went wrong.
+    let bytes = tokio::select! {
+        printed = reading.close() => printed?,
+        () = interrupts.next() => return Ok(Exit::Interrupted),
+    };
+    let ended = ended?;
+    output.result(&Summary { records, bytes, seconds: started.elapsed().as_secs_f64() })?;
+    match ended {
+        Ended::Done => Ok(Exit::Success),
+        // Without an end of its own, Ctrl-C is how it is ended.
+        Ended::Interrupted if !args.until_end && args.max.is_none() => Ok(Exit::Success),
+        Ended::Interrupted => Ok(Exit::Interrupted),
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// All that was asked for is printed, or whoever read it has read enough.
+    Done,
+    Interrupted,
+}
+
+/// A consumer on its way to stdout.
+struct Reading {
+    client: Client,
+    consumer: Consumer,
+    topic: String,
+    ranges: Ranges,
+    format: Format,
+    /// How many more records are to be printed, if that is bounded.
+    left: Option<u64>,
+    records: u64,
+    /// Formatted, and not handed to the sink yet.
+    buffer: Vec<u8>,
+    sink: Sink,
+    output: Output,
+}
+
+impl Reading {
+    async fn start(args: &Args, global: &Global, output: Output) -> Result<Reading, Failure> {
+        let client = global.connect(output).await?;
+        let start = start_of(args);
+        let ranges = Ranges::find(&client, &args.topic, args.partition, start, args.until_end).await?;
+        let mut consumer =
+            client.consumer(ConsumerConfig { reset: reset_of(start), ..ConsumerConfig::default() })?;
+        for (partition, from) in ranges.open() {
+            consumer.assign(&args.topic, partition, from).await?;
+        }
+        Ok(Reading {
+            client,
+            consumer,
+            topic: args.topic.clone(),
+            ranges,
+            format: args.format,
+            left: args.max,
+            records: 0,
+            buffer: Vec::with_capacity(2 * sink::BUFFER_BYTES),
+            sink: Sink::start(),
+            output,
+        })
+    }
+
+    /// Prints until there is nothing more to print.
+    async fn all(&mut self) -> Result<Ended, Failure> {
+        while !self.ranges.is_done() && self.left != Some(0) {
+            let event = tokio::select! {
+                biased;
+                event = self.consumer.next_event() => event,
+                // Nothing is there at the moment: whoever reads along sees everything so far.
+                () = std::future::ready(()), if !self.buffer.is_empty() => {
+                    if !self.sink.write(&mut self.buffer).await {
+                        return Ok(Ended::Done);
+                    }
+                    continue;
+                }
+            };
+            match event? {
+                ConsumerEvent::Records(batch) => self.print(&batch),
+                ConsumerEvent::CaughtUp { partition, high_watermark, .. } => {
+                    self.reached(partition, high_watermark);
+                }
+                ConsumerEvent::Reset { partition, from, to, .. } => {
+                    let topic = &self.topic;
+                    self.output.note(&format!(
+                        "weir: offset {from} of {topic}-{partition} is not stored any more; going on at {to}"
+                    ));
+                    self.reached(partition, to);
+                }
+            }
+            if self.buffer.len() >= sink::BUFFER_BYTES && !self.sink.write(&mut self.buffer).await {
+                return Ok(Ended::Done);
+            }
+        }
+        Ok(Ended::Done)
+    }
+
+    /// Prints what is left in the buffer; says how many bytes were printed in all.
+    async fn close(mut self) -> Result<u64, Failure> {
+        self.sink.write(&mut self.buffer).await;
+        let bytes = self.sink.close().await?;
+        self.client.close().await;
+        Ok(bytes)
+    }
+
+    fn print(&mut self, batch: &ConsumedBatch) {
+        let partition = batch.partition();
+        let end = self.ranges.end_of(partition);
+        for record in batch {
+            if self.left == Some(0) || end.is_some_and(|end| record.offset >= end) {
+                break;
+            }
+            match self.format {
+                Format::Value => format::value(&record, &mut self.buffer),
+                Format::Json => format::json(batch.topic(), partition, &record, &mut self.buffer),
+            }
+            self.records += 1;
+            self.left = self.left.map(|left| left - 1);
+        }
+        self.reached(partition, batch.next_offset());
+    }
+
+    fn reached(&mut self, partition: PartitionIndex, offset: weir_client::Offset) {
+        if self.ranges.reached(partition, offset) {
+            self.consumer.unassign(&self.topic, partition);
+        }
+    }
+}
+
+fn start_of(args: &Args) -> Start {
+    match (args.from_beginning, args.offset, args.since) {
+        (true, ..) => Start::Earliest,
+        (_, Some(offset), _) => offset,
+        (_, _, Some(since)) => since.resolve(),
+        _ => Start::Latest,
+    }
+}
+
+/// An offset that was asked for and is not stored is an error; a place that was not named so exactly may move.
+fn reset_of(start: Start) -> ResetPolicy {
+    match start {
+        Start::Earliest | Start::Time(_) => ResetPolicy::Earliest,
+        Start::Latest => ResetPolicy::Latest,
+        Start::Offset(_) => ResetPolicy::None,
+    }
+}

@@ -1,0 +1,133 @@
+//! A `weir node` process of the demo's own.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+use super::super::files;
+use super::super::output::Failure;
+
+/// How long a node may take until it serves; recovery of a demo's log is a matter of seconds.
+const READY_AFTER_MAX: Duration = Duration::from_secs(60);
+/// How long a node may take to stop politely.
+const STOP_AFTER_MAX: Duration = Duration::from_secs(20);
+/// How much of a node's log is shown when it fails.
+const LOG_LINES_SHOWN: usize = 15;
+/// Largest log that is looked at for that.
+const LOG_BYTES_MAX: u64 = 16 << 20;
+
+/// How to start a node, again and again on the same data.
+#[derive(Clone, Debug)]
+pub(super) struct NodeFiles {
+    pub(super) program: PathBuf,
+    pub(super) folder: PathBuf,
+}
+
+/// A running node. It ends with this value, and also when this process is killed, since its standard input then ends.
+pub(super) struct NodeProcess {
+    files: NodeFiles,
+    child: Child,
+    address: SocketAddr,
+    /// Dropped to stop the node politely.
+    stdin: Option<ChildStdin>,
+    /// Held, so that the node's standard output stays open.
+    _stdout: Lines<BufReader<ChildStdout>>,
+}
+
+impl NodeFiles {
+    pub(super) fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    pub(super) fn certs(&self) -> PathBuf {
+        self.data().join("certs")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.join("node.log")
+    }
+
+    /// The end of the node's log, for when something went wrong.
+    pub(super) fn log_tail(&self) -> String {
+        let log = files::read_text(&self.log(), LOG_BYTES_MAX).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n")
+    }
+
+    /// Starts a node and waits until it serves.
+    pub(super) async fn start(&self, listen: SocketAddr) -> Result<NodeProcess, Failure> {
+        let log = files::append_to(&self.log())?;
+        let mut child = command(&self.program, &self.data(), listen)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .map_err(|error| Failure::new(format!("cannot start {}: {error}", self.program.display())))?;
+        let stdin = child.stdin.take();
+        let stdout = child.stdout.take().expect("standard output was piped");
+        let mut lines = BufReader::new(stdout).lines();
+        let address = match tokio::time::timeout(READY_AFTER_MAX, ready(&mut lines)).await {
+            Ok(Some(address)) => address,
+            Ok(None) => return Err(Failure::new("the node ended before it served; its log says why")),
+            Err(_) => {
+                let seconds = READY_AFTER_MAX.as_secs();
+                return Err(Failure::new(format!("the node does not serve after {seconds} s; see its log")));
+            }
+        };
+        Ok(NodeProcess { files: self.clone(), child, address, stdin, _stdout: lines })
+    }
+}
+
+impl NodeProcess {
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Kills it as `kill -9` does, and starts another on the same data and address, after a pause.
+    pub(super) async fn kill_and_restart(mut self, pause: Duration) -> Result<NodeProcess, Failure> {
+        self.child.kill().await?;
+        tokio::time::sleep(pause).await;
+        self.files.start(self.address).await
+    }
+
+    /// Stops it politely.
+    pub(super) async fn stop(mut self) -> Result<(), Failure> {
+        drop(self.stdin.take());
+        match tokio::time::timeout(STOP_AFTER_MAX, self.child.wait()).await {
+            Ok(status) if status.as_ref().is_ok_and(std::process::ExitStatus::success) => Ok(()),
+            Ok(status) => Err(Failure::new(format!("the node did not stop cleanly: {}", status?))),
+            Err(_) => {
+                self.child.kill().await?;
+                Err(Failure::new(format!("the node did not stop within {} s", STOP_AFTER_MAX.as_secs())))
+            }
+        }
+    }
+}
+
+fn command(program: &Path, data: &Path, listen: SocketAddr) -> Command {
+    let mut command = Command::new(program);
+    command
+        .arg("node")
+        .arg("--data")
+        .arg(data)
+        .arg("--listen")
+        .arg(listen.to_string())
+        .arg("--stop-with-stdin");
+    // Ctrl-C is for the demo, which then ends the node.
+    command.process_group(0).kill_on_drop(true);
+    command
+}
+
+/// The address behind `ready`; `None` if the output ends without it.
+async fn ready(lines: &mut Lines<BufReader<ChildStdout>>) -> Option<SocketAddr> {
+    while let Ok(Some(line)) = lines.next_line().await {
+        if let Some(address) = line.strip_prefix("ready ") {
+            return address.parse().ok();
+        }
+    }
+    None
+}

@@ -1,0 +1,236 @@
+//! What a person sees: lines as it happens, and a page at the end.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::chaos::KILLS;
+use crate::check::Report;
+use crate::cli::output::{Failure, Output, grouped, per_second};
+use crate::cli::progress::Progress;
+
+/// Tells the story.
+pub(super) struct Story {
+    output: Output,
+    progress: Progress,
+    consumed: Cell<u64>,
+}
+
+impl Story {
+    pub(super) fn new(output: Output, records: u64) -> Story {
+        Story { output, progress: Progress::towards(records, "acknowledged"), consumed: Cell::new(0) }
+    }
+
+    /// One line: what happened, and the details.
+    pub(super) fn tell(&self, what: &str, details: &str) -> Result<(), Failure> {
+        self.progress.around(|| self.output.line(&format!("{what:<10}{details}")))
+    }
+
+    pub(super) fn killed(&self, count: usize, at: u64, away: Duration) -> Result<(), Failure> {
+        let (at, consumed, away) = (grouped(at), grouped(self.consumed.get()), away.as_secs_f64());
+        let details = format!(
+            "{count} of {KILLS}, at {at} acknowledged and {consumed} consumed; back after {away:.2} s"
+        );
+        self.tell("kill -9", &details)
+    }
+
+    pub(super) fn settled(&self, count: u64) {
+        self.progress.at(count);
+    }
+
+    pub(super) fn consumed(&self, count: u64) {
+        self.consumed.set(count);
+        self.progress.say(format!("{} consumed", grouped(count)));
+    }
+
+    pub(super) fn end(&self) {
+        self.progress.end();
+    }
+}
+
+/// What came out of it.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Summary {
+    pub(super) seed: u64,
+    pub(super) produced: u64,
+    pub(super) acknowledged: u64,
+    pub(super) consumed: u64,
+    pub(super) lost: u64,
+    pub(super) duplicated: u64,
+    pub(super) out_of_order: u64,
+    pub(super) unknown: u64,
+    pub(super) failed: u64,
+    /// Records that contradict what was sent or said: other bytes, another place, or denied and there all the same.
+    pub(super) contradicted: u64,
+    pub(super) kills: usize,
+    pub(super) seconds: f64,
+    pub(super) seconds_down: f64,
+    pub(super) produce_seconds: f64,
+    pub(super) consume_seconds: f64,
+    pub(super) produce_records_per_second: u64,
+    pub(super) consume_records_per_second: u64,
+    pub(super) bytes: u64,
+    /// Batches that were sent again because their answer was lost.
+    pub(super) batches_resent: u64,
+    /// Records in them that the node recognised as stored before.
+    pub(super) recognised: u64,
+    /// Whether all promises were kept.
+    pub(super) ok: bool,
+}
+
+/// What was measured, beside what the checker found.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Measured {
+    pub(super) seed: u64,
+    pub(super) bytes: u64,
+    pub(super) batches_resent: u64,
+    pub(super) recognised: u64,
+    /// From the first record sent to the last result.
+    pub(super) producing: Duration,
+    /// From the first record sent to the last one read.
+    pub(super) consuming: Duration,
+    pub(super) down: Duration,
+    /// From the start of the demo to the end of the check.
+    pub(super) whole: Duration,
+}
+
+impl Summary {
+    pub(super) fn new(report: &Report, measured: Measured) -> Summary {
+        let (producing, consuming) = (measured.producing.as_secs_f64(), measured.consuming.as_secs_f64());
+        // Nothing lost is no feat where nothing was acknowledged.
+        let complete = report.failed == 0 && report.acknowledged > 0;
+        Summary {
+            seed: measured.seed,
+            produced: report.sent,
+            acknowledged: report.acknowledged,
+            consumed: report.read,
+            lost: report.lost(),
+            duplicated: report.duplicated(),
+            out_of_order: report.out_of_order(),
+            unknown: report.unknown,
+            failed: report.failed,
+            contradicted: report.contradicted(),
+            kills: KILLS,
+            seconds: measured.whole.as_secs_f64(),
+            seconds_down: measured.down.as_secs_f64(),
+            produce_seconds: producing,
+            consume_seconds: consuming,
+            produce_records_per_second: per_second(report.acknowledged, producing),
+            consume_records_per_second: per_second(report.read, consuming),
+            bytes: measured.bytes,
+            batches_resent: measured.batches_resent,
+            recognised: measured.recognised,
+            ok: report.is_clean() && complete,
+        }
+    }
+
+    /// The page at the end; its last line is the verdict.
+    pub(super) fn page(&self) -> Vec<String> {
+        let rate = |count: u64, seconds: f64| format!("{}/s", grouped(per_second(count, seconds)));
+        let row = |name: &str, count: u64, rate: &str| {
+            format!("  {name:<14}{:>12}  {rate}", grouped(count)).trim_end().to_owned()
+        };
+        let megabytes = per_second(self.bytes / 1_000_000, self.produce_seconds);
+        let mut page = vec![
+            String::new(),
+            row("produced", self.produced, &format!("{megabytes} MB/s")),
+            row("acknowledged", self.acknowledged, &rate(self.acknowledged, self.produce_seconds)),
+            row("consumed", self.consumed, &rate(self.consumed, self.consume_seconds)),
+            row("lost", self.lost, ""),
+            row("duplicated", self.duplicated, ""),
+            row("out of order", self.out_of_order, ""),
+            row("unknown", self.unknown, ""),
+        ];
+        if self.failed > 0 {
+            page.push(row("failed", self.failed, ""));
+        }
+        if self.contradicted > 0 {
+            page.push(row("contradicted", self.contradicted, ""));
+        }
+        let (resent, recognised) = (grouped(self.batches_resent), grouped(self.recognised));
+        page.push(String::new());
+        page.push(format!(
+            "  The node was away for {:.2} s of the {:.2} s; the producer sent {resent} batches again, and the node",
+            self.seconds_down, self.produce_seconds
+        ));
+        page.push(format!("  recognised {recognised} records in them that it had stored already."));
+        page.push(String::new());
+        page.push(self.verdict());
+        page
+    }
+
+    fn verdict(&self) -> String {
+        let counts = [
+            (self.acknowledged, "acknowledged"),
+            (self.consumed, "consumed"),
+            (self.lost, "lost"),
+            (self.duplicated, "duplicated"),
+            (self.out_of_order, "out of order"),
+            (self.unknown, "unknown"),
+        ];
+        let counts = counts.map(|(count, what)| format!("{} {what}", grouped(count))).join(", ");
+        let verdict = if self.ok { "all promises kept" } else { "PROMISES BROKEN" };
+        format!("{verdict}: {counts}; {} kills, {:.1} s, seed {}", self.kills, self.seconds, self.seed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Rule;
+
+    fn measured() -> Measured {
+        let second = Duration::from_secs(1);
+        Measured {
+            seed: 7,
+            bytes: 210_000_000,
+            batches_resent: 12,
+            recognised: 345,
+            producing: second * 10,
+            consuming: second * 10,
+            down: second,
+            whole: second * 12,
+        }
+    }
+
+    fn report() -> Report {
+        Report { sent: 1_000_000, acknowledged: 1_000_000, read: 1_000_000, ..Report::default() }
+    }
+
+    #[test]
+    fn the_page_says_it_all() {
+        let page = Summary::new(&report(), measured()).page().join("\n");
+        expect_test::expect![[r#"
+
+              produced         1,000,000  21 MB/s
+              acknowledged     1,000,000  100,000/s
+              consumed         1,000,000  100,000/s
+              lost                     0
+              duplicated               0
+              out of order             0
+              unknown                  0
+
+              The node was away for 1.00 s of the 10.00 s; the producer sent 12 batches again, and the node
+              recognised 345 records in them that it had stored already.
+
+            all promises kept: 1,000,000 acknowledged, 1,000,000 consumed, 0 lost, 0 duplicated, 0 out of order, 0 unknown; 3 kills, 12.0 s, seed 7"#]]
+        .assert_eq(&page);
+    }
+
+    #[test]
+    fn whatever_is_broken_is_not_ok() {
+        assert!(Summary::new(&report(), measured()).ok);
+        for rule in [Rule::LostWrite, Rule::Duplicate, Rule::NonmonotonicSend, Rule::Foreign] {
+            let mut broken = report();
+            broken.findings.entry(rule).or_default().count = 1;
+            assert!(!Summary::new(&broken, measured()).ok, "{}", rule.name());
+        }
+        assert!(!Summary::new(&Report { failed: 1, ..report() }, measured()).ok);
+        assert!(!Summary::new(&Report { acknowledged: 0, unknown: 1_000_000, ..report() }, measured()).ok);
+        assert!(
+            Summary::new(&Report { unknown: 3, ..report() }, measured()).ok,
+            "unknown is told, not broken"
+        );
+    }
+}

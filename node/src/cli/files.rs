@@ -1,0 +1,40 @@
+//! The command line's door to the machine's files: what a person names on it. A node's own files stand behind the
+//! storage's disk instead.
+#![expect(clippy::disallowed_methods, reason = "a person's input is read as plain files, here only")]
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use super::output::Failure;
+
+/// A file to read a command's input from, with its length where it has one.
+pub(super) fn open_input(path: &Path) -> Result<(File, Option<u64>), Failure> {
+    let refuse = |reason: String| Failure::new(format!("cannot read {}: {reason}", path.display()));
+    let file = File::open(path).map_err(|error| refuse(error.to_string()))?;
+    let metadata = file.metadata().map_err(|error| refuse(error.to_string()))?;
+    if metadata.is_dir() {
+        return Err(refuse("it is a folder; name a file of lines".to_owned()));
+    }
+    Ok((file, metadata.is_file().then(|| metadata.len())))
+}
+
+/// A small text file, such as a configuration.
+pub(super) fn read_text(path: &Path, bytes_max: u64) -> Result<String, Failure> {
+    let refuse = |reason: String| Failure::new(format!("cannot read {}: {reason}", path.display()));
+    let mut text = String::new();
+    let file = File::open(path).map_err(|error| refuse(error.to_string()))?;
+    let read =
+        file.take(bytes_max + 1).read_to_string(&mut text).map_err(|error| refuse(error.to_string()))?;
+    if u64::try_from(read).is_ok_and(|read| read <= bytes_max) {
+        Ok(text)
+    } else {
+        Err(refuse(format!("it has more than {bytes_max} bytes")))
+    }
+}
+
+/// A file that is written at its end, made if it is not there.
+pub(super) fn append_to(path: &Path) -> Result<File, Failure> {
+    let opened = File::options().create(true).append(true).open(path);
+    opened.map_err(|error| Failure::new(format!("cannot write {}: {error}", path.display())))
+}

@@ -1,0 +1,290 @@
+//! `weir log`: looks into the files of a log, offline; changes nothing.
+
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use serde::Serialize;
+use weir_wire::batch::{BatchHeader, Limits, RecordRef, records};
+
+use super::output::{Done, Exit, Failure, Output, grouped};
+use crate::storage::{
+    BATCH_BYTES_MAX, Disk, EntryKind, FileKind, Inspected, RealDisk, Verification, inspect_segment,
+    parse_file_name, parse_partition_folder_name, verify_partition,
+};
+
+/// The folder of a data folder in which the partitions lie.
+const TOPICS_FOLDER: &str = "topics";
+/// How much of a key or value is shown.
+const SHOWN_BYTES_MAX: usize = 200;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: LogCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum LogCommand {
+    /// Print what is in a segment file, batch by batch
+    Dump {
+        /// A file such as weir-data/topics/quakes-0/00000000000000000000.log
+        file: PathBuf,
+        /// Print each record too
+        #[arg(long)]
+        records: bool,
+    },
+    /// Check whether logs are whole: every checksum, every offset, every index
+    Verify {
+        /// The folder of a partition, or one above it, such as ./weir-data
+        dir: PathBuf,
+    },
+}
+
+pub(super) async fn run(args: Args, output: Output) -> Done {
+    // Nothing else runs in this process, so it does no harm that reading files blocks.
+    match args.command {
+        LogCommand::Dump { file, records } => dump(&file, records, output),
+        LogCommand::Verify { dir } => verify(&dir, output),
+    }
+}
+
+/// What a segment file holds.
+#[derive(Debug, Default, Serialize)]
+struct Dumped {
+    file: PathBuf,
+    bytes: u64,
+    batches: u64,
+    records: u64,
+    first_offset: Option<u64>,
+    next_offset: Option<u64>,
+    /// Bytes that are no batch.
+    damaged_bytes: u64,
+    /// Batches that are whole and do not belong where they are.
+    misplaced: u64,
+}
+
+fn dump(file: &Path, with_records: bool, output: Output) -> Done {
+    let segment = inspect_segment(&RealDisk, file)?;
+    let mut found = Dumped { file: file.to_owned(), bytes: segment.bytes(), ..Dumped::default() };
+    for item in segment {
+        match item? {
+            Inspected::Batch { position, header, bytes, fault } => {
+                found.count(&header);
+                output.line(&describe(position, &header))?;
+                if let Some(fault) = fault {
+                    found.misplaced += 1;
+                    output.line(&format!("  MISPLACED: {fault}"))?;
+                }
+                if with_records {
+                    dump_records(&header, &bytes, output)?;
+                }
+            }
+            Inspected::Damaged { position, bytes, reason } => {
+                found.damaged_bytes += bytes;
+                output
+                    .line(&format!("position {position}  DAMAGED: {bytes} bytes are no batch: {reason}"))?;
+            }
+        }
+    }
+    if found.batches == 0 && !is_segment_name(file) {
+        return Err(Failure::new(format!("{} is not a segment: it holds no record batch", file.display())));
+    }
+    let (batches, records, bytes) = (grouped(found.batches), grouped(found.records), grouped(found.bytes));
+    output.line(&format!("{batches} batches, {records} records, {bytes} bytes"))?;
+    output.result(&found)?;
+    Ok(if found.damaged_bytes == 0 && found.misplaced == 0 { Exit::Success } else { Exit::Failed })
+}
+
+impl Dumped {
+    fn count(&mut self, header: &BatchHeader) {
+        self.batches += 1;
+        self.records += u64::from(header.record_count);
+        self.first_offset.get_or_insert(header.base_offset.0);
+        self.next_offset = Some(header.next_offset().0);
+    }
+}
+
+fn describe(position: u64, header: &BatchHeader) -> String {
+    let (first, last) = (header.base_offset, header.last_offset());
+    let producer = header.producer.map_or_else(
+        || "no producer".to_owned(),
+        |producer| {
+            format!("producer {} epoch {} sequence {}", producer.id, producer.epoch, producer.base_sequence)
+        },
+    );
+    let mut line = format!(
+        "position {position}  offsets {first}-{last}  records {}  bytes {}  epoch {}  {producer}  {}  time {}-{}",
+        header.record_count,
+        header.total_bytes,
+        header.leader_epoch,
+        header.compression().name(),
+        header.base_timestamp_ms,
+        header.max_timestamp_ms,
+    );
+    if header.attributes.is_control() {
+        line.push_str("  control");
+    }
+    line
+}
+
+fn dump_records(header: &BatchHeader, bytes: &bytes::Bytes, output: Output) -> Result<(), Failure> {
+    let limits = Limits { batch_bytes_max: BATCH_BYTES_MAX, ..Limits::default() };
+    let records = match records(bytes, &limits) {
+        Ok(records) => records,
+        Err(error) => return output.line(&format!("  its records cannot be read: {error}")),
+    };
+    for record in &records {
+        output.line(&describe_record(header, &record))?;
+    }
+    Ok(())
+}
+
+fn describe_record(header: &BatchHeader, record: &RecordRef<'_>) -> String {
+    let offset = header.base_offset + u64::from(record.offset_delta);
+    let (key, value) = (shown(record.key), shown(record.value));
+    let mut line = format!("  offset {offset}  time {}  key {key}  value {value}", record.timestamp_ms);
+    for (name, value) in record.headers.clone() {
+        line.push_str(&format!("  header {name}={}", shown(value)));
+    }
+    line
+}
+
+/// Bytes as text with everything unprintable escaped, so that no record can play tricks on a terminal.
+fn shown(bytes: Option<&[u8]>) -> String {
+    let Some(bytes) = bytes else { return "none".to_owned() };
+    let cut = &bytes[..bytes.len().min(SHOWN_BYTES_MAX)];
+    let rest = if cut.len() < bytes.len() { format!("... ({} bytes)", bytes.len()) } else { String::new() };
+    format!("\"{}\"{rest}", String::from_utf8_lossy(cut).escape_debug())
+}
+
+fn is_segment_name(file: &Path) -> bool {
+    let name = file.file_name().and_then(|name| name.to_str());
+    name.and_then(parse_file_name).is_some_and(|(_, kind)| kind == FileKind::Log)
+}
+
+/// What was found in a partition's folder.
+#[derive(Debug, Serialize)]
+struct Verified {
+    folder: PathBuf,
+    start: u64,
+    end: u64,
+    segments: u64,
+    batches: u64,
+    records: u64,
+    bytes: u64,
+    whole: bool,
+    problems: Vec<VerifiedProblem>,
+}
+
+#[derive(Debug, Serialize)]
+struct VerifiedProblem {
+    file: PathBuf,
+    position: u64,
+    reason: String,
+    /// Whether records are affected. If not, a node puts it right by itself.
+    damage: bool,
+}
+
+fn verify(dir: &Path, output: Output) -> Done {
+    let folders = partition_folders(dir)?;
+    if folders.is_empty() {
+        return Err(Failure::new(format!(
+            "{} holds no partitions; name a node's data folder",
+            dir.display()
+        )));
+    }
+    let mut partitions = Vec::with_capacity(folders.len());
+    for folder in folders {
+        let verified = Verified::of(verify_partition(&RealDisk, &folder)?, folder);
+        verified.show(output)?;
+        partitions.push(verified);
+    }
+    let damaged = partitions.iter().filter(|partition| !partition.whole).count();
+    let (total, whole) = (partitions.len(), partitions.len() - damaged);
+    output.line(&format!("{whole} of {total} partitions are whole"))?;
+    output.result(&serde_json::json!({ "whole": damaged == 0, "partitions": partitions }))?;
+    Ok(if damaged == 0 { Exit::Success } else { Exit::Failed })
+}
+
+/// The partitions' folders at or below a folder: of one partition, of all topics, or of a node's data.
+fn partition_folders(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let refuse = |error: std::io::Error| Failure::new(format!("cannot read {}: {error}", dir.display()));
+    let entries = RealDisk.list(dir).map_err(refuse)?;
+    let is_folder =
+        |name: &str| entries.iter().any(|entry| entry.name == name && entry.kind == EntryKind::Folder);
+    if is_folder(TOPICS_FOLDER) {
+        return partition_folders(&dir.join(TOPICS_FOLDER));
+    }
+    let is_file = |kind: EntryKind| matches!(kind, EntryKind::File { .. });
+    if entries.iter().any(|entry| is_file(entry.kind) && parse_file_name(&entry.name).is_some()) {
+        return Ok(vec![dir.to_owned()]);
+    }
+    let partitions = entries.iter().filter(|entry| entry.kind == EntryKind::Folder);
+    let partitions = partitions.filter(|entry| parse_partition_folder_name(&entry.name).is_some());
+    Ok(partitions.map(|entry| dir.join(&entry.name)).collect())
+}
+
+impl Verified {
+    fn of(found: Verification, folder: PathBuf) -> Verified {
+        let whole = found.is_whole();
+        let problem = |problem: crate::storage::Problem| VerifiedProblem {
+            file: problem.path,
+            position: problem.position,
+            reason: problem.reason,
+            damage: problem.is_damage,
+        };
+        Verified {
+            folder,
+            start: found.start.0,
+            end: found.end.0,
+            segments: found.segments,
+            batches: found.batches,
+            records: found.records,
+            bytes: found.bytes,
+            whole,
+            problems: found.problems.into_iter().map(problem).collect(),
+        }
+    }
+
+    fn show(&self, output: Output) -> Result<(), Failure> {
+        let state = if self.whole { "whole" } else { "DAMAGED" };
+        output.line(&format!(
+            "{}: {state}, offsets {} to {}, {} records in {} batches and {} segments, {} bytes",
+            self.folder.display(),
+            self.start,
+            self.end,
+            grouped(self.records),
+            grouped(self.batches),
+            self.segments,
+            grouped(self.bytes),
+        ))?;
+        for problem in &self.problems {
+            let (file, at) = (problem.file.display(), problem.position);
+            let kind = if problem.damage { "damage" } else { "put right at the next start" };
+            output.line(&format!("  {file} at byte {at}: {} ({kind})", problem.reason))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_shown_so_that_a_terminal_stays_sane() {
+        assert_eq!(shown(None), "none");
+        assert_eq!(shown(Some(b"uw")), "\"uw\"");
+        assert_eq!(shown(Some(b"a\x1b[2J\n\"")), r#""a\u{1b}[2J\n\"""#);
+        let long = "x".repeat(SHOWN_BYTES_MAX + 1);
+        let said = shown(Some(long.as_bytes()));
+        assert!(said.ends_with("\"... (201 bytes)") && said.len() < 230, "{said}");
+    }
+
+    #[test]
+    fn what_is_a_segment_is_told_by_its_name() {
+        assert!(is_segment_name(Path::new("a/00000000000000000017.log")));
+        assert!(!is_segment_name(Path::new("a/00000000000000000017.index")));
+        assert!(!is_segment_name(Path::new("/etc/hostname")));
+    }
+}

@@ -1,0 +1,131 @@
+//! The command line: one file or folder per command, and what they share.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`Cli`] | the commands and the flags that all of them take |
+//! | `global` | those flags, and connecting with them |
+//! | `output` | who gets which line: results on stdout, everything else on stderr |
+//! | `progress` | progress on a terminal, silence in a pipe |
+//! | `signals` | Ctrl-C and SIGTERM |
+//! | `files` | the door to the machine's files |
+//!
+//! Exit codes: 0 done; 1 something failed, as a sentence on stderr says; 2 the command line itself is wrong; 130
+//! interrupted by Ctrl-C or SIGTERM before it was done.
+//!
+//! What does not exist here: a rule of its own. What nodes and clients promise is decided in their packages.
+
+mod consume;
+mod demo;
+mod files;
+mod global;
+mod log;
+mod node;
+mod output;
+mod produce;
+mod progress;
+mod signals;
+mod topics;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use global::Global;
+use output::{Done, Output};
+
+/// A partitioned, durable log over QUIC. Start with `weir demo`.
+///
+/// In one terminal `weir node`, in another `weir topics create quakes`,
+/// `weir produce quakes --input FILE` and `weir consume quakes --from-beginning`: no further flags are needed.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, arg_required_else_help = true, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The whole story in one command: a million events, three kill -9, nothing lost
+    Demo(demo::Args),
+    /// Run a node until SIGTERM or Ctrl-C
+    Node(node::Args),
+    /// Create, list, describe and delete topics
+    Topics(topics::Args),
+    /// Send the lines of a file or of standard input, one record a line
+    Produce(produce::Args),
+    /// Print the records of a topic
+    Consume(consume::Args),
+    /// Look into the files of a log, offline
+    Log(log::Args),
+}
+
+impl Cli {
+    /// Starts the log, on stderr. `WEIR_LOG` overrides what is logged, in the syntax of tracing's `EnvFilter`.
+    pub fn start_logging(&self) {
+        let quiet = match self.command {
+            Command::Node(_) => "info",
+            _ => "error",
+        };
+        let level = match self.global.verbose {
+            0 => quiet,
+            1 => "info",
+            2 => "debug",
+            _ => "trace",
+        };
+        let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    }
+
+    /// Runs the command and says what went wrong, if anything did.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        let output = Output::new(self.global.output);
+        // One thread is enough for a client, and what a node's main thread must be.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let outcome = match runtime {
+            Ok(runtime) => {
+                let outcome = runtime.block_on(self.dispatch(output));
+                // What still blocks, such as a read of a terminal, does not hold up the end.
+                runtime.shutdown_background();
+                outcome
+            }
+            Err(error) => Err(error.into()),
+        };
+        output.exit_code(outcome)
+    }
+
+    async fn dispatch(self, output: Output) -> Done {
+        let Cli { global, command } = self;
+        match command {
+            Command::Demo(args) => demo::run(&args, output).await,
+            Command::Node(args) => node::run(args, &global, output).await,
+            Command::Topics(args) => topics::run(args, &global, output).await,
+            Command::Produce(args) => produce::run(args, &global, output).await,
+            Command::Consume(args) => consume::run(args, &global, output).await,
+            Command::Log(args) => log::run(args, output).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_fits_a_page() {
+        let help = Cli::command().render_help().to_string();
+        assert!(help.lines().count() <= 40, "{help}");
+        assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
+    }
+}

@@ -1,0 +1,254 @@
+//! `weir topics`: create, list, describe and delete topics.
+
+use std::collections::BTreeMap;
+
+use clap::Subcommand;
+use serde::Serialize;
+use weir_client::{Client, NewTopic, PartitionState, TopicDescription, TopicEntry};
+
+use super::global::Global;
+use super::output::{Done, Exit, Failure, Output};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: TopicsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum TopicsCommand {
+    /// Create a topic
+    Create {
+        /// Its name: 1 to 249 of the characters a-z A-Z 0-9 . _ -
+        name: String,
+        /// How many partitions [default: the cluster's]
+        #[arg(long, value_name = "N")]
+        partitions: Option<u32>,
+        /// How many replicas each partition has [default: the cluster's]
+        #[arg(long, value_name = "N")]
+        replication_factor: Option<u32>,
+        /// A topic setting under Kafka's name, such as retention.ms=86400000; may be repeated
+        #[arg(long = "config", value_name = "KEY=VALUE", value_parser = key_value)]
+        configs: Vec<(String, String)>,
+    },
+    /// List all topics
+    List,
+    /// Show a topic's partitions, offsets and settings; all topics without a name
+    Describe {
+        /// The topic
+        name: Option<String>,
+    },
+    /// Delete a topic with all its records
+    Delete {
+        /// The topic
+        name: String,
+    },
+}
+
+pub(super) async fn run(args: Args, global: &Global, output: Output) -> Done {
+    let client = global.connect(output).await?;
+    match args.command {
+        TopicsCommand::Create { name, partitions, replication_factor, configs } => {
+            let topic = NewTopic { name, partitions, replication_factor, configs };
+            create(&client, topic, output).await?;
+        }
+        TopicsCommand::List => list(&client, output).await?,
+        TopicsCommand::Describe { name } => describe(&client, name, output).await?,
+        TopicsCommand::Delete { name } => delete(&client, &name, output).await?,
+    }
+    client.close().await;
+    Ok(Exit::Success)
+}
+
+async fn create(client: &Client, topic: NewTopic, output: Output) -> Result<(), Failure> {
+    let name = topic.name.clone();
+    let created = client.create_topic(topic).await?;
+    let (partitions, factor) = (created.partitions, created.replication_factor);
+    output.line(&format!("created topic {name}: {partitions} partitions, replication factor {factor}"))?;
+    output.result(&Listed { name, id: created.id.to_string(), partitions, replication_factor: factor })
+}
+
+async fn list(client: &Client, output: Output) -> Result<(), Failure> {
+    let topics: Vec<Listed> = client.list_topics().await?.into_iter().map(Listed::of).collect();
+    if topics.is_empty() {
+        output.note("no topics yet; create one with: weir topics create NAME");
+    }
+    for topic in &topics {
+        output.line(&topic.name)?;
+    }
+    output.result(&serde_json::json!({ "topics": topics }))
+}
+
+async fn describe(client: &Client, name: Option<String>, output: Output) -> Result<(), Failure> {
+    if let Some(name) = name {
+        let topic = Described::of(client.describe_topic(&name).await?);
+        topic.show(output)?;
+        return output.result(&topic);
+    }
+    let mut topics = Vec::new();
+    for entry in client.list_topics().await? {
+        let topic = Described::of(client.describe_topic(&entry.name).await?);
+        topic.show(output)?;
+        topics.push(topic);
+    }
+    output.result(&serde_json::json!({ "topics": topics }))
+}
+
+async fn delete(client: &Client, name: &str, output: Output) -> Result<(), Failure> {
+    let deleted = client.delete_topic(name).await?;
+    output.line(&format!("deleted topic {name}"))?;
+    output.result(&serde_json::json!({ "name": name, "id": deleted.id.to_string() }))
+}
+
+/// A topic in a list.
+#[derive(Debug, Serialize)]
+struct Listed {
+    name: String,
+    id: String,
+    partitions: u32,
+    replication_factor: u32,
+}
+
+impl Listed {
+    fn of(entry: TopicEntry) -> Listed {
+        let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        let replicas = entry.partitions.first().map_or(0, |partition| partition.replicas.len());
+        Listed {
+            name: entry.name,
+            id: entry.id.to_string(),
+            partitions: count(entry.partitions.len()),
+            replication_factor: count(replicas),
+        }
+    }
+}
+
+/// A topic with all that is known about it.
+#[derive(Debug, Serialize)]
+struct Described {
+    name: String,
+    id: String,
+    revision: u32,
+    /// Every setting in force.
+    configs: BTreeMap<String, String>,
+    /// Those of them that were set for this topic.
+    configs_set: Vec<String>,
+    partitions: Vec<DescribedPartition>,
+}
+
+#[derive(Debug, Serialize)]
+struct DescribedPartition {
+    partition: u32,
+    leader: Option<u32>,
+    leader_epoch: u32,
+    replicas: Vec<u32>,
+    isr: Vec<u32>,
+    elr: Vec<u32>,
+    offline: Vec<u32>,
+    log_start: Option<u64>,
+    high_watermark: Option<u64>,
+    log_end: Option<u64>,
+}
+
+impl Described {
+    fn of(topic: TopicDescription) -> Described {
+        let set =
+            topic.configs.iter().filter(|config| config.is_set).map(|config| config.key.clone()).collect();
+        Described {
+            name: topic.name,
+            id: topic.id.to_string(),
+            revision: topic.revision.0,
+            configs_set: set,
+            configs: topic.configs.into_iter().map(|config| (config.key, config.value)).collect(),
+            partitions: topic.partitions.into_iter().map(DescribedPartition::of).collect(),
+        }
+    }
+
+    fn show(&self, output: Output) -> Result<(), Failure> {
+        output.line(&format!("topic {}  id {}  revision {}", self.name, self.id, self.revision))?;
+        for key in &self.configs_set {
+            output.line(&format!("  {key}={}", self.configs[key]))?;
+        }
+        let head =
+            ["partition", "leader", "epoch", "replicas", "isr", "offline", "log start", "high watermark"];
+        let mut rows = vec![head.map(str::to_owned)];
+        rows.extend(self.partitions.iter().map(DescribedPartition::row));
+        for line in columns(&rows) {
+            output.line(&format!("  {line}"))?;
+        }
+        Ok(())
+    }
+}
+
+impl DescribedPartition {
+    fn of(partition: PartitionState) -> DescribedPartition {
+        let leader = partition.leader;
+        let log_end = partition.replicas.iter().find(|replica| Some(replica.node) == leader);
+        DescribedPartition {
+            partition: partition.index.0,
+            leader: leader.map(|node| node.0),
+            leader_epoch: partition.leader_epoch.0,
+            log_end: log_end.and_then(|replica| replica.log_end).map(|offset| offset.0),
+            replicas: partition.replicas.iter().map(|replica| replica.node.0).collect(),
+            isr: partition.isr.iter().map(|node| node.0).collect(),
+            elr: partition.elr.iter().map(|node| node.0).collect(),
+            offline: partition.offline.iter().map(|node| node.0).collect(),
+            log_start: partition.log_start.map(|offset| offset.0),
+            high_watermark: partition.high_watermark.map(|offset| offset.0),
+        }
+    }
+
+    fn row(&self) -> [String; 8] {
+        let or_dash = |value: Option<u64>| value.map_or("-".to_owned(), |value| value.to_string());
+        let nodes = |nodes: &[u32]| match nodes {
+            [] => "-".to_owned(),
+            _ => nodes.iter().map(u32::to_string).collect::<Vec<_>>().join(","),
+        };
+        [
+            self.partition.to_string(),
+            or_dash(self.leader.map(u64::from)),
+            self.leader_epoch.to_string(),
+            nodes(&self.replicas),
+            nodes(&self.isr),
+            nodes(&self.offline),
+            or_dash(self.log_start),
+            or_dash(self.high_watermark),
+        ]
+    }
+}
+
+/// Rows as lines whose columns stand under each other.
+fn columns<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let line = |row: &[String; N]| {
+        let cells =
+            row.iter().enumerate().map(|(column, cell)| format!("{cell:<width$}", width = width(column)));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write KEY=VALUE, such as retention.ms=86400000".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_stand_under_each_other() {
+        let rows = [["a", "long one", "x"], ["abc", "b", ""]].map(|row| row.map(str::to_owned));
+        assert_eq!(columns(&rows), ["a    long one  x", "abc  b"]);
+    }
+
+    #[test]
+    fn settings_are_key_and_value() {
+        assert_eq!(key_value("a.b=c=d"), Ok(("a.b".to_owned(), "c=d".to_owned())));
+        assert_eq!(key_value("a="), Ok(("a".to_owned(), String::new())));
+        assert!(key_value("a").is_err());
+        assert!(key_value("=a").is_err());
+    }
+}
