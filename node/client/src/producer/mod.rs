@@ -2,6 +2,7 @@
 
 mod config;
 mod delivery;
+mod lane;
 mod record;
 
 use crate::error::SendError;
