@@ -3,7 +3,7 @@
 //! ```text
 //!            oldest unsettled                    next_ordinal
 //!                  |                                  |
-//!   settled  .  .  b4   b5(settled)   b6   b7         |  queue: no ordinal, no sequence, never sent
+//!   released .  .  b4   b5(settled)   b6   b7         |  queue: no ordinal, no sequence, never sent
 //!                  +--------- in_flight ---------+    +------------------------------------------->
 //! ```
 //!
@@ -17,9 +17,8 @@
 //! - A batch that was sent and given up is `unknown`, never `failed`; one that was not sent is `failed`.
 //! - Batches of two revisions, or of two producer epochs, are never in flight together.
 //!
-//! A batch that was settled while an older one was not (their records went to different partitions) is not sent again
-//! when the lane is reopened. That is safe: whatever part of it a partition took, that partition had taken all older
-//! parts of the lane by then.
+//! A batch that was settled while an older one was not (their records went to different partitions) stays in flight,
+//! and is sent again with the others when the lane is reopened: the ordinals of an opening have no gaps.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -141,8 +140,10 @@ pub(crate) enum Effect {
     Close(Opening),
     /// Send a batch; `stamp` is what goes into its header, the same at every try.
     Send { opening: Opening, key: BatchKey, ordinal: u64, stamp: Option<Stamp>, resent: bool },
-    /// The batch is done with.
+    /// What became of the batch's records. It may still have to be sent again.
     Settle { key: BatchKey, runs: Vec<SettledRun> },
+    /// The batch is settled, and will not be sent again: its bytes are not needed any more.
+    Release(BatchKey),
 }
 
 /// The producer fields of a batch.
@@ -170,7 +171,7 @@ pub(crate) struct Lane {
     next_opening: u64,
     /// Never sent, in order.
     queue: VecDeque<Batch>,
-    /// Sent at least once and not settled, in order.
+    /// Sent at least once, from the oldest unsettled one on, in order.
     in_flight: VecDeque<Sent>,
     /// The revision of what is in flight, and of the stream.
     revision: Revision,
@@ -210,6 +211,8 @@ struct Sent {
     /// The last opening in which it was sent, and when.
     opening: Opening,
     at: Moment,
+    /// Its result is known, but not that of an older one. Never so for the first in flight.
+    settled: bool,
 }
 
 #[derive(Debug)]
@@ -383,11 +386,21 @@ impl Lane {
             effects.push(Effect::RefreshMetadata);
             return;
         }
-        let key = sent.batch.key;
-        self.in_flight.remove(at);
+        let sent = &mut self.in_flight[at];
+        if std::mem::replace(&mut sent.settled, true) {
+            return; // the result is the first one
+        }
         self.failures = 0;
+        effects.push(Effect::Settle { key: sent.batch.key, runs: settled_runs(&answer) });
+        self.release(effects);
         self.learn_from(&answer, effects);
-        effects.push(Effect::Settle { key, runs: settled_runs(&answer) });
+    }
+
+    /// Lets go of what is settled, up to the oldest that is not.
+    fn release(&mut self, effects: &mut Vec<Effect>) {
+        while let Some(sent) = self.in_flight.pop_front_if(|sent| sent.settled) {
+            effects.push(Effect::Release(sent.batch.key));
+        }
     }
 
     /// The oldest batch waits for one that was given up: no further try helps. It was not stored by this try, but an
@@ -398,7 +411,8 @@ impl Lane {
             ErrorCode::OutcomeUnknown,
             "the batch before it was given up after delivery.timeout.ms, so nobody can say whether this one is stored",
         );
-        effects.push(settle_whole(&sent.batch, DeliveryResult::Unknown(error)));
+        settle_whole(&sent.batch, DeliveryResult::Unknown(error), effects);
+        self.release(effects);
     }
 
     /// What the outcomes of a settled batch mean for the lane.
@@ -452,7 +466,8 @@ impl Lane {
                 ErrorCode::OutcomeUnknown,
                 "the record was sent, and no answer came within delivery.timeout.ms: it may or may not be stored",
             );
-            effects.push(settle_whole(&sent.batch, DeliveryResult::Unknown(error)));
+            settle_whole(&sent.batch, DeliveryResult::Unknown(error), effects);
+            self.release(effects);
             gap = true;
         }
         while let Some(batch) = self.queue.pop_front_if(|batch| batch.deadline <= now) {
@@ -460,7 +475,7 @@ impl Lane {
                 ErrorCode::TimedOut,
                 "the record could not be sent within delivery.timeout.ms: is the partition's leader up?",
             );
-            effects.push(settle_whole(&batch, DeliveryResult::Failed(error)));
+            settle_whole(&batch, DeliveryResult::Failed(error), effects);
         }
         if gap {
             self.leave_gap();
@@ -597,7 +612,7 @@ impl Lane {
             let ordinal = self.next_ordinal;
             self.next_ordinal += 1;
             effects.push(Effect::Send { opening, key: batch.key, ordinal, stamp, resent: false });
-            self.in_flight.push_back(Sent { batch, ordinal, stamp, opening, at: now });
+            self.in_flight.push_back(Sent { batch, ordinal, stamp, opening, at: now, settled: false });
             self.look_ahead();
         }
     }
@@ -668,7 +683,7 @@ impl Lane {
     fn give_up_all(&mut self, error: &WireError, effects: &mut Vec<Effect>) {
         self.settle_in_flight(error, effects);
         for batch in std::mem::take(&mut self.queue) {
-            effects.push(settle_whole(&batch, DeliveryResult::Failed(error.clone())));
+            settle_whole(&batch, DeliveryResult::Failed(error.clone()), effects);
         }
         if let Some(stream) = self.stream.take() {
             effects.push(Effect::Close(stream.opening));
@@ -677,14 +692,20 @@ impl Lane {
 
     fn settle_in_flight(&mut self, error: &WireError, effects: &mut Vec<Effect>) {
         for sent in std::mem::take(&mut self.in_flight) {
-            effects.push(settle_whole(&sent.batch, DeliveryResult::Unknown(error.clone())));
-            self.leave_gap();
+            if sent.settled {
+                effects.push(Effect::Release(sent.batch.key));
+            } else {
+                settle_whole(&sent.batch, DeliveryResult::Unknown(error.clone()), effects);
+                self.leave_gap();
+            }
         }
     }
 }
 
-fn settle_whole(batch: &Batch, result: DeliveryResult) -> Effect {
-    Effect::Settle { key: batch.key, runs: vec![SettledRun { records: batch.records, first: result }] }
+fn settle_whole(batch: &Batch, result: DeliveryResult, effects: &mut Vec<Effect>) {
+    let runs = vec![SettledRun { records: batch.records, first: result }];
+    effects.push(Effect::Settle { key: batch.key, runs });
+    effects.push(Effect::Release(batch.key));
 }
 
 /// Whether the runs cover just the records of the batch.

@@ -5,7 +5,7 @@
 //! `WEIR_SEED=n` replays one schedule, `WEIR_SCHEDULES=n` plays more of them.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -57,6 +57,7 @@ struct Entry {
     asked: bool,
     open: bool,
     revision: Revision,
+    next_ordinal: Option<u64>,
     inbox: VecDeque<Arrived>,
     after: [Option<Sequence>; PARTITIONS],
     /// A partition that answered retry gets nothing more from this opening.
@@ -106,6 +107,7 @@ struct World {
     made: u64,
     records: BTreeMap<BatchKey, u32>,
     results: BTreeMap<BatchKey, Vec<DeliveryResult>>,
+    released: BTreeSet<BatchKey>,
     faults: bool,
     patience_ms: u64,
     story: String,
@@ -179,6 +181,7 @@ impl World {
             made: 0,
             records: BTreeMap::new(),
             results: BTreeMap::new(),
+            released: BTreeSet::new(),
             faults: true,
             story: String::new(),
         }
@@ -257,6 +260,7 @@ impl World {
                     asked: true,
                     open: false,
                     revision,
+                    next_ordinal: None,
                     inbox: VecDeque::new(),
                     after: [None; PARTITIONS],
                     ended: [false; PARTITIONS],
@@ -276,6 +280,12 @@ impl World {
             Effect::Send { opening, key, ordinal, stamp, resent } => {
                 let entry = self.entries.get_mut(&opening.0).expect("batches are sent on openings");
                 assert!(entry.open, "a batch was sent before the node agreed");
+                let expected = entry.next_ordinal.replace(ordinal + 1);
+                assert!(
+                    expected.is_none_or(|expected| expected == ordinal),
+                    "ordinals have a gap\n{}",
+                    self.story
+                );
                 let stamp = stamp.expect("the lane is idempotent");
                 let records = self.records[&key];
                 entry.inbox.push_back(Arrived { key, ordinal, stamp, records, resent });
@@ -285,6 +295,10 @@ impl World {
                     runs.iter().flat_map(|run| (0..run.records).map(|at| run.first.behind(at))).collect();
                 assert_eq!(results.len(), usize::try_from(self.records[&key]).unwrap());
                 assert!(self.results.insert(key, results).is_none(), "a batch has one result");
+            }
+            Effect::Release(key) => {
+                assert!(self.results.contains_key(&key), "only what is settled is let go of");
+                assert!(self.released.insert(key), "a batch is let go of once");
             }
         }
     }
@@ -528,6 +542,9 @@ impl World {
         let stored = |key: &BatchKey| {
             self.partitions.iter().any(|partition| partition.log.iter().any(|stored| stored.key == *key))
         };
+        if self.released.len() != self.results.len() {
+            return Some("some batches are never let go of".to_owned());
+        }
         for (key, results) in &self.results {
             let failed = results.iter().any(|result| matches!(result, DeliveryResult::Failed(_)));
             if failed && stored(key) {
