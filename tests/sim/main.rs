@@ -1,3 +1,4 @@
-//! Whole nodes in simulation.
+//! Whole nodes in simulation. See `tests/README.md`.
 
+mod node;
 mod transport;

@@ -1,0 +1,189 @@
+//! A machine with one node on it, over all of the node's lives.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use weir_node::outside::Outside;
+use weir_node::server::{Node, NodeConfig};
+use weir_node::storage::SimDisk;
+use weir_quic::Identity;
+use weir_wire::ids::NodeId;
+
+use super::clock::SimClock;
+use super::dice::Dice;
+use super::disk::{HostDisk, Lie};
+use super::network::{Power, SimNetwork, Weather};
+use super::outside::SimRandomness;
+use super::trace::{Kind, Trace};
+use super::workers::{DiskPace, SimWorkers};
+use super::world::{End, node_listen};
+
+/// The port of every simulated node.
+pub const NODE_PORT: u16 = 9440;
+/// The data folder of every simulated node.
+pub const DATA_FOLDER: &str = "/data";
+
+/// What a node is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodeState {
+    /// It does not run.
+    Down,
+    /// It runs, and does not serve yet.
+    Starting,
+    /// It serves.
+    Serving,
+    /// It is stopping because it was asked to.
+    Stopping,
+    /// It ended by itself: because it was asked to, or with an error.
+    Ended(Result<(), String>),
+}
+
+/// A machine and its node.
+pub struct Machine {
+    id: NodeId,
+    host: Arc<str>,
+    address: SocketAddr,
+    identity: Identity,
+    weather: Weather,
+    lie: Option<Lie>,
+    trace: Trace,
+    pace: DiskPace,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    disk: SimDisk,
+    power: Power,
+    state: NodeState,
+    stop: Arc<Notify>,
+    dice: Dice,
+    lives: u32,
+}
+
+impl Machine {
+    #[expect(clippy::too_many_arguments, reason = "called once, by the world, with what belongs to the machine")]
+    pub(super) fn new(
+        id: NodeId,
+        host: Arc<str>,
+        address: SocketAddr,
+        identity: Identity,
+        seed: u64,
+        weather: Weather,
+        lie: Option<Lie>,
+        trace: Trace,
+    ) -> Machine {
+        let mut dice = Dice::new(seed, &host);
+        let pace = DiskPace::new(dice.fork());
+        let inner = Mutex::new(Inner {
+            disk: SimDisk::new(dice.number()),
+            power: Power::on(),
+            state: NodeState::Down,
+            stop: Arc::new(Notify::new()),
+            dice,
+            lives: 0,
+        });
+        Machine { id, host, address, identity, weather, lie, trace, pace, inner }
+    }
+
+    /// One life of the node, from its start until it ends by itself.
+    pub(super) async fn live(&self) {
+        let (config, outside, stop) = self.begin_life();
+        let ended = match Node::start(config, outside).await {
+            Ok(node) => {
+                self.enter(NodeState::Serving);
+                stop.notified().await;
+                self.enter(NodeState::Stopping);
+                node.stop().await.map_err(|error| format!("it did not stop cleanly: {error}"))
+            }
+            Err(error) => Err(format!("it did not start: {error}")),
+        };
+        self.enter(NodeState::Ended(ended));
+    }
+
+    fn begin_life(&self) -> (NodeConfig, Outside, Arc<Notify>) {
+        let mut inner = self.inner();
+        inner.lives += 1;
+        inner.power = Power::on();
+        inner.stop = Arc::new(Notify::new());
+        inner.state = NodeState::Starting;
+        self.trace.note(&self.host, Kind::Fault, format_args!("life {} begins", inner.lives));
+        let (host, power, trace) = (Arc::clone(&self.host), inner.power.clone(), self.trace.clone());
+        let disk = HostDisk::new(inner.disk.clone(), Arc::clone(&host), power.clone(), trace.clone(), self.lie);
+        let network = SimNetwork::new(host, self.weather.clone(), power, trace, inner.dice.fork());
+        let outside = Outside {
+            clock: Arc::new(SimClock),
+            random: Arc::new(SimRandomness::new(inner.dice.fork())),
+            disk: Arc::new(disk),
+            network: Arc::new(network),
+            workers: Arc::new(SimWorkers::new(self.pace.clone())),
+        };
+        let mut config = NodeConfig::new(PathBuf::from(DATA_FOLDER), node_listen());
+        config.node_id = self.id;
+        config.identity = Some(self.identity.clone());
+        config.advertised = Some(self.address.to_string());
+        (config, outside, Arc::clone(&inner.stop))
+    }
+
+    fn enter(&self, state: NodeState) {
+        self.trace.note(&self.host, Kind::Fault, format_args!("the node is now {state:?}"));
+        self.inner().state = state;
+    }
+
+    /// Takes the disk away from the life that runs, and leaves what the next one finds.
+    pub(super) fn end_life(&self, end: End) {
+        let mut inner = self.inner();
+        inner.power.cut();
+        inner.disk = match end {
+            End::Killed => inner.disk.process_crash(),
+            End::PowerCut => inner.disk.power_loss(),
+        };
+        inner.state = NodeState::Down;
+        self.trace.note(&self.host, Kind::Fault, format_args!("{end:?}"));
+    }
+
+    pub(super) fn ask_to_stop(&self) {
+        self.inner().stop.notify_one();
+    }
+
+    /// Its name on the network.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Where clients find its node.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How fast its disk is.
+    #[must_use]
+    pub fn pace(&self) -> &DiskPace {
+        &self.pace
+    }
+
+    /// What its node is doing.
+    #[must_use]
+    pub fn state(&self) -> NodeState {
+        self.inner().state.clone()
+    }
+
+    /// Whether the machine has power. A disk that stops takes it away.
+    #[must_use]
+    pub fn has_power(&self) -> bool {
+        self.inner().power.is_on()
+    }
+
+    /// Its disk, until its node ends.
+    #[must_use]
+    pub fn disk(&self) -> SimDisk {
+        self.inner().disk.clone()
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

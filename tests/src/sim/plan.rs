@@ -1,0 +1,310 @@
+//! What a seed stands for: the workload, and what goes wrong when.
+//!
+//! Everything is decided before the run begins, so that a plan can be printed, and so that what a node does never
+//! changes what is done to it.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use weir_wire::batch::Compression;
+
+use super::dice::Dice;
+use super::disk::Lie;
+
+/// One run, whole.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What everything below, and every later throw of dice, follows from.
+    pub seed: u64,
+    /// What the clients do.
+    pub workload: Workload,
+    /// How long a datagram takes; a range in which they overtake each other.
+    pub latency: RangeInclusive<Duration>,
+    /// What goes wrong, in order of time. Afterwards everything is mended and must heal.
+    pub faults: Vec<Planned>,
+    /// When the faults end.
+    pub faults_until: Duration,
+    /// A disk that breaks its word, for tests of the simulation itself.
+    pub lie: Option<Lie>,
+}
+
+/// What the clients do.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    /// Partitions of the one topic.
+    pub partitions: u32,
+    /// Size at which segments end, in bytes.
+    pub segment_bytes: u32,
+    /// How many producing processes there are.
+    pub producers: u32,
+    /// Records that each of them sends.
+    pub records: u32,
+    /// Keys that each life of each of them has.
+    pub keys: u32,
+    /// How long a value is, in bytes.
+    pub value_bytes: RangeInclusive<u64>,
+    /// The pause before a record; after a burst, a longer one.
+    pub pause: RangeInclusive<Duration>,
+    /// Size at which a batch is sent, in bytes.
+    pub batch_bytes: u32,
+    /// How long a batch waits for more.
+    pub linger: Duration,
+    /// Batches of a lane that are under way at a time.
+    pub in_flight: usize,
+    /// Lanes without a guess; 0 for one guessed lane per partition.
+    pub unguessed_lanes: u32,
+    /// How batches are compressed.
+    pub compression: Compression,
+    /// How long a producer tries.
+    pub delivery_timeout: Duration,
+    /// How many processes read along.
+    pub readers: u32,
+}
+
+/// A fault and when it strikes.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// When.
+    pub at: Duration,
+    /// What.
+    pub fault: Fault,
+}
+
+/// Something that goes wrong.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fault {
+    /// Datagrams are lost and doubled with these probabilities.
+    Weather {
+        /// How likely a datagram is lost.
+        loss: f64,
+        /// How likely a datagram comes twice.
+        duplication: f64,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// Nothing passes between the nodes and everybody else.
+    Cut {
+        /// Which ways.
+        ways: Ways,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// `kill -9`: everything written is there afterwards, synced or not.
+    Kill {
+        /// How long until it is started again.
+        down: Duration,
+    },
+    /// The power fails between two moments of the node.
+    PowerCut {
+        /// How long until it is started again.
+        down: Duration,
+    },
+    /// The power fails in the middle of an operation of the disk.
+    PowerCutInOperation {
+        /// After how many more changing operations.
+        after: u64,
+        /// How long until it is started again.
+        down: Duration,
+    },
+    /// The node is asked to stop, and started again.
+    Restart {
+        /// How long until it is started again.
+        down: Duration,
+    },
+    /// Syncs fail, and what they should have made durable is lost. Someone notices, and the machine is rebooted.
+    FailSyncs {
+        /// How many.
+        count: u32,
+        /// How long until the reboot.
+        noticed_after: Duration,
+    },
+    /// Writes fail half way. Someone notices, and the node is started again.
+    FailWrites {
+        /// How many.
+        count: u32,
+        /// How long until the restart.
+        noticed_after: Duration,
+    },
+    /// The disk has no room but this many bytes.
+    FullDisk {
+        /// Bytes beyond what is used.
+        room_bytes: u64,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// The disk is slow.
+    SlowDisk {
+        /// How long a job takes.
+        takes: RangeInclusive<Duration>,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// A producing process is killed. Its next life sends on, under other keys.
+    KillProducer {
+        /// Which one, from 0.
+        producer: u32,
+        /// How long until it is started again.
+        down: Duration,
+    },
+}
+
+/// The directions in which a cut network passes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ways {
+    /// Neither.
+    Both,
+    /// Not to the node.
+    ToNode,
+    /// Not from the node.
+    FromNode,
+}
+
+impl Plan {
+    /// Everything that may go wrong, at random.
+    #[must_use]
+    pub fn chaos(seed: u64) -> Plan {
+        let dice = &mut Dice::new(seed, "plan");
+        let workload = Workload::any(dice);
+        let faults_until = dice.time(seconds(4.0)..=seconds(20.0));
+        let slowest = *dice.pick(&[1, 1, 1, 3, 20]);
+        let latency = Duration::from_millis(1)..=Duration::from_millis(slowest);
+        let mut faults = Vec::new();
+        let mut at = dice.time(Duration::ZERO..=seconds(2.0));
+        let gap_max = dice.time(seconds(0.5)..=seconds(5.0));
+        while at < faults_until {
+            faults.push(Planned { at, fault: Fault::any(dice, &workload) });
+            at += dice.time(Duration::ZERO..=gap_max);
+        }
+        Plan { seed, workload, latency, faults, faults_until, lie: None }
+    }
+
+    /// Nothing but the power failing again and again, most of the time in the middle of a disk operation: a short
+    /// run on a quiet network, so that there can be many.
+    #[must_use]
+    pub fn power_loss(seed: u64) -> Plan {
+        let dice = &mut Dice::new(seed, "power loss");
+        let cuts = dice.within(2..=4);
+        let workload = Workload {
+            partitions: small(dice, 1..=2),
+            records: small(dice, 40..=80),
+            producers: 1,
+            readers: 1,
+            delivery_timeout: seconds(60.0),
+            value_bytes: 10..=300,
+            pause: Duration::ZERO..=Duration::from_millis(40),
+            ..Workload::any(dice)
+        };
+        let mut faults = Vec::new();
+        let mut at = Duration::ZERO;
+        for _ in 0..cuts {
+            at += dice.time(Duration::from_millis(50)..=Duration::from_millis(600));
+            let down = Duration::from_millis(20);
+            let fault = if dice.chance(0.7) {
+                Fault::PowerCutInOperation { after: dice.within(0..=60), down }
+            } else {
+                Fault::PowerCut { down }
+            };
+            faults.push(Planned { at, fault });
+        }
+        let faults_until = at + Duration::from_millis(500);
+        let latency = Duration::from_millis(1)..=Duration::from_millis(1);
+        Plan { seed, workload, latency, faults, faults_until, lie: None }
+    }
+
+    /// The same on a disk that lies.
+    #[must_use]
+    pub fn with_lie(self, lie: Lie) -> Plan {
+        Plan { lie: Some(lie), ..self }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "seed {}, latency {:?}, lie {:?}", self.seed, self.latency, self.lie)?;
+        writeln!(f, "{:?}", self.workload)?;
+        for Planned { at, fault } in &self.faults {
+            writeln!(f, "{:>10.6} {fault:?}", at.as_secs_f64())?;
+        }
+        writeln!(f, "{:>10.6} faults end", self.faults_until.as_secs_f64())
+    }
+}
+
+impl Workload {
+    fn any(dice: &mut Dice) -> Workload {
+        let value_bytes_max = *dice.pick(&[20, 200, 2_000, 20_000]);
+        let pause_max = *dice.pick(&[0, 2, 20, 60]);
+        Workload {
+            partitions: small(dice, 1..=4),
+            segment_bytes: *dice.pick(&[4_096, 16_384, 65_536, 1 << 20]),
+            producers: small(dice, 1..=2),
+            records: small(dice, 50..=400),
+            keys: small(dice, 1..=6),
+            value_bytes: 10..=value_bytes_max,
+            pause: Duration::ZERO..=Duration::from_millis(pause_max),
+            batch_bytes: *dice.pick(&[500, 4_000, 65_536]),
+            linger: Duration::from_millis(*dice.pick(&[0, 1, 5, 50])),
+            in_flight: *dice.pick(&[1, 2, 5, 5, 20]),
+            unguessed_lanes: *dice.pick(&[0, 0, 0, 1, 3]),
+            compression: *dice.pick(&[Compression::None, Compression::None, Compression::Lz4, Compression::Zstd]),
+            delivery_timeout: *dice.pick(&[seconds(5.0), seconds(30.0), seconds(120.0)]),
+            readers: small(dice, 1..=2),
+        }
+    }
+}
+
+impl Fault {
+    fn any(dice: &mut Dice, workload: &Workload) -> Fault {
+        let lasts = dice.time(Duration::from_millis(100)..=seconds(4.0));
+        let down = dice.time(Duration::from_millis(10)..=seconds(2.0));
+        match dice.within(0..=19) {
+            0..=2 => {
+                let loss = *dice.pick(&[0.01, 0.05, 0.2, 0.5]);
+                Fault::Weather { loss, duplication: *dice.pick(&[0.0, 0.02, 0.2]), lasts }
+            }
+            3..=4 => Fault::Cut { ways: *dice.pick(&[Ways::Both, Ways::ToNode, Ways::FromNode]), lasts },
+            5..=7 => Fault::Kill { down },
+            8..=9 => Fault::PowerCut { down },
+            10..=12 => Fault::PowerCutInOperation { after: dice.within(0..=200), down },
+            13 => Fault::Restart { down },
+            14 => Fault::FailSyncs { count: small(dice, 1..=2), noticed_after: lasts },
+            15 => Fault::FailWrites { count: small(dice, 1..=2), noticed_after: lasts },
+            16 => Fault::FullDisk { room_bytes: dice.within(0..=20_000), lasts },
+            17..=18 => {
+                let slowest = dice.time(Duration::from_millis(10)..=Duration::from_millis(500));
+                Fault::SlowDisk { takes: Duration::ZERO..=slowest, lasts }
+            }
+            _ => Fault::KillProducer { producer: small(dice, 0..=u64::from(workload.producers) - 1), down },
+        }
+    }
+}
+
+fn small(dice: &mut Dice, range: RangeInclusive<u64>) -> u32 {
+    u32::try_from(dice.within(range)).expect("the ranges here are small")
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_gives_one_plan() {
+        assert_eq!(Plan::chaos(5).to_string(), Plan::chaos(5).to_string());
+        assert_ne!(Plan::chaos(5).to_string(), Plan::chaos(6).to_string());
+        assert_eq!(Plan::power_loss(5).to_string(), Plan::power_loss(5).to_string());
+    }
+
+    #[test]
+    fn faults_come_in_order_and_end() {
+        for seed in 0..200 {
+            for plan in [Plan::chaos(seed), Plan::power_loss(seed)] {
+                assert!(plan.faults.is_sorted_by_key(|planned| planned.at));
+                assert!(plan.faults.iter().all(|planned| planned.at < plan.faults_until), "{plan}");
+            }
+        }
+    }
+}

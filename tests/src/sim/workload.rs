@@ -1,0 +1,293 @@
+//! What the clients do: produce numbered records, read along, and in the end read everything once more.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use weir_client::{
+    Client, ClientConfig, ClientError, Consumer, ConsumerConfig, ConsumerEvent, DeliveryResult, ErrorClass, ErrorCode,
+    Lanes, NewTopic, ProducerConfig, Record, StartAt,
+};
+use weir_wire::ids::{Offset, PartitionIndex};
+
+use super::dice::Dice;
+use super::journal::{Journal, value_of};
+use super::plan::Workload;
+use super::trace::{Kind, Trace};
+use super::world::World;
+
+/// The one topic.
+pub const TOPIC: &str = "quakes";
+
+/// How long a client waits before it tries again what failed.
+const PAUSE: Duration = Duration::from_millis(200);
+/// How likely a reader starts again from the beginning after a batch.
+const START_AGAIN: f64 = 0.01;
+/// Who the auditor is, among the producers.
+const AUDITOR: u32 = u32::MAX;
+
+/// What a client process shares with the others of its run.
+#[derive(Clone)]
+struct Common {
+    host: Arc<str>,
+    workload: Workload,
+    journal: Journal,
+    trace: Trace,
+    dice: Rc<RefCell<Dice>>,
+}
+
+impl Common {
+    fn new(name: &str, seed: u64, workload: &Workload, journal: &Journal, trace: &Trace) -> Common {
+        Common {
+            host: name.into(),
+            workload: workload.clone(),
+            journal: journal.clone(),
+            trace: trace.clone(),
+            dice: Rc::new(RefCell::new(Dice::new(seed, &format!("{name}'s work")))),
+        }
+    }
+
+    fn note(&self, what: fmt::Arguments<'_>) {
+        self.trace.note(&self.host, Kind::Client, what);
+    }
+
+    /// A client, however long it takes.
+    async fn connect(&self, config: ClientConfig) -> Client {
+        loop {
+            match Client::connect(config.clone()).await {
+                Ok(client) => return client,
+                Err(error) => self.failed("connecting", &error).await,
+            }
+        }
+    }
+
+    /// Notes an error that passes, and waits a little; any other is a broken promise.
+    async fn failed(&self, what: &str, error: &ClientError) {
+        self.note(format_args!("{what} failed: {error}"));
+        if error.class() != ErrorClass::Retryable {
+            self.journal.violated(format_args!("{what} failed for good: {error}"));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+
+    /// Creates the topic, unless another process already did.
+    async fn create_topic(&self, client: &Client) {
+        let topic = NewTopic::new(TOPIC)
+            .partitions(self.workload.partitions)
+            .config("segment.bytes", self.workload.segment_bytes.to_string());
+        loop {
+            match client.create_topic(topic.clone()).await {
+                Ok(_) => return,
+                Err(ClientError::Node(error)) if error.code == ErrorCode::TopicAlreadyExists => return,
+                Err(error) => self.failed("creating the topic", &error).await,
+            }
+        }
+    }
+}
+
+/// The name of a producing process.
+#[must_use]
+pub fn producer_name(producer: u32) -> String {
+    format!("producer-{producer}")
+}
+
+/// Adds the processes of a workload to the world.
+pub fn add(world: &mut World, seed: u64, workload: &Workload, journal: &Journal, trace: &Trace) {
+    for number in 0..workload.producers {
+        let name = producer_name(number);
+        let common = Common::new(&name, seed, workload, journal, trace);
+        let lives = Rc::new(RefCell::new(0));
+        world.add_client(&name, move |config| {
+            let common = common.clone();
+            *lives.borrow_mut() += 1;
+            let life = *lives.borrow();
+            async move {
+                produce(&common, config, number, life).await;
+                Ok(())
+            }
+        });
+    }
+    for number in 0..workload.readers {
+        let name = format!("reader-{number}");
+        let common = Common::new(&name, seed, workload, journal, trace);
+        world.add_client(&name, move |config| {
+            let common = common.clone();
+            async move { read_along(&common, config).await }
+        });
+    }
+}
+
+/// Adds a process that checks, after everything was mended, that every partition takes records, and then reads
+/// everything there is.
+pub fn add_auditor(world: &mut World, seed: u64, workload: &Workload, journal: &Journal, trace: &Trace) {
+    let common = Common::new("auditor", seed, workload, journal, trace);
+    world.add_client("auditor", move |config| {
+        let common = common.clone();
+        async move {
+            audit(&common, config).await;
+            Ok(())
+        }
+    });
+}
+
+/// One life of a producing process: sends what is left to send.
+async fn produce(common: &Common, config: ClientConfig, producer: u32, life: u32) {
+    let Common { workload, journal, dice, .. } = common;
+    journal.forget_open(producer);
+    let client = common.connect(config).await;
+    common.create_topic(&client).await;
+    let config = ProducerConfig {
+        batch_bytes: workload.batch_bytes,
+        linger: workload.linger,
+        in_flight_batches: workload.in_flight,
+        compression: workload.compression,
+        delivery_timeout: workload.delivery_timeout,
+        request_timeout: Duration::from_secs(3),
+        max_block: workload.delivery_timeout,
+        lanes: match workload.unguessed_lanes {
+            0 => Lanes::Guessed,
+            lanes => Lanes::Unguessed(lanes),
+        },
+        ..ProducerConfig::default()
+    };
+    let sender = client.producer(config).expect("the workload is a valid configuration");
+    while journal.sent_by(producer) < workload.records {
+        let pause = dice.borrow_mut().time(workload.pause.clone());
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
+        // What an earlier life still had under way may come in late: order holds per producer, so each has its keys.
+        let key = format!("{producer}/{life}/{}", dice.borrow_mut().within(1..=u64::from(workload.keys)));
+        let bytes = dice.borrow_mut().within(workload.value_bytes.clone());
+        let number = journal.sending(producer, &key);
+        let value = value_of(number, usize::try_from(bytes).expect("values are small"));
+        common.note(format_args!("send {number} ({} bytes) under {key}", value.len()));
+        match sender.send(Record::to(TOPIC).key(key.as_bytes()).value(&value)).await {
+            Ok(delivery) => {
+                let common = common.clone();
+                tokio::task::spawn_local(async move { common.settle(number, &delivery.await) });
+            }
+            Err(error) => {
+                common.note(format_args!("{number} was not taken: {error}"));
+                journal.refused(number);
+            }
+        }
+    }
+    sender.close().await;
+    // The last results are known; who waits for them is woken after us.
+    while journal.open_of(producer) > 0 {
+        tokio::task::yield_now().await;
+    }
+    common.note(format_args!("all is sent and answered"));
+    journal.finished(producer);
+    client.close().await;
+}
+
+impl Common {
+    fn settle(&self, number: u64, result: &DeliveryResult) {
+        match result {
+            DeliveryResult::Stored { partition, offset, duplicate, .. } => {
+                let at = offset.map_or("?".to_owned(), |offset| offset.to_string());
+                let again = if *duplicate { ", again" } else { "" };
+                self.note(format_args!("{number} is stored at {partition}/{at}{again}"));
+            }
+            other => self.note(format_args!("{number}: {other:?}")),
+        }
+        self.journal.delivered(number, result);
+    }
+}
+
+/// Reads along for as long as the process lives, now and then from the beginning.
+async fn read_along(common: &Common, config: ClientConfig) -> super::world::HostResult {
+    let client = common.connect(config).await;
+    loop {
+        let mut consumer = client.consumer(ConsumerConfig::default())?;
+        if !assign(common, &mut consumer).await {
+            continue;
+        }
+        let reader = common.journal.begin_reader();
+        loop {
+            match consumer.next_batch().await {
+                Ok(batch) => {
+                    let (partition, next) = (batch.partition(), batch.next_offset());
+                    common.note(format_args!("reader {reader} read {partition} up to {next}"));
+                    common.journal.read(reader, &batch);
+                }
+                Err(error) => {
+                    common.failed("reading", &error).await;
+                    break;
+                }
+            }
+            // Not in the end, when all that is waited for is that readers come to the end.
+            if common.journal.audit().is_none() && common.dice.borrow_mut().chance(START_AGAIN) {
+                break;
+            }
+        }
+        common.journal.end_reader(reader);
+    }
+}
+
+/// Assigns all partitions from the start; false if that has to be tried again.
+async fn assign(common: &Common, consumer: &mut Consumer) -> bool {
+    match consumer.assign_all(TOPIC, StartAt::Earliest).await {
+        Ok(_) => true,
+        // Nobody has created it yet.
+        Err(ClientError::UnknownTopic { .. }) => {
+            tokio::time::sleep(PAUSE).await;
+            false
+        }
+        Err(error) => {
+            common.failed("assigning", &error).await;
+            false
+        }
+    }
+}
+
+/// Writes one record to each partition, which must succeed now that everything is mended, and reads everything.
+async fn audit(common: &Common, config: ClientConfig) {
+    let client = common.connect(config).await;
+    let sender = client.producer(ProducerConfig::default()).expect("the defaults are valid");
+    for partition in 0..common.workload.partitions {
+        let key = format!("audit/{partition}");
+        let number = common.journal.sending(AUDITOR, &key);
+        let value = value_of(number, 20);
+        let record = Record::to(TOPIC).partition(PartitionIndex(partition)).key(key.as_bytes()).value(&value);
+        match sender.send(record).await {
+            Ok(delivery) => {
+                let result = delivery.await;
+                if !result.is_stored() {
+                    common.journal.violated(format_args!("after everything was mended {partition} took nothing: {result:?}"));
+                }
+                common.settle(number, &result);
+            }
+            Err(error) => {
+                common.journal.violated(format_args!("after everything was mended nothing could be sent: {error}"));
+                common.journal.refused(number);
+            }
+        }
+    }
+    let mut consumer = client.consumer(ConsumerConfig::default()).expect("the defaults are valid");
+    while !assign(common, &mut consumer).await {}
+    let reader = common.journal.begin_reader();
+    let mut missing: BTreeSet<PartitionIndex> = (0..common.workload.partitions).map(PartitionIndex).collect();
+    let mut ends: BTreeMap<PartitionIndex, Offset> = BTreeMap::new();
+    while !missing.is_empty() {
+        match consumer.next_event().await {
+            Ok(ConsumerEvent::Records(batch)) => common.journal.read(reader, &batch),
+            Ok(ConsumerEvent::CaughtUp { partition, high_watermark, .. }) => {
+                missing.remove(&partition);
+                ends.insert(partition, high_watermark);
+            }
+            Ok(ConsumerEvent::Reset { partition, from, to, .. }) => {
+                common.journal.violated(format_args!("reading {partition} from {from} was moved to {to}"));
+            }
+            Err(error) => common.failed("reading everything", &error).await,
+        }
+    }
+    common.note(format_args!("everything is read: {ends:?}"));
+    common.journal.end_reader(reader);
+    common.journal.audited(reader, ends);
+}
