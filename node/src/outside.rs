@@ -42,7 +42,7 @@ impl Outside {
             random: Arc::new(SystemRandomness),
             disk: Arc::new(RealDisk),
             network: Arc::new(RealNetwork),
-            workers: Arc::new(ThreadWorkers::start(WORKER_THREADS)?),
+            workers: Arc::new(ThreadWorkers::start("weir-disk", WORKER_THREADS)?),
         })
     }
 

@@ -1,4 +1,6 @@
 //! Whole nodes in simulation. See `tests/README.md`.
 
 mod node;
+mod promises;
+mod repeats;
 mod transport;

@@ -24,7 +24,10 @@ fn the_same_seed_gives_the_same_packets() {
             panic!("seed {seed}: {difference}");
         }
         assert!(first.len() > 100, "seed {seed}: only {} packets", first.len());
-        assert!(first.iter().any(|event| event.text.ends_with("lost")), "seed {seed}: the network is too good");
+        assert!(
+            first.iter().any(|event| event.text.ends_with("lost")),
+            "seed {seed}: the network is too good"
+        );
     }
 }
 

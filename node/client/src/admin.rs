@@ -1,12 +1,19 @@
 //! Requests about topics.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::ids::PartitionIndex;
 use weir_wire::request::{
-    ListedOffset, OffsetSpec, TopicCreated, TopicDeleted, TopicDescription, TopicEntry,
+    CreateTopic, DeleteTopic, DescribeTopic, ListOffsets, ListedOffset, OffsetSpec, TopicCreated,
+    TopicDeleted, TopicDescription, TopicEntry,
 };
 
-use crate::client::Client;
+use crate::client::{Client, Inner};
 use crate::error::ClientError;
+use crate::metadata::find_partition;
+use crate::net::Again;
 
 /// A topic to create.
 ///
@@ -62,9 +69,9 @@ impl Client {
     /// [`ClientError::ConnectionLost`] or [`ClientError::TimedOut`] the topic may exist or not: it is not tried again,
     /// since that would report its own success as an error.
     pub async fn create_topic(&self, topic: NewTopic) -> Result<TopicCreated, ClientError> {
-        let _ = topic;
-        std::future::ready(()).await;
-        Err(ClientError::Closed)
+        let NewTopic { name, partitions, replication_factor, configs } = topic;
+        let request = CreateTopic { name, partitions, replication_factor, configs };
+        self.inner.net.ask(&request, Again::OnlyIfNotDone).await
     }
 
     /// Deletes a topic with all its records.
@@ -72,9 +79,8 @@ impl Client {
     /// # Errors
     /// As [`create_topic`](Client::create_topic).
     pub async fn delete_topic(&self, name: &str) -> Result<TopicDeleted, ClientError> {
-        let _ = name;
-        std::future::ready(()).await;
-        Err(ClientError::Closed)
+        let request = DeleteTopic { name: name.to_owned() };
+        self.inner.net.ask(&request, Again::OnlyIfNotDone).await
     }
 
     /// All topics, by name, internal ones included.
@@ -82,8 +88,7 @@ impl Client {
     /// # Errors
     /// The cluster cannot be reached, or the node's answer.
     pub async fn list_topics(&self) -> Result<Vec<TopicEntry>, ClientError> {
-        std::future::ready(()).await;
-        Err(ClientError::Closed)
+        Ok(self.metadata(None).await?.topics)
     }
 
     /// A topic with its configuration, replicas and offsets.
@@ -91,9 +96,8 @@ impl Client {
     /// # Errors
     /// [`UnknownTopic`](weir_wire::error::ErrorCode::UnknownTopic), or as [`list_topics`](Client::list_topics).
     pub async fn describe_topic(&self, name: &str) -> Result<TopicDescription, ClientError> {
-        let _ = name;
-        std::future::ready(()).await;
-        Err(ClientError::Closed)
+        let request = DescribeTopic { name: name.to_owned() };
+        self.inner.net.ask(&request, Again::Harmless).await
     }
 
     /// Looks up offsets, each at the leader of its partition; in the order asked.
@@ -105,8 +109,84 @@ impl Client {
         topic: &str,
         partitions: &[(PartitionIndex, OffsetSpec)],
     ) -> Result<Vec<ListedOffset>, ClientError> {
-        let _ = (topic, partitions);
-        std::future::ready(()).await;
-        Err(ClientError::Closed)
+        let net = &self.inner.net;
+        let mut found = vec![None; partitions.len()];
+        let found = Mutex::new(&mut found);
+        net.persist("list_offsets", Again::Harmless, || self.list_missing_offsets(topic, partitions, &found))
+            .await
     }
+
+    /// Looks up what is not found yet; errs if anything is still missing.
+    async fn list_missing_offsets(
+        &self,
+        topic: &str,
+        partitions: &[(PartitionIndex, OffsetSpec)],
+        found: &Mutex<&mut Vec<Option<ListedOffset>>>,
+    ) -> Result<Vec<ListedOffset>, ClientError> {
+        let Inner { net, metadata, .. } = &*self.inner;
+        let entry = metadata.fresh_topic(net, topic).await?;
+        let image = metadata.image();
+        let mut by_leader: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+        let mut failure = None;
+        for (at, (partition, _)) in partitions.iter().enumerate() {
+            let known = lock(found).get(at).is_some_and(Option::is_some);
+            if known {
+                continue;
+            }
+            if find_partition(&entry, *partition).is_none() {
+                let (topic, count) = (topic.to_owned(), entry.partitions.len());
+                return Err(ClientError::UnknownPartition { topic, partition: *partition, count });
+            }
+            match image.leader(&entry, *partition) {
+                Some((leader, _)) => by_leader.entry(leader).or_default().push(at),
+                None => failure = Some(no_leader(topic, *partition)),
+            }
+        }
+        for (leader, places) in by_leader {
+            let asked = places.iter().map(|at| (partitions[*at].0, None, partitions[*at].1)).collect();
+            let request = ListOffsets { topic: entry.id, partitions: asked };
+            let address = image.nodes.get(&leader).cloned().unwrap_or_default();
+            let answer = match net.connection(&address).await {
+                Ok(connection) => net.ask_at(&connection, &request).await,
+                Err(error) => Err(error),
+            };
+            match answer {
+                Ok(answer) => {
+                    for (at, listed) in places.into_iter().zip(answer.offsets) {
+                        match listed {
+                            Ok(listed) => lock(found)[at] = Some(listed),
+                            Err(error) => failure = Some(worse(failure.take(), error.into())),
+                        }
+                    }
+                }
+                Err(error) => failure = Some(worse(failure.take(), error)),
+            }
+        }
+        let all: Option<Vec<_>> = lock(found).iter().copied().collect();
+        match (all, failure) {
+            (Some(all), _) => Ok(all),
+            (None, Some(error)) => Err(error),
+            (None, None) => {
+                let detail = "it answered for fewer partitions than were asked".to_owned();
+                Err(ClientError::Protocol { address: "a node".to_owned(), detail })
+            }
+        }
+    }
+}
+
+/// The one of two errors that is not worth a retry.
+fn worse(first: Option<ClientError>, second: ClientError) -> ClientError {
+    match first {
+        Some(first) if !first.is_retryable() => first,
+        _ => second,
+    }
+}
+
+pub(crate) fn no_leader(topic: &str, partition: PartitionIndex) -> ClientError {
+    let sentence = format!("{topic}-{partition} has no leader at the moment; is one of its nodes up?");
+    ClientError::Node(WireError::new(ErrorCode::LeaderNotAvailable, sentence))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

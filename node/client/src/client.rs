@@ -1,16 +1,32 @@
 //! The entrance.
 
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::watch;
 use weir_wire::ids::ClusterId;
-use weir_wire::request::{ClusterMetadata, TopicEntry};
+use weir_wire::request::{ClusterMetadata, Metadata as MetadataRequest, TopicEntry};
 
 use crate::config::ClientConfig;
 use crate::consumer::{Consumer, ConsumerConfig};
 use crate::error::ClientError;
+use crate::metadata::{Metadata, keep_fresh};
+use crate::net::{Again, Net};
 use crate::producer::{Producer, ProducerConfig};
 
 /// A connection to a cluster. Clones share everything; make one per process.
-#[derive(Clone, Debug)]
-pub struct Client {}
+#[derive(Clone)]
+pub struct Client {
+    pub(crate) inner: Arc<Inner>,
+}
+
+/// What the clones share, and what producers and consumers hold on to.
+pub(crate) struct Inner {
+    pub(crate) net: Net,
+    pub(crate) metadata: Arc<Metadata>,
+    /// Ends the background task when the last clone is gone.
+    pub(crate) gone: watch::Sender<()>,
+}
 
 impl Client {
     /// Finds a node that answers and asks it for the cluster's metadata. Call it in the tokio runtime that the client
@@ -20,9 +36,13 @@ impl Client {
     /// What is wrong with the configuration or the certificates; or, after
     /// [`api_timeout`](ClientConfig::api_timeout), what each bootstrap address answered.
     pub async fn connect(config: ClientConfig) -> Result<Client, ClientError> {
-        config.check()?;
-        std::future::ready(()).await;
-        Err(ClientError::Closed)
+        let net = Net::new(config)?;
+        let metadata = Arc::new(Metadata::new());
+        let answer = net.ask(&MetadataRequest { topics: Some(Vec::new()) }, Again::Harmless).await?;
+        metadata.take(&net, answer, Some(&[]));
+        let inner = Arc::new(Inner { net, metadata, gone: watch::Sender::new(()) });
+        tokio::spawn(keep_fresh(Arc::downgrade(&inner)));
+        Ok(Client { inner })
     }
 
     /// A producer with its own buffer and lanes.
@@ -31,7 +51,7 @@ impl Client {
     /// [`ClientError::Config`].
     pub fn producer(&self, config: ProducerConfig) -> Result<Producer, ClientError> {
         config.check()?;
-        Err(ClientError::Closed)
+        Ok(Producer::start(Arc::clone(&self.inner), config))
     }
 
     /// A consumer, with nothing assigned yet.
@@ -40,13 +60,13 @@ impl Client {
     /// [`ClientError::Config`].
     pub fn consumer(&self, config: ConsumerConfig) -> Result<Consumer, ClientError> {
         config.check()?;
-        Err(ClientError::Closed)
+        Ok(Consumer::start(Arc::clone(&self.inner), config))
     }
 
     /// The cluster's name for good.
     #[must_use]
     pub fn cluster_id(&self) -> ClusterId {
-        ClusterId::default()
+        self.inner.net.cluster()
     }
 
     /// The cluster's metadata, asked for now: of the topics named, or of all.
@@ -54,9 +74,8 @@ impl Client {
     /// # Errors
     /// The cluster cannot be reached, or the node's answer.
     pub async fn metadata(&self, topics: Option<&[&str]>) -> Result<ClusterMetadata, ClientError> {
-        let _ = topics;
-        std::future::ready(()).await;
-        Err(ClientError::Closed)
+        let topics = topics.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+        self.inner.net.ask(&MetadataRequest { topics }, Again::Harmless).await
     }
 
     /// A topic's metadata, asked for now.
@@ -64,14 +83,19 @@ impl Client {
     /// # Errors
     /// [`ClientError::UnknownTopic`], or as [`metadata`](Client::metadata).
     pub async fn topic(&self, name: &str) -> Result<TopicEntry, ClientError> {
-        let _ = name;
-        std::future::ready(()).await;
-        Err(ClientError::Closed)
+        let topic = self.inner.metadata.fresh_topic(&self.inner.net, name).await?;
+        Ok(TopicEntry::clone(&topic))
     }
 
     /// Tells the nodes that this client is gone, and waits until they heard (at most a second). Producers are to be
     /// closed before. Dropping the last clone ends the connections too, without the wait.
     pub async fn close(self) {
-        std::future::ready(()).await;
+        self.inner.net.close().await;
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("cluster", &self.cluster_id()).finish_non_exhaustive()
     }
 }

@@ -1,1 +1,177 @@
-//! Stub.
+//! Who leads what, as far as this client knows, and keeping it fresh.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use weir_wire::ids::{LeaderEpoch, NodeId, PartitionIndex, TopicId};
+use weir_wire::request::{ClusterMetadata, Metadata as MetadataRequest, PartitionEntry, TopicEntry};
+
+use crate::client::Inner;
+use crate::error::ClientError;
+use crate::net::{Again, Net};
+
+/// Requests for fresh metadata within this time of each other are answered by one.
+const COALESCE: Duration = Duration::from_millis(20);
+
+/// What this client knows of the cluster. Only rises: every answer is at least as new as the one before it.
+#[derive(Debug, Default)]
+pub(crate) struct Image {
+    pub(crate) nodes: BTreeMap<NodeId, String>,
+    /// The topics that somebody has used, and that exist.
+    pub(crate) topics: BTreeMap<String, Arc<TopicEntry>>,
+}
+
+impl Image {
+    /// The topic, unless it is gone or another one has its name.
+    pub(crate) fn topic(&self, name: &str, id: TopicId) -> Option<&Arc<TopicEntry>> {
+        self.topics.get(name).filter(|topic| topic.id == id)
+    }
+
+    /// Who leads a partition, if somebody does whose address is known.
+    pub(crate) fn leader(
+        &self,
+        topic: &TopicEntry,
+        partition: PartitionIndex,
+    ) -> Option<(NodeId, LeaderEpoch)> {
+        let entry = find_partition(topic, partition)?;
+        let leader = entry.leader.filter(|leader| self.nodes.contains_key(leader))?;
+        Some((leader, entry.leader_epoch))
+    }
+}
+
+/// The entry of a partition.
+pub(crate) fn find_partition(topic: &TopicEntry, partition: PartitionIndex) -> Option<&PartitionEntry> {
+    let by_place = usize::try_from(partition.0).ok().and_then(|at| topic.partitions.get(at));
+    by_place.filter(|entry| entry.index == partition)
+}
+
+/// The cache.
+pub(crate) struct Metadata {
+    image: Mutex<Arc<Image>>,
+    /// Topics to ask for; only grows, by what the application names.
+    names: Mutex<BTreeSet<String>>,
+    /// Counts the images: for those who wait for the next one, and for those who only look.
+    changes: watch::Sender<u64>,
+    version: AtomicU64,
+    wanted: Notify,
+}
+
+impl Metadata {
+    pub(crate) fn new() -> Metadata {
+        Metadata {
+            image: Mutex::default(),
+            names: Mutex::default(),
+            changes: watch::Sender::new(0),
+            version: AtomicU64::new(0),
+            wanted: Notify::new(),
+        }
+    }
+
+    /// What is known now.
+    pub(crate) fn image(&self) -> Arc<Image> {
+        Arc::clone(&lock(&self.image))
+    }
+
+    /// Changes with every image.
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Counts the images; cheap.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Asks for a fresh image soon, without waiting.
+    pub(crate) fn refresh(&self) {
+        self.wanted.notify_one();
+    }
+
+    /// A topic's metadata, from the cache if it is there.
+    pub(crate) async fn topic(&self, net: &Net, name: &str) -> Result<Arc<TopicEntry>, ClientError> {
+        if let Some(topic) = self.image().topics.get(name) {
+            return Ok(Arc::clone(topic));
+        }
+        self.fresh_topic(net, name).await
+    }
+
+    /// A topic's metadata, asked for now.
+    pub(crate) async fn fresh_topic(&self, net: &Net, name: &str) -> Result<Arc<TopicEntry>, ClientError> {
+        let asked = vec![name.to_owned()];
+        let answer = net.ask(&MetadataRequest { topics: Some(asked.clone()) }, Again::Harmless).await?;
+        self.take(net, answer, Some(&asked));
+        let topic = self.image().topics.get(name).cloned();
+        let topic = topic.ok_or_else(|| ClientError::UnknownTopic { topic: name.to_owned() })?;
+        lock(&self.names).insert(name.to_owned());
+        Ok(topic)
+    }
+
+    /// Takes an answer about the topics asked for (`None`: all).
+    pub(crate) fn take(&self, net: &Net, answer: ClusterMetadata, asked: Option<&[String]>) {
+        net.learn_addresses(answer.nodes.iter().map(|node| &node.address));
+        {
+            let mut image = lock(&self.image);
+            let mut topics = image.topics.clone();
+            match asked {
+                Some(names) => topics.retain(|name, _| !names.contains(name)),
+                None => topics.clear(),
+            }
+            topics.extend(answer.topics.into_iter().map(|topic| (topic.name.clone(), Arc::new(topic))));
+            let nodes = answer.nodes.into_iter().map(|node| (node.id, node.address)).collect();
+            *image = Arc::new(Image { nodes, topics });
+        }
+        let version = self.version.fetch_add(1, Ordering::Release) + 1;
+        self.changes.send_replace(version);
+    }
+}
+
+/// Keeps the metadata fresh until the client is gone.
+pub(crate) async fn keep_fresh(client: Weak<Inner>) {
+    let Some(max_age) = client.upgrade().map(|client| client.net.config.metadata_max_age) else { return };
+    let mut gone = match client.upgrade() {
+        Some(client) => client.gone.subscribe(),
+        None => return,
+    };
+    let mut failures = 0;
+    loop {
+        let pause = match client.upgrade() {
+            None => return,
+            Some(client) if failures > 0 => client.net.backoff().pause(failures),
+            Some(_) => COALESCE,
+        };
+        let waited = async {
+            if failures == 0 {
+                let Some(wanted) = client.upgrade().map(|client| Arc::clone(&client.metadata)) else {
+                    return;
+                };
+                // Timing out is the other way to find that it is time.
+                let _ = tokio::time::timeout(max_age, wanted.wanted.notified()).await;
+            }
+            tokio::time::sleep(pause).await;
+        };
+        tokio::select! {
+            () = waited => {}
+            _ = gone.changed() => return,
+        }
+        let Some(client) = client.upgrade() else { return };
+        let names: Vec<_> = lock(&client.metadata.names).iter().cloned().collect();
+        match client.net.ask_once(&MetadataRequest { topics: Some(names.clone()) }).await {
+            Ok(answer) => {
+                failures = 0;
+                client.metadata.take(&client.net, answer, Some(&names));
+            }
+            Err(ClientError::Closed) => return,
+            Err(error) => {
+                failures = (failures + 1).min(16);
+                tracing::debug!(%error, "metadata cannot be refreshed; trying again");
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

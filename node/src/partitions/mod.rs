@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use weir_core::metadata::Image;
 use weir_wire::ids::{LeaderEpoch, MetadataIndex, NodeId, PartitionIndex, TopicId};
 
@@ -54,6 +54,8 @@ struct Shared {
     hosted: Mutex<BTreeMap<(TopicId, PartitionIndex), Hosted>>,
     /// The metadata that `hosted` follows.
     applied: Watched<MetadataIndex>,
+    /// What runs until the node stops: following the metadata, and upkeep.
+    background: Mutex<Vec<AbortHandle>>,
 }
 
 /// A replica that should be here.
@@ -88,11 +90,13 @@ impl Partitions {
                 next_thread: AtomicUsize::new(0),
                 hosted: Mutex::new(BTreeMap::new()),
                 applied: Watched::new(MetadataIndex(0)),
+                background: Mutex::default(),
             }),
         };
         partitions.follow(&controller.image()).await;
-        tokio::spawn(follow_metadata(partitions.clone(), controller));
-        tokio::spawn(upkeep::run(partitions.clone()));
+        let following = tokio::spawn(follow_metadata(partitions.clone(), controller));
+        let upkeep = tokio::spawn(upkeep::run(partitions.clone()));
+        partitions.background().extend([following.abort_handle(), upkeep.abort_handle()]);
         partitions
     }
 
@@ -107,11 +111,12 @@ impl Partitions {
         self.shared.applied.wait_until(|applied| *applied >= index).await;
     }
 
-    /// Closes every replica politely and notes that it was so.
+    /// Closes every replica politely, notes that it was so, and gives the data folder up.
     ///
     /// # Errors
     /// When the note could not be made durable; the next start recovers as after a crash.
     pub async fn close(&self) -> Result<(), StorageError> {
+        self.background().drain(..).for_each(|task| task.abort());
         let handles: Vec<_> = self.hosted().values().filter_map(|hosted| hosted.handle.clone()).collect();
         let mut reports = Vec::with_capacity(handles.len());
         for handle in handles {
@@ -135,7 +140,10 @@ impl Partitions {
             .on_worker(move || {
                 data.save_high_watermarks(high_watermarks)?;
                 data.save_recovery_points(recovery_points)?;
-                if all_clean { data.mark_clean(CleanShutdown { incarnation: None }) } else { Ok(()) }
+                let marked =
+                    if all_clean { data.mark_clean(CleanShutdown { incarnation: None }) } else { Ok(()) };
+                data.release();
+                marked
             })
             .await
     }
@@ -272,6 +280,10 @@ impl Partitions {
                 tracing::error!(%topic_id, %partition, %error, "a deleted partition's folder could not be removed");
             }
         }
+    }
+
+    fn background(&self) -> MutexGuard<'_, Vec<AbortHandle>> {
+        self.shared.background.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn hosted(&self) -> MutexGuard<'_, BTreeMap<(TopicId, PartitionIndex), Hosted>> {

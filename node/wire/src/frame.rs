@@ -27,7 +27,7 @@ pub struct Limits {
 
 impl Limits {
     /// Opening frames: sent by strangers, so they are small.
-    pub const OPENING: Limits = Limits { header_bytes_max: 4 * 1024, payload_bytes_max: 0 };
+    pub const OPENING: Limits = Limits { header_bytes_max: 4 * 1024, payload_bytes_max: 4 * 1024 };
     /// Control streams: the payload is one request or response (a listing of 10,000 partitions is below 1 MiB).
     pub const CONTROL: Limits = Limits { header_bytes_max: 16 * 1024, payload_bytes_max: 8 * 1024 * 1024 };
     /// Produce and fetch streams: the header may carry one run per record of a batch, the payload record batches.

@@ -100,6 +100,21 @@ fn copying_records_into_a_batch_allocates_only_as_its_buffer_grows() {
 }
 
 #[test]
+fn a_packed_batch_holds_no_more_memory_than_it_needs() {
+    for compression in CODECS {
+        let mut builder = BatchBuilder::new(compression);
+        let (batch, count) = counted(|| {
+            builder.push(0, None, Some(&[0; 500_000]), &[]);
+            let batch = builder.finish(None);
+            drop(std::mem::replace(&mut builder, BatchBuilder::new(compression)));
+            batch
+        });
+        let kept = count.bytes - batch.len();
+        assert!(kept < 20_000, "{compression}: {kept} bytes besides the {} of the batch", batch.len());
+    }
+}
+
+#[test]
 fn what_bombs_and_claims_make_us_allocate_is_bounded() {
     let limits = Limits { uncompressed_bytes_max: 1_000_000, ..Limits::default() };
     let zeros = vec![0; 30_000_000];

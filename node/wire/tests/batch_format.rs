@@ -374,6 +374,32 @@ fn a_malformed_record_is_named() {
     "#]].assert_eq(&text);
 }
 
+/// What compaction leaves may have gaps, but its offsets rise and stay within the batch's own.
+#[test]
+fn stored_offset_deltas_rise_and_stay_within_the_batch() {
+    let mut builder = BatchBuilder::new(Compression::None);
+    (2..5).for_each(|delta| {
+        builder.push_at(delta, TIME, None, None, &[]);
+    });
+    builder.set_last_offset_delta(5);
+    let good = builder.finish(None);
+    let deltas = |batch: &Bytes| {
+        let found = records(batch, &Limits::default())?;
+        Ok::<_, BatchError>(found.iter().map(|record| record.offset_delta).collect::<Vec<_>>())
+    };
+    assert_eq!(deltas(&good), Ok(vec![2, 3, 4]));
+
+    // Each record has seven bytes, and its offset delta is the fourth of them.
+    let with = |record: usize, delta: u8| changed(&good, 61 + 7 * record + 3, &[2 * delta], true);
+    assert_eq!(deltas(&with(2, 5)), Ok(vec![2, 3, 5]));
+    let refused = |batch, index, reason| {
+        assert_eq!(deltas(&batch), Err(BatchError::CorruptRecord { index, reason }));
+    };
+    refused(with(1, 2), 1, "its offset delta is not above the one before it");
+    refused(with(2, 0), 2, "its offset delta is not above the one before it");
+    refused(with(2, 6), 2, "its offset delta is above the batch's last");
+}
+
 #[test]
 fn limits_are_kept_one_by_one() {
     let good = sample(Compression::Zstd);
@@ -410,9 +436,18 @@ fn a_marker_with_a_shape_of_its_own_is_refused() {
     let version = changed(&good, value_at, &2_i16.to_be_bytes(), true);
     let plugins = changed(&good, value_at + 6, &1_u16.to_be_bytes(), true);
     let too_many = changed(&good, value_at + 6, &65_u16.to_be_bytes(), true);
-    for batch in [version, plugins, too_many, sample(Compression::None)] {
-        let error = decode(&batch).unwrap_err();
-        assert_eq!(error.class(), BatchErrorClass::Invalid, "{error}");
-        assert!(matches!(error, BatchError::BadControl { .. }), "{error}");
-    }
+    let messages: Vec<_> = [version, plugins, too_many, sample(Compression::None)]
+        .iter()
+        .map(|batch| {
+            let error = decode(batch).unwrap_err();
+            assert_eq!(error.class(), BatchErrorClass::Invalid, "{error}");
+            error.to_string()
+        })
+        .collect();
+    expect![[r#"
+        the control record cannot be read: a revision marker of this version is unknown; a newer Weir wrote it
+        the control record cannot be read: a revision marker is cut short
+        the control record cannot be read: a revision marker names more plugins than a pipeline can have
+        the control record cannot be read: a control batch is flagged as one and holds one record"#]]
+    .assert_eq(&messages.join("\n"));
 }

@@ -75,7 +75,9 @@ impl Journal {
             DeliveryResult::Failed(_) => self.settle(number, Outcome::Failed),
             DeliveryResult::Unknown(_) => self.settle(number, Outcome::Unknown),
             DeliveryResult::Dropped | DeliveryResult::Rejected(_) => {
-                self.violated(format_args!("number {number} met an interceptor, of which there is none: {result:?}"));
+                self.violated(format_args!(
+                    "number {number} met an interceptor, of which there is none: {result:?}"
+                ));
             }
         }
     }
@@ -146,7 +148,8 @@ impl Journal {
     pub fn audited(&self, reader: u32, ends: BTreeMap<PartitionIndex, Offset>) {
         let book = &mut *self.book();
         let read = book.history.reads.iter().filter(|read| read.reader == reader);
-        let records = read.map(|read| ((read.partition, read.offset), read.number.unwrap_or(u64::MAX))).collect();
+        let records =
+            read.map(|read| ((read.partition, read.offset), read.number.unwrap_or(u64::MAX))).collect();
         book.audit = Some(Audit { records, ends });
     }
 
@@ -160,7 +163,11 @@ impl Journal {
     ///
     /// # Errors
     /// Who has not.
-    pub fn readers_are_at(&self, readers: usize, ends: &BTreeMap<PartitionIndex, Offset>) -> Result<(), String> {
+    pub fn readers_are_at(
+        &self,
+        readers: usize,
+        ends: &BTreeMap<PartitionIndex, Offset>,
+    ) -> Result<(), String> {
         let book = self.book();
         for (partition, end) in ends.iter().filter(|(_, end)| **end > Offset(0)) {
             let arrived = book.positions.iter().filter(|((_, of), at)| of == partition && *at >= end).count();
@@ -218,7 +225,9 @@ fn taken_back(history: &History, audit: &Audit) -> Vec<String> {
     let tell = |read: &Read| {
         let Read { reader, partition, offset, number } = read;
         let now = audit.records.get(&(*partition, *offset));
-        format!("taken back: reader {reader} got {number:?} at {partition}/{offset}, where in the end {now:?} is")
+        format!(
+            "taken back: reader {reader} got {number:?} at {partition}/{offset}, where in the end {now:?} is"
+        )
     };
     history.reads.iter().filter(gone).map(tell).collect()
 }
@@ -237,7 +246,9 @@ fn skipped(history: &History, audit: &Audit) -> Vec<String> {
         let between = audit.records.range((read.partition, from)..(read.partition, read.offset));
         if let Some(((_, missed), number)) = between.into_iter().next() {
             let Read { reader, partition, offset, .. } = read;
-            found.push(format!("skipped: reader {reader} came to {partition}/{offset} past {missed}, number {number}"));
+            found.push(format!(
+                "skipped: reader {reader} came to {partition}/{offset} past {missed}, number {number}"
+            ));
         }
     }
     found
@@ -289,7 +300,10 @@ mod tests {
 
     #[test]
     fn a_reader_passes_nothing_by() {
-        assert_eq!(skipped(&history(vec![read(1, 0, 7), read(2, 0, 7), read(1, 1, 8)]), &audit(&[7, 8])), [""; 0]);
+        assert_eq!(
+            skipped(&history(vec![read(1, 0, 7), read(2, 0, 7), read(1, 1, 8)]), &audit(&[7, 8])),
+            [""; 0]
+        );
         assert_eq!(skipped(&history(vec![read(1, 0, 7), read(1, 2, 9)]), &audit(&[7, 8, 9])).len(), 1);
         assert_eq!(skipped(&history(vec![read(1, 1, 8)]), &audit(&[7, 8])).len(), 1);
     }

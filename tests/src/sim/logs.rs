@@ -42,7 +42,8 @@ fn is_wanted(metadata: &Metadata<'_>) -> bool {
     if metadata.is_span() {
         return metadata.target().starts_with("turmoil") && metadata.name() == "node";
     }
-    metadata.target() == CORE_TARGET || (metadata.target().starts_with("weir") && *metadata.level() <= Level::INFO)
+    metadata.target() == CORE_TARGET
+        || (metadata.target().starts_with("weir") && *metadata.level() <= Level::INFO)
 }
 
 impl Subscriber for Logs {

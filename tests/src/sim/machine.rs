@@ -63,7 +63,10 @@ struct Inner {
 }
 
 impl Machine {
-    #[expect(clippy::too_many_arguments, reason = "called once, by the world, with what belongs to the machine")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "called once, by the world, with what belongs to the machine"
+    )]
     pub(super) fn new(
         id: NodeId,
         host: Arc<str>,
@@ -110,7 +113,8 @@ impl Machine {
         inner.state = NodeState::Starting;
         self.trace.note(&self.host, Kind::Fault, format_args!("life {} begins", inner.lives));
         let (host, power, trace) = (Arc::clone(&self.host), inner.power.clone(), self.trace.clone());
-        let disk = HostDisk::new(inner.disk.clone(), Arc::clone(&host), power.clone(), trace.clone(), self.lie);
+        let disk =
+            HostDisk::new(inner.disk.clone(), Arc::clone(&host), power.clone(), trace.clone(), self.lie);
         let network = SimNetwork::new(host, self.weather.clone(), power, trace, inner.dice.fork());
         let outside = Outside {
             clock: Arc::new(SimClock),

@@ -17,6 +17,7 @@
 pub mod clock;
 pub mod dice;
 pub mod disk;
+pub mod hunt;
 pub mod journal;
 pub mod logs;
 pub mod machine;

@@ -246,7 +246,12 @@ impl Workload {
             linger: Duration::from_millis(*dice.pick(&[0, 1, 5, 50])),
             in_flight: *dice.pick(&[1, 2, 5, 5, 20]),
             unguessed_lanes: *dice.pick(&[0, 0, 0, 1, 3]),
-            compression: *dice.pick(&[Compression::None, Compression::None, Compression::Lz4, Compression::Zstd]),
+            compression: *dice.pick(&[
+                Compression::None,
+                Compression::None,
+                Compression::Lz4,
+                Compression::Zstd,
+            ]),
             delivery_timeout: *dice.pick(&[seconds(5.0), seconds(30.0), seconds(120.0)]),
             readers: small(dice, 1..=2),
         }

@@ -102,14 +102,19 @@ impl<'a> Run<'a> {
                 finished if finished == producers => Ok(()),
                 finished => {
                     let open = run.journal.open_records();
-                    Err(format!("{finished} of {producers} producers came to their end, {open} records have no answer"))
+                    Err(format!(
+                        "{finished} of {producers} producers came to their end, {open} records have no answer"
+                    ))
                 }
             }
         })?;
         let Plan { seed, workload, .. } = self.plan;
         workload::add_auditor(&mut self.world, *seed, workload, &self.journal, self.trace);
         self.until(AUDIT_MAX, |run| {
-            run.journal.audit().map(|_| ()).ok_or_else(|| "not everything could be written to and read".to_owned())
+            run.journal
+                .audit()
+                .map(|_| ())
+                .ok_or_else(|| "not everything could be written to and read".to_owned())
         })?;
         let ends = self.journal.audit().unwrap_or_default().ends;
         let readers = usize::try_from(workload.readers).expect("a few readers");
@@ -117,7 +122,11 @@ impl<'a> Run<'a> {
     }
 
     /// Lets the mended world go on until a condition holds.
-    fn until(&mut self, limit: Duration, condition: impl Fn(&Run<'_>) -> Result<(), String>) -> Result<(), String> {
+    fn until(
+        &mut self,
+        limit: Duration,
+        condition: impl Fn(&Run<'_>) -> Result<(), String>,
+    ) -> Result<(), String> {
         let deadline = self.world.now() + limit;
         loop {
             let Err(missing) = condition(self) else { return Ok(()) };

@@ -184,7 +184,12 @@ mod tests {
     use super::*;
 
     fn event(text: &str) -> Event {
-        Event { at: Duration::from_micros(1_000_002), host: "a".into(), kind: Kind::Packet, text: text.into() }
+        Event {
+            at: Duration::from_micros(1_000_002),
+            host: "a".into(),
+            kind: Kind::Packet,
+            text: text.into(),
+        }
     }
 
     #[test]

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir_client::{
-    Client, ClientConfig, ClientError, Consumer, ConsumerConfig, ConsumerEvent, DeliveryResult, ErrorClass, ErrorCode,
-    Lanes, NewTopic, ProducerConfig, Record, StartAt,
+    Client, ClientConfig, ClientError, Consumer, ConsumerConfig, ConsumerEvent, DeliveryResult, ErrorClass,
+    ErrorCode, Lanes, NewTopic, ProducerConfig, Record, StartAt,
 };
 use weir_wire::ids::{Offset, PartitionIndex};
 
@@ -259,12 +259,16 @@ async fn audit(common: &Common, config: ClientConfig) {
             Ok(delivery) => {
                 let result = delivery.await;
                 if !result.is_stored() {
-                    common.journal.violated(format_args!("after everything was mended {partition} took nothing: {result:?}"));
+                    common.journal.violated(format_args!(
+                        "after everything was mended {partition} took nothing: {result:?}"
+                    ));
                 }
                 common.settle(number, &result);
             }
             Err(error) => {
-                common.journal.violated(format_args!("after everything was mended nothing could be sent: {error}"));
+                common
+                    .journal
+                    .violated(format_args!("after everything was mended nothing could be sent: {error}"));
                 common.journal.refused(number);
             }
         }

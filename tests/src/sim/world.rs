@@ -61,7 +61,13 @@ impl World {
     /// # Panics
     /// If certificates cannot be made, which does not depend on the seed.
     #[must_use]
-    pub fn new(seed: u64, nodes: u32, latency: RangeInclusive<Duration>, lie: Option<Lie>, trace: Trace) -> World {
+    pub fn new(
+        seed: u64,
+        nodes: u32,
+        latency: RangeInclusive<Duration>,
+        lie: Option<Lie>,
+        trace: Trace,
+    ) -> World {
         watch_for_panics();
         let sim = turmoil::Builder::new()
             .rng_seed(Dice::new(seed, "turmoil").number())
@@ -266,7 +272,8 @@ impl ClientSite {
         let host = Arc::clone(&self.host);
         let mut config = ClientConfig::new(self.bootstrap.iter().cloned(), "");
         config.credentials = Credentials::Identity(self.identity.clone());
-        config.network = Arc::new(SimNetwork::new(host, self.weather.clone(), Power::on(), self.trace.clone(), seeds));
+        config.network =
+            Arc::new(SimNetwork::new(host, self.weather.clone(), Power::on(), self.trace.clone(), seeds));
         config
     }
 }
@@ -288,7 +295,8 @@ fn watch_for_panics() {
     ONCE.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            PANICKED.with_borrow_mut(|panicked| _ = panicked.get_or_insert_with(|| format!("a panic: {panic}")));
+            PANICKED
+                .with_borrow_mut(|panicked| _ = panicked.get_or_insert_with(|| format!("a panic: {panic}")));
             before(panic);
         }));
     });

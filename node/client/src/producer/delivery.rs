@@ -155,6 +155,11 @@ impl Completion {
         }
     }
 
+    /// Says that nobody will ever say, whatever the number of records.
+    pub(crate) fn abandon(&self, error: &WireError) {
+        self.settle(vec![SettledRun { records: u32::MAX, first: DeliveryResult::Unknown(error.clone()) }]);
+    }
+
     fn result(&self, index: u32) -> Option<DeliveryResult> {
         let runs = self.runs.get()?;
         let at = runs.partition_point(|(end, _)| *end <= index);

@@ -27,6 +27,7 @@ use weir_wire::error::{ErrorClass, ErrorCode, WireError};
 use weir_wire::ids::{LeaderEpoch, NodeId, PartitionIndex, ProducerEpoch, ProducerId, Revision, Sequence};
 use weir_wire::lane::{LANE_SEQUENCE_MAX, LaneAnswer, LaneTarget, Outcome};
 
+use super::config::ProducerConfig;
 use super::delivery::{DeliveryResult, SettledRun};
 use crate::backoff::{Backoff, Moment};
 
@@ -67,7 +68,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    pub(crate) fn new(way: Way, config: &super::ProducerConfig) -> Settings {
+    pub(crate) fn new(way: Way, config: &ProducerConfig) -> Settings {
         Settings {
             way,
             idempotent: config.enable_idempotence,
@@ -103,6 +104,8 @@ pub(crate) enum Input {
     Ready(Batch),
     /// The metadata may have changed.
     Metadata(View),
+    /// The topic was deleted, or another one has its name.
+    Gone(WireError),
     /// An own producer id.
     Producer(ProducerId, ProducerEpoch),
     /// No producer id could be had.
@@ -253,6 +256,7 @@ impl Lane {
         match input {
             Input::Ready(batch) => self.queue.push_back(batch),
             Input::Metadata(view) => self.on_metadata(now, view),
+            Input::Gone(error) => self.die(error, effects),
             Input::Producer(id, epoch) => self.producer = Producer::Has(id, epoch),
             Input::ProducerRefused(error) => self.on_producer_refused(now, error, effects),
             Input::Opened(opening) => self.on_opened(opening, now),
@@ -273,11 +277,6 @@ impl Lane {
     /// Whether nothing waits for a result.
     pub(crate) fn is_idle(&self) -> bool {
         self.queue.is_empty() && self.in_flight.is_empty()
-    }
-
-    /// Why nothing can be stored through this lane any more, if so.
-    pub(crate) fn death(&self) -> Option<&WireError> {
-        self.dead.as_ref()
     }
 
     /// When to call [`handle`](Lane::handle) with [`Input::Tick`] at the latest.

@@ -1,58 +1,104 @@
 //! Sending records.
+//!
+//! ```text
+//! send ──▶ topic: which lane ──▶ accumulator: which batch ──▶ lane task ──▶ lane: when, where, again?
+//!   │                                                             │
+//!   └◀── memory: wait for room                                    └──▶ stream: frames
+//! ```
 
+mod accumulator;
 mod config;
 mod delivery;
+mod ids;
 mod lane;
+mod lane_task;
+mod metrics;
 mod record;
+mod stream;
+mod topic;
 
-use crate::error::SendError;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Semaphore, watch};
 
 pub use config::{Lanes, ProducerConfig};
 pub use delivery::{DeliveredRun, Delivery, DeliveryObserver, DeliveryResult};
+pub use metrics::ProducerMetrics;
 pub use record::Record;
 
-/// Sends records. Clones share everything.
-#[derive(Clone, Debug)]
-pub struct Producer {}
+use crate::client::Inner;
+use crate::error::SendError;
+use ids::ProducerIds;
+use metrics::Counters;
+use topic::{Pushed, Topic};
 
-/// What a producer has done so far. Counts only rise.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ProducerMetrics {
-    /// Records that [`Producer::send`] took.
-    pub records: u64,
-    /// Bytes of their keys, values and headers.
-    pub bytes: u64,
-    /// Records stored.
-    pub stored: u64,
-    /// Of these, records that an earlier try had stored.
-    pub duplicates: u64,
-    /// Records that an interceptor dropped.
-    pub dropped: u64,
-    /// Records that an interceptor rejected.
-    pub rejected: u64,
-    /// Records not stored.
-    pub failed: u64,
-    /// Records that may or may not be stored.
-    pub unknown: u64,
-    /// Batches sent for the first time.
-    pub batches: u64,
-    /// Their bytes, after compression.
-    pub batch_bytes: u64,
-    /// Batches sent again.
-    pub batches_resent: u64,
-    /// Lane openings beyond the first of each lane.
-    pub reopenings: u64,
+/// Sends records. Clones share everything.
+///
+/// ```no_run
+/// use weir_client::{Client, DeliveryResult, ProducerConfig, Record};
+///
+/// # async fn example(client: &Client) -> Result<(), Box<dyn std::error::Error>> {
+/// let producer = client.producer(ProducerConfig::default())?;
+/// let mut deliveries = Vec::new();
+/// for number in 0..1000_u32 {
+///     let value = number.to_string();
+///     deliveries.push(producer.send(Record::to("numbers").value(value.as_bytes())).await?);
+/// }
+/// for delivery in deliveries {
+///     if let DeliveryResult::Failed(error) | DeliveryResult::Unknown(error) = delivery.await {
+///         eprintln!("{error}");
+///     }
+/// }
+/// producer.close().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Producer {
+    shared: Arc<Shared>,
+    _last: Arc<AbandonWhenDropped>,
 }
 
-impl ProducerMetrics {
-    /// Records whose result is not known yet.
-    #[must_use]
-    pub fn pending(&self) -> u64 {
-        self.records - (self.stored + self.dropped + self.rejected + self.failed + self.unknown)
+/// What the clones share with the lanes' tasks.
+struct Shared {
+    client: Arc<Inner>,
+    config: ProducerConfig,
+    topics: Mutex<BTreeMap<String, Arc<Topic>>>,
+    /// The bytes of the buffer that are free.
+    memory: Semaphore,
+    counters: Counters,
+    ids: ProducerIds,
+    closed: AtomicBool,
+    /// Becomes true when the last handle is gone: lanes give up what they hold.
+    abandoned: watch::Sender<bool>,
+}
+
+struct AbandonWhenDropped(Arc<Shared>);
+
+impl Drop for AbandonWhenDropped {
+    fn drop(&mut self) {
+        self.0.abandoned.send_replace(true);
     }
 }
 
 impl Producer {
+    pub(crate) fn start(client: Arc<Inner>, config: ProducerConfig) -> Producer {
+        let shared = Arc::new(Shared {
+            client,
+            topics: Mutex::default(),
+            memory: Semaphore::new(usize::try_from(config.buffer_bytes).unwrap_or(Semaphore::MAX_PERMITS)),
+            config,
+            counters: Counters::default(),
+            ids: ProducerIds::default(),
+            closed: AtomicBool::new(false),
+            abandoned: watch::Sender::new(false),
+        });
+        Producer { _last: Arc::new(AbandonWhenDropped(Arc::clone(&shared))), shared }
+    }
+
     /// Puts a record into a batch. Waits while the buffer is full (at most `max_block`), and at the first record of a
     /// topic while its metadata is asked for.
     ///
@@ -64,9 +110,25 @@ impl Producer {
     /// # Cancel safety
     /// When the future is dropped before it ends, the record was not taken.
     pub async fn send(&self, record: Record<'_>) -> Result<Delivery, SendError> {
-        let _ = record;
-        std::future::ready(()).await;
-        Err(SendError::Closed)
+        let shared = &self.shared;
+        loop {
+            let topic = shared.topic(record.topic).await?;
+            let memory = topic.measure(shared, &record)?;
+            shared.reserve(memory).await?;
+            // From here to the end nothing waits: what was reserved is used or given back.
+            if shared.closed.load(Ordering::Acquire) {
+                shared.memory.add_permits(memory);
+                return Err(SendError::Closed);
+            }
+            match topic.push(shared, &record, memory) {
+                Pushed::In(delivery) => {
+                    shared.counters.taken(bytes_of(&record));
+                    return Ok(delivery);
+                }
+                Pushed::Draining => shared.memory.add_permits(memory),
+            }
+            topic.drain().await;
+        }
     }
 
     /// Sends every record taken so far without lingering, and waits until all have their results.
@@ -74,18 +136,94 @@ impl Producer {
     /// # Cancel safety
     /// Dropping the future only stops the waiting.
     pub async fn flush(&self) {
-        std::future::ready(()).await;
+        let topics: Vec<_> = self.shared.topics().values().cloned().collect();
+        for topic in topics {
+            topic.settle().await;
+        }
     }
 
     /// Takes no more records, from any clone, and waits until all that were taken have their results. Dropping the
     /// last clone instead gives up what is under way.
     pub async fn close(self) {
+        self.shared.closed.store(true, Ordering::Release);
         self.flush().await;
     }
 
     /// What this producer has done so far.
     #[must_use]
     pub fn metrics(&self) -> ProducerMetrics {
-        ProducerMetrics::default()
+        self.shared.counters.read()
     }
+}
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer").field("metrics", &self.metrics()).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// The topic as the newest metadata has it.
+    async fn topic(&self, name: &str) -> Result<Arc<Topic>, SendError> {
+        let metadata = &self.client.metadata;
+        loop {
+            let version = metadata.version();
+            let known = self.topics().get(name).cloned();
+            if let Some(topic) = known.as_ref().filter(|topic| topic.is_at(version)) {
+                return Ok(Arc::clone(topic));
+            }
+            let entry = match metadata.image().topics.get(name) {
+                Some(entry) => Arc::clone(entry),
+                None => {
+                    self.topics().remove(name);
+                    metadata.topic(&self.client.net, name).await?;
+                    continue;
+                }
+            };
+            if let Some(topic) = known.filter(|topic| topic.name.id == entry.id) {
+                topic.update(&entry, version);
+                return Ok(topic);
+            }
+            let mut topics = self.topics();
+            // Another task may have been here meanwhile: two topics would be two lanes for one key.
+            if let Some(topic) = topics.get(name).filter(|topic| topic.name.id == entry.id) {
+                return Ok(Arc::clone(topic));
+            }
+            let first_sticky = self.client.net.outside.random().next();
+            let topic = Arc::new(Topic::new(&entry, version, first_sticky));
+            topics.insert(name.to_owned(), Arc::clone(&topic));
+            return Ok(topic);
+        }
+    }
+
+    /// Takes room in the buffer, waiting for it if need be.
+    async fn reserve(&self, bytes: usize) -> Result<(), SendError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(SendError::Closed);
+        }
+        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+        if let Ok(permit) = self.memory.try_acquire_many(permits) {
+            permit.forget();
+            return Ok(());
+        }
+        let after = self.config.max_block;
+        match tokio::time::timeout(after, self.memory.acquire_many(permits)).await {
+            Ok(Ok(permit)) => {
+                permit.forget();
+                Ok(())
+            }
+            Ok(Err(_closed)) => Err(SendError::Closed),
+            Err(_) => Err(SendError::BufferFull { after }),
+        }
+    }
+
+    fn topics(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Topic>>> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn bytes_of(record: &Record<'_>) -> usize {
+    let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+    let headers: usize = record.headers.iter().map(|(name, value)| name.len() + length(*value)).sum();
+    length(record.key) + length(record.value) + headers
 }

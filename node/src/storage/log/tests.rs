@@ -51,7 +51,11 @@ fn what_is_appended_is_read_back_byte_for_byte() {
     let two = log.append(&[batch(80, 5, 0, 80, 10), batch(85, 7, 3, 81, 20)]).expect("append");
     assert_eq!(two.end, Offset(92));
     let (bytes, next) = reads_at(&log, 83, 92, 10_000);
-    assert_eq!(bytes, all_bytes(&[batch(80, 5, 0, 80, 10), batch(85, 7, 3, 81, 20)]), "the batch that holds 83");
+    assert_eq!(
+        bytes,
+        all_bytes(&[batch(80, 5, 0, 80, 10), batch(85, 7, 3, 81, 20)]),
+        "the batch that holds 83"
+    );
     assert_eq!(next, 92);
     assert_eq!(reads_at(&log, 83, 91, 10_000).1, 85, "a batch that reaches beyond the limit is not served");
     assert_eq!(reads_at(&log, 86, 91, 10_000), (Vec::new(), 86));
@@ -87,7 +91,9 @@ fn the_tail_is_served_from_memory_and_the_rest_from_disk() {
     let is_hot = |from| matches!(reader.plan(Offset(from), Offset(80), 100, true), Ok(ReadPlan::Ready(_)));
     assert!(is_hot(79) && is_hot(80) && !is_hot(0));
     assert!(folder.tail_bytes() > 0 && folder.tail_bytes() <= small().tail_bytes_max);
-    let Ok(ReadPlan::Cold(read)) = reader.plan(Offset(3), Offset(80), 100, true) else { panic!("on disk only") };
+    let Ok(ReadPlan::Cold(read)) = reader.plan(Offset(3), Offset(80), 100, true) else {
+        panic!("on disk only")
+    };
     assert_eq!(read.run().expect("readable").into_bytes(), all_bytes(&run(3, 1, 39)));
     drop((log, reader));
     assert_eq!(folder.tail_bytes(), 0, "a log that is gone gives its memory back");
@@ -122,7 +128,11 @@ fn segments_roll_by_size_and_by_log_time() {
     assert_eq!(log.append(&run(20, 10, 39)).expect("append").rolled_at, Some(Offset(20)), "above 2000 bytes");
     assert_eq!(log.append(&[batch(30, 1, 0, 1_000_020, 0)]).expect("append").rolled_at, None);
     let late = log.append(&[batch(31, 1, 0, 1_000_021, 0)]).expect("append");
-    assert_eq!(late.rolled_at, Some(Offset(31)), "more than a million milliseconds after the segment's first");
+    assert_eq!(
+        late.rolled_at,
+        Some(Offset(31)),
+        "more than a million milliseconds after the segment's first"
+    );
     assert_eq!(log.roll().expect("roll"), Some(Offset(32)));
     assert_eq!(log.roll().expect("roll"), None, "there is nothing to end");
     assert_eq!(log.segments(), [0, 20, 31].map(Offset));
@@ -265,8 +275,11 @@ fn timestamps_find_the_first_batch_that_reaches_them() {
 fn headers_go_over_the_whole_log() {
     let (_disk, _folder, log) = filled();
     for from in [0, 1, 17, 79, 80] {
-        let bases: Vec<u64> =
-            log.reader().headers(Offset(from)).map(|header| header.expect("readable").base_offset.0).collect();
+        let bases: Vec<u64> = log
+            .reader()
+            .headers(Offset(from))
+            .map(|header| header.expect("readable").base_offset.0)
+            .collect();
         assert_eq!(bases, (from..80).collect::<Vec<_>>());
     }
     assert!(log.reader().headers(Offset(81)).next().expect("an error").is_err());
@@ -286,7 +299,10 @@ fn a_truncated_log_goes_on_with_other_batches() {
         }
         let expected = [all_bytes(&run(0, target, 39)), all_bytes(&other)].concat();
         assert_eq!(read_all(&log), expected, "cut at {target}");
-        assert_eq!(reader.find_timestamp(400, Offset::MAX).expect("readable").expect("there").offset, Offset(target));
+        assert_eq!(
+            reader.find_timestamp(400, Offset::MAX).expect("readable").expect("there").offset,
+            Offset(target)
+        );
         log.close().expect("close");
         assert!(verify_partition(&disk, Path::new(FOLDER)).expect("readable").problems.is_empty());
         let (log, recovery) = open_log(&folder);
@@ -326,7 +342,10 @@ fn a_log_can_be_restarted_at_any_offset() {
     for offset in [0, 40, 80, 500] {
         let (disk, folder, mut log) = filled();
         assert_eq!(log.restart_at(Offset(offset)), Ok(Offset(offset)));
-        assert_eq!((log.start(), log.end(), log.flushed_end()), (Offset(offset), Offset(offset), Offset(offset)));
+        assert_eq!(
+            (log.start(), log.end(), log.flushed_end()),
+            (Offset(offset), Offset(offset), Offset(offset))
+        );
         drop(log);
         let (mut log, recovery) = open_log(&folder);
         assert_eq!((recovery.start, recovery.end), (Offset(offset), Offset(offset)));
@@ -347,7 +366,10 @@ fn retention_removes_old_segments_below_the_high_watermark() {
 
     let nothing = log.retention(150, Offset(80), &RetentionLimits::default()).expect("readable");
     assert!(nothing.job.is_none() && !nothing.last_segment_expired);
-    assert!(log.retention(10_000, Offset(second - 1), &by_time).expect("readable").job.is_none(), "not committed");
+    assert!(
+        log.retention(10_000, Offset(second - 1), &by_time).expect("readable").job.is_none(),
+        "not committed"
+    );
     let now = i64::try_from(second).unwrap() + 100;
     let job = log.retention(now, Offset(80), &by_time).expect("readable").job.expect("the first is too old");
     assert_eq!(log.start(), segments[1]);
@@ -380,7 +402,16 @@ fn retention_frees_a_disk_that_is_full_to_the_last_byte() {
     disk.set_space(Some(folder_bytes(&disk)));
     let limits = RetentionLimits { retention_ms: None, retention_bytes: Some(1) };
     let job = log.retention(0, Offset(80), &limits).expect("readable").job.expect("too much");
-    log.removal_done(job.run()).expect("room is made before it is needed");
+    for e in disk.list(Path::new(FOLDER)).unwrap() {
+        eprintln!("{e:?}");
+    }
+    eprintln!("{:?} open {}", job, disk.open_files());
+    let r = job.run();
+    for e in disk.list(Path::new(FOLDER)).unwrap() {
+        eprintln!("{e:?}");
+    }
+    eprintln!("avail {:?}", disk.available_bytes(Path::new("/")));
+    log.removal_done(r).expect("room is made before it is needed");
     assert!(log.start() > Offset(0));
 }
 
@@ -435,7 +466,9 @@ const VANDALS: [(&str, Vandal); 6] = [
     ("cut", |content| content.truncate(content.len() / 2 + 3)),
     ("extended with zeros", |content| content.extend([0; 64])),
     ("reversed", |content| content.reverse()),
-    ("off by some bytes", |content| content.iter_mut().skip(7).step_by(8).for_each(|byte| *byte = byte.wrapping_add(1))),
+    ("off by some bytes", |content| {
+        content.iter_mut().skip(7).step_by(8).for_each(|byte| *byte = byte.wrapping_add(1))
+    }),
 ];
 
 #[test]
@@ -457,7 +490,10 @@ fn damaged_indexes_change_no_answer_and_are_rebuilt() {
                 assert_eq!(found.map(|hit| hit.offset), expected, "{name} {kind:?}, timestamp {wanted}");
             }
             let limits = RetentionLimits { retention_ms: Some(1000), retention_bytes: None };
-            assert!(log.retention(1000, Offset(80), &limits).expect("readable").job.is_none(), "nothing is old");
+            assert!(
+                log.retention(1000, Offset(80), &limits).expect("readable").job.is_none(),
+                "nothing is old"
+            );
             for offset in 0..80 {
                 assert_eq!(reads_at(&log, offset, 80, 1).1, offset + 1);
             }

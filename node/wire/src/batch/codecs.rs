@@ -83,29 +83,9 @@ impl Unpacking<'_> {
 
     fn lz4(&self) -> Result<Vec<u8>, BatchError> {
         let mut input = Input { rest: self.packed, starved: false };
-        let mut out = Vec::new();
-        let mut filled = 0;
-        let mut decoder = FrameDecoder::new(&mut input);
-        loop {
-            if filled == out.len() {
-                self.grow(&mut out)?;
-                out.resize(out.capacity(), 0);
-            }
-            match decoder.read(&mut out[filled..]) {
-                // The end of a frame; the format lets another one follow.
-                Ok(0) if !decoder.get_ref().rest.is_empty() => {}
-                Ok(0) => break,
-                Ok(count) => filled += count,
-                Err(error) => return Err(self.corrupt(&error)),
-            }
-        }
+        let out = self.read_all(Lz4Frames(FrameDecoder::new(&mut input)))?;
         // The decoder takes a missing end mark for an end.
-        if input.starved {
-            return Err(self.corrupt(&"the frame is cut short"));
-        }
-        out.truncate(filled);
-        self.allow(filled)?;
-        Ok(out)
+        if input.starved { Err(self.corrupt(&"the frame is cut short")) } else { Ok(out) }
     }
 
     fn zstd(&self) -> Result<Vec<u8>, BatchError> {
@@ -211,6 +191,20 @@ impl Read for Input<'_> {
     fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
         self.starved |= out.len() > self.rest.len();
         self.rest.read(out)
+    }
+}
+
+/// LZ4 frames, one after another: the decoder stops after each.
+struct Lz4Frames<'a, 'b>(FrameDecoder<&'a mut Input<'b>>);
+
+impl Read for Lz4Frames<'_, '_> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            let count = self.0.read(out)?;
+            if count > 0 || self.0.get_ref().rest.is_empty() {
+                return Ok(count);
+            }
+        }
     }
 }
 

@@ -123,7 +123,7 @@ pub enum BatchError {
         max: u64,
     },
     /// A control record that does not hold together.
-    #[error("the control record is malformed: {reason}; the log was written wrongly")]
+    #[error("the control record cannot be read: {reason}")]
     BadControl {
         /// What is wrong with it.
         reason: &'static str,

@@ -6,9 +6,6 @@ use bytes::{Buf, Bytes};
 
 use super::{BatchError, BatchHeader, Compression, HEADER_BYTES, Limits, TimestampType, codecs, varint};
 
-/// The shortest record: seven one-byte fields. A header cannot make a reader believe in more records than fit.
-const RECORD_BYTES_MIN: usize = 7;
-
 /// The unpacked records of one batch. Making one proves that every record holds together, so that reading them
 /// cannot fail: it is a walk over memory, without allocation and, with [`iter`](Records::iter), without counting
 /// references either.
@@ -81,10 +78,6 @@ impl Records {
         mut visit: impl FnMut(&RecordRef<'a>) -> Result<(), &'static str>,
     ) -> Result<(), BatchError> {
         let records = self.header.record_count;
-        let fit = self.body.len() / RECORD_BYTES_MIN;
-        if usize::try_from(records).map_or(true, |records| records > fit) {
-            return Err(BatchError::BadHeader { field: "recordCount", value: i64::from(records) });
-        }
         let time = Timebase::of(&self.header);
         let mut rest = self.body.as_ref();
         for index in 0..records {

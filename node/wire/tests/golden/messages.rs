@@ -10,6 +10,7 @@ use weir_wire::ids::{
 use weir_wire::lane::{Acks, LaneAnswer, LaneBatch, LaneOpen, LaneTarget, Outcome, Promise, Run};
 use weir_wire::open::{
     ALPN_CLIENT, ALPN_METADATA, ALPN_REPLICATION, StreamAnswer, StreamKind, StreamOpen, VERSIONS,
+    VersionRange,
 };
 use weir_wire::request::{
     ClusterMetadata, ConfigEntry, CreateTopic, DeleteTopic, DescribeTopic, InitProducer, ListOffsets,
@@ -38,6 +39,8 @@ fn opening_a_stream() {
     ] {
         golden.header(name, &StreamOpen { kind, versions: VERSIONS });
     }
+    let versions = VersionRange { min: 2, max: 300 };
+    golden.header("open another", &StreamOpen { kind: StreamKind(9), versions });
     golden.header("opened", &StreamAnswer::Opened { version: 1, cluster: CLUSTER, node: NodeId(300) });
     golden.header("refused", &StreamAnswer::Refused(error(ErrorCode::UnsupportedVersion)));
     expect![[r#"

@@ -1,0 +1,286 @@
+//! Connections: one per node, made when needed, made again when lost.
+
+mod connection;
+mod control;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use weir_quic::{CloseCode, Connector};
+use weir_wire::ids::{ClusterId, MetadataIndex};
+use weir_wire::request::{Request, RequestHeader, decode_body, encode_body};
+
+pub(crate) use connection::{Connection, Opened};
+use control::NoAnswer;
+
+use crate::backoff::{Backoff, Moment};
+use crate::config::{ClientConfig, Credentials};
+use crate::error::ClientError;
+use crate::outside::Outside;
+
+/// How long [`Net::close`] waits for the nodes to hear of it.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Which requests are made again after a try whose fate is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// Those that change nothing.
+    Harmless,
+    /// None: a second try could report the success of the first as an error.
+    OnlyIfNotDone,
+}
+
+/// All connections of a client.
+pub(crate) struct Net {
+    pub(crate) config: ClientConfig,
+    pub(crate) outside: Outside,
+    connector: Connector,
+    places: Mutex<Places>,
+    /// Known once the first node has answered.
+    cluster: OnceLock<ClusterId>,
+    /// The newest metadata that any answer was made from: what is asked next is at least as new.
+    metadata_index: AtomicU64,
+    closed: AtomicBool,
+}
+
+#[derive(Default)]
+struct Places {
+    slots: BTreeMap<String, Arc<Slot>>,
+    /// Addresses to ask when any node will do: the bootstrap list, then what the metadata named.
+    any: Vec<String>,
+    /// Which of `any` answered last.
+    preferred: usize,
+}
+
+/// The one connection to an address, or why there is none.
+struct Slot(tokio::sync::Mutex<SlotState>);
+
+struct SlotState {
+    connection: Option<Arc<Connection>>,
+    failures: u32,
+    /// Nothing is tried before; who asks is told the last error.
+    retry_at: Moment,
+    last_error: Option<ClientError>,
+    backoff: Backoff,
+}
+
+impl Net {
+    pub(crate) fn new(config: ClientConfig) -> Result<Net, ClientError> {
+        config.check()?;
+        let outside = Outside::new(&config.network)?;
+        let identity = match &config.credentials {
+            Credentials::Identity(identity) => identity.clone(),
+            Credentials::Folder(folder) => {
+                weir_quic::certs::load_client(folder, outside.network().unix_time())?
+            }
+        };
+        let socket =
+            outside.network().bind_client().map_err(|error| ClientError::Socket(error.to_string()))?;
+        let connector = Connector::new(outside.network(), socket, &identity)
+            .map_err(|error| ClientError::Socket(error.to_string()))?;
+        let places = Places { any: config.bootstrap.clone(), ..Places::default() };
+        Ok(Net {
+            outside,
+            connector,
+            places: Mutex::new(places),
+            cluster: OnceLock::new(),
+            metadata_index: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+            config,
+        })
+    }
+
+    /// The cluster, once a node has answered.
+    pub(crate) fn cluster(&self) -> ClusterId {
+        self.cluster.get().copied().unwrap_or_default()
+    }
+
+    /// The connection to an address: the one that there is, or a new one. After a failure no other attempt is made
+    /// for a while; who asks meanwhile gets the same error.
+    pub(crate) async fn connection(&self, address: &str) -> Result<Arc<Connection>, ClientError> {
+        let slot = self.slot(address);
+        let mut state = slot.0.lock().await;
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(ClientError::Closed);
+        }
+        if let Some(connection) = state.connection.as_ref().filter(|connection| connection.is_live()) {
+            return Ok(Arc::clone(connection));
+        }
+        state.connection = None;
+        if let Some(error) = state.last_error.as_ref().filter(|_| self.outside.now() < state.retry_at) {
+            return Err(error.clone());
+        }
+        let connected = Connection::connect(&self.connector, address, &self.config).await;
+        match connected.and_then(|connection| self.check_cluster(connection)) {
+            Ok(connection) => {
+                tracing::debug!(address, node = connection.node.0, "connected");
+                state.failures = 0;
+                state.last_error = None;
+                let connection = Arc::new(connection);
+                state.connection = Some(Arc::clone(&connection));
+                Ok(connection)
+            }
+            Err(error) => {
+                tracing::debug!(address, %error, "cannot connect");
+                state.failures = state.failures.saturating_add(1);
+                let failures = state.failures;
+                state.retry_at = self.outside.now() + state.backoff.pause(failures);
+                state.last_error = Some(error.clone());
+                Err(error)
+            }
+        }
+    }
+
+    /// Addresses that the metadata names become candidates for requests that any node can answer.
+    pub(crate) fn learn_addresses<'a>(&self, addresses: impl Iterator<Item = &'a String>) {
+        let mut places = self.places();
+        let known: BTreeSet<_> = places.any.iter().cloned().collect();
+        places.any.extend(addresses.filter(|address| !known.contains(*address)).cloned());
+    }
+
+    /// Asks any node, again and again for as long as the configuration allows.
+    pub(crate) async fn ask<R: Request>(
+        &self,
+        request: &R,
+        again: Again,
+    ) -> Result<R::Response, ClientError> {
+        self.persist(R::NAME, again, || self.ask_once(request)).await
+    }
+
+    /// Asks one node, again and again for as long as the configuration allows.
+    pub(crate) async fn persist<T, F: Future<Output = Result<T, ClientError>>>(
+        &self,
+        what: &str,
+        again: Again,
+        mut attempt: impl FnMut() -> F,
+    ) -> Result<T, ClientError> {
+        let mut backoff = self.backoff();
+        let give_up_at = self.outside.now() + self.config.api_timeout;
+        let mut failures = 0;
+        loop {
+            let error = match attempt().await {
+                Ok(response) => return Ok(response),
+                Err(error) => error,
+            };
+            let not_done = matches!(error, ClientError::Unreachable { .. } | ClientError::Node(_));
+            if !error.is_retryable() || !(not_done || again == Again::Harmless) {
+                return Err(error);
+            }
+            failures += 1;
+            let pause = backoff.pause(failures);
+            if self.outside.now() + pause >= give_up_at {
+                return Err(error);
+            }
+            tracing::debug!(%error, what, "trying again");
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Asks any node once: those that answered last first.
+    pub(crate) async fn ask_once<R: Request>(&self, request: &R) -> Result<R::Response, ClientError> {
+        let candidates: Vec<(usize, String)> = {
+            let places = self.places();
+            let count = places.any.len();
+            (0..count)
+                .map(|at| (at + places.preferred) % count)
+                .map(|at| (at, places.any[at].clone()))
+                .collect()
+        };
+        let mut tried = Vec::new();
+        for (at, address) in candidates {
+            match self.connection(&address).await {
+                Ok(connection) => {
+                    self.places().preferred = at;
+                    let answered = self.ask_at(&connection, request).await;
+                    if answered.as_ref().is_err_and(ClientError::is_retryable) {
+                        // The next try is another node's.
+                        self.places().preferred = at + 1;
+                    }
+                    return answered;
+                }
+                Err(ClientError::Unreachable { tried: why }) => tried.extend(why),
+                Err(error) if tried.is_empty() => return Err(error),
+                Err(error) => tried.push(error.to_string()),
+            }
+        }
+        Err(ClientError::Unreachable { tried })
+    }
+
+    /// Asks one node once.
+    pub(crate) async fn ask_at<R: Request>(
+        &self,
+        connection: &Connection,
+        request: &R,
+    ) -> Result<R::Response, ClientError> {
+        let header = RequestHeader {
+            correlation: 0,
+            kind: R::KIND,
+            cluster: self.cluster.get().copied(),
+            metadata_index: MetadataIndex(self.metadata_index.load(Ordering::Relaxed)),
+        };
+        let timeout = self.config.request_timeout;
+        let address = || connection.address.clone();
+        let (header, body) = match connection.control.request(header, encode_body(request), timeout).await {
+            Ok(answer) => answer,
+            Err(NoAnswer::Ended(reason)) => {
+                return Err(ClientError::ConnectionLost { address: address(), reason });
+            }
+            Err(NoAnswer::TimedOut) => {
+                let what = format!("{} from {}", R::NAME, address());
+                return Err(ClientError::TimedOut { what, after: timeout });
+            }
+        };
+        self.metadata_index.fetch_max(header.metadata_index.0, Ordering::Relaxed);
+        if let Some(error) = header.error {
+            return Err(ClientError::Node(error));
+        }
+        decode_body(&body)
+            .map_err(|error| ClientError::Protocol { address: address(), detail: error.message })
+    }
+
+    /// Ends all connections, and waits a moment until the nodes heard of it.
+    pub(crate) async fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        self.connector.close(CloseCode::Done, "the client was closed");
+        // A node that is gone need not hear of it.
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.connector.wait_idle()).await;
+    }
+
+    pub(crate) fn backoff(&self) -> Backoff {
+        Backoff::new(self.config.reconnect_backoff, self.config.reconnect_backoff_max, self.outside.random())
+    }
+
+    fn check_cluster(&self, connection: Connection) -> Result<Connection, ClientError> {
+        let cluster = *self.cluster.get_or_init(|| connection.cluster);
+        if connection.cluster == cluster {
+            return Ok(connection);
+        }
+        Err(ClientError::Refused(format!(
+            "{} is a node of cluster {}, not of {cluster}: check the addresses",
+            connection.address, connection.cluster
+        )))
+    }
+
+    fn slot(&self, address: &str) -> Arc<Slot> {
+        let mut places = self.places();
+        if let Some(slot) = places.slots.get(address) {
+            return Arc::clone(slot);
+        }
+        let state = SlotState {
+            connection: None,
+            failures: 0,
+            retry_at: Moment::ZERO,
+            last_error: None,
+            backoff: self.backoff(),
+        };
+        let slot = Arc::new(Slot(tokio::sync::Mutex::new(state)));
+        places.slots.insert(address.to_owned(), Arc::clone(&slot));
+        slot
+    }
+
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

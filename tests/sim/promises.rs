@@ -1,0 +1,60 @@
+//! Fresh seeds: whatever fails, nothing acknowledged is lost, nothing is stored twice, order holds, nothing that was
+//! shown is taken back; and once nothing fails any more, everything heals.
+
+use weir_tests::sim::disk::Lie;
+use weir_tests::sim::hunt::{Limits, Scenario, hunt, replay_command};
+
+/// Seeds of everything that may go wrong, unless `WEIR_SIM_SEEDS` says otherwise: about a minute on two cores.
+const SEEDS: u64 = 300;
+/// Seeds of power loss: what the project promises to have tried.
+const POWER_LOSS_SEEDS: u64 = 1_000;
+/// Seeds within which a lying disk must have been noticed.
+const CANARY_SEEDS: u64 = 200;
+
+#[test]
+fn promises_hold_whatever_fails() {
+    assert_clean(Scenario::Chaos, seeds_wanted(SEEDS));
+}
+
+#[test]
+fn a_thousand_power_cuts_lose_nothing() {
+    assert_clean(Scenario::PowerLoss, seeds_wanted(POWER_LOSS_SEEDS));
+}
+
+/// A node that acknowledges before it flushed must be noticed; so must one that forgets the folders.
+#[test]
+fn a_disk_that_lies_is_noticed() {
+    for lie in [Lie::FileSyncs, Lie::FolderSyncs] {
+        let limits = Limits { seeds: CANARY_SEEDS, time: None, failures: 1 };
+        let tally = hunt(|seed| Scenario::PowerLoss.plan(seed).with_lie(lie), 0, limits);
+        let (seed, failure) = tally.failures.first().unwrap_or_else(|| {
+            panic!("{CANARY_SEEDS} seeds on a disk that lies about {lie:?}, and nothing was noticed: {tally}")
+        });
+        println!("{lie:?}: noticed by seed {seed} {failure}");
+    }
+}
+
+fn assert_clean(scenario: Scenario, seeds: u64) {
+    let first = first_seed();
+    println!("{scenario}: {seeds} seeds from {first}");
+    let tally = hunt(|seed| scenario.plan(seed), first, Limits { seeds, time: None, failures: 3 });
+    println!("{tally}");
+    for (seed, failure) in &tally.failures {
+        println!("seed {seed} {failure}{}\n{}", scenario.plan(*seed), replay_command(scenario, *seed));
+    }
+    assert!(tally.failures.is_empty(), "{} seeds broke a promise, see above", tally.failures.len());
+}
+
+fn seeds_wanted(default: u64) -> u64 {
+    std::env::var("WEIR_SIM_SEEDS")
+        .ok()
+        .map_or(default, |text| text.parse().expect("WEIR_SIM_SEEDS is a number"))
+}
+
+/// Fresh ones each time, unless `WEIR_SIM_FIRST_SEED` says otherwise.
+fn first_seed() -> u64 {
+    match std::env::var("WEIR_SIM_FIRST_SEED") {
+        Ok(text) => text.parse().expect("WEIR_SIM_FIRST_SEED is a number"),
+        Err(_) => fastrand::u64(..1 << 48),
+    }
+}

@@ -1,0 +1,116 @@
+//! Replays one seed of the simulation as a readable timeline, or hunts through many.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use weir_tests::sim::disk::Lie;
+use weir_tests::sim::hunt::{Limits, Scenario, hunt, replay_command, run_guarded};
+use weir_tests::sim::plan::Plan;
+use weir_tests::sim::trace::{Kind, Trace};
+
+/// Runs whole nodes on a simulated network, disk and clock.
+#[derive(Parser)]
+#[command(name = "weir-sim")]
+struct Args {
+    /// What seeds stand for: chaos or power-loss.
+    #[arg(long, default_value_t = Scenario::Chaos)]
+    scenario: Scenario,
+    /// Replays this seed and prints what happens.
+    #[arg(long, value_name = "N", conflicts_with_all = ["seeds", "hours"])]
+    seed: Option<u64>,
+    /// Tries these seeds, the last one excluded, and prints those that fail.
+    #[arg(long, value_name = "A..B", value_parser = parse_seeds)]
+    seeds: Option<(u64, u64)>,
+    /// Tries fresh seeds for so long.
+    #[arg(long, value_name = "H")]
+    hours: Option<f64>,
+    /// Shows every datagram.
+    #[arg(long)]
+    packets: bool,
+    /// Shows every operation of the disks.
+    #[arg(long)]
+    disk: bool,
+    /// Shows what every partition's core is told and decides.
+    #[arg(long)]
+    core: bool,
+    /// Gives the nodes disks that lie about file-syncs or folder-syncs: what must be noticed.
+    #[arg(long, value_name = "WHAT", value_parser = parse_lie)]
+    lie: Option<Lie>,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match (args.seed, args.seeds, args.hours) {
+        (Some(seed), _, _) => replay(&args, seed),
+        (None, Some((from, to)), None) => search(&args, from, to.saturating_sub(from), None),
+        (None, None, Some(hours)) if hours > 0.0 => {
+            search(&args, fastrand::u64(..), u64::MAX, Some(Duration::from_secs_f64(hours * 3600.0)))
+        }
+        _ => {
+            eprintln!("say --seed N, --seeds A..B or --hours H");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn plan(args: &Args, seed: u64) -> Plan {
+    let plan = args.scenario.plan(seed);
+    match args.lie {
+        Some(lie) => plan.with_lie(lie),
+        None => plan,
+    }
+}
+
+fn replay(args: &Args, seed: u64) -> ExitCode {
+    let plan = plan(args, seed);
+    println!("{plan}");
+    let trace = Trace::keeping();
+    let result = run_guarded(&plan, &trace);
+    for event in trace.events() {
+        let is_shown = match event.kind {
+            Kind::Packet => args.packets,
+            Kind::Disk => args.disk,
+            Kind::Core => args.core,
+            Kind::Fault | Kind::Client | Kind::Log => true,
+        };
+        if is_shown {
+            println!("{event}");
+        }
+    }
+    println!("\n{}", trace.digest());
+    match result {
+        Ok(summary) => {
+            println!("clean: {:?}", summary.report);
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            println!("BROKEN {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn search(args: &Args, first: u64, seeds: u64, time: Option<Duration>) -> ExitCode {
+    const FAILURES_SHOWN: usize = 10;
+    println!("{} from seed {first}", args.scenario);
+    let tally = hunt(|seed| plan(args, seed), first, Limits { seeds, time, failures: FAILURES_SHOWN });
+    for (seed, failure) in &tally.failures {
+        println!("seed {seed} {failure}  {}\n", replay_command(args.scenario, *seed));
+    }
+    println!("{tally}");
+    if tally.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn parse_seeds(text: &str) -> Result<(u64, u64), String> {
+    let numbers = text.split_once("..").and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
+    numbers.filter(|(from, to)| from < to).ok_or_else(|| "write two numbers, such as 0..100".to_owned())
+}
+
+fn parse_lie(text: &str) -> Result<Lie, String> {
+    match text {
+        "file-syncs" => Ok(Lie::FileSyncs),
+        "folder-syncs" => Ok(Lie::FolderSyncs),
+        _ => Err("a disk lies about file-syncs or folder-syncs".to_owned()),
+    }
+}

@@ -1,0 +1,173 @@
+//! Many seeds, on all cores, until one fails or the time is up.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::str::FromStr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::plan::Plan;
+use super::run::{self, Failure, Summary};
+use super::trace::Trace;
+
+/// Which plans seeds stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scenario {
+    /// [`Plan::chaos`].
+    Chaos,
+    /// [`Plan::power_loss`].
+    PowerLoss,
+}
+
+impl Scenario {
+    /// The plan of a seed.
+    #[must_use]
+    pub fn plan(self, seed: u64) -> Plan {
+        match self {
+            Scenario::Chaos => Plan::chaos(seed),
+            Scenario::PowerLoss => Plan::power_loss(seed),
+        }
+    }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Scenario::Chaos => "chaos",
+            Scenario::PowerLoss => "power-loss",
+        })
+    }
+}
+
+impl FromStr for Scenario {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Scenario, String> {
+        [Scenario::Chaos, Scenario::PowerLoss]
+            .into_iter()
+            .find(|scenario| scenario.to_string() == text)
+            .ok_or_else(|| format!("a scenario is chaos or power-loss, not '{text}'"))
+    }
+}
+
+/// What became of many runs.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// Runs that kept all promises.
+    pub clean: u64,
+    /// Records sent in them.
+    pub sent: u64,
+    /// Of these, acknowledged.
+    pub acknowledged: u64,
+    /// Of these, with an outcome that nobody could tell.
+    pub unknown: u64,
+    /// Of these, refused.
+    pub failed: u64,
+    /// How often a node died.
+    pub deaths: u64,
+    /// Virtual time.
+    pub took: Duration,
+    /// Runs that did not, by seed, in the order of seeds.
+    pub failures: Vec<(u64, Failure)>,
+}
+
+impl Tally {
+    fn add(&mut self, seed: u64, result: Result<Summary, Box<Failure>>) {
+        match result {
+            Ok(Summary { report, deaths, took, .. }) => {
+                self.clean += 1;
+                self.sent += report.sent;
+                self.acknowledged += report.acknowledged;
+                self.unknown += report.unknown;
+                self.failed += report.failed;
+                self.deaths += u64::from(deaths);
+                self.took += took;
+            }
+            Err(failure) => self.failures.push((seed, *failure)),
+        }
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tally { clean, sent, acknowledged, unknown, failed, deaths, took, failures } = self;
+        write!(
+            f,
+            "{clean} seeds clean, {} not; {sent} records sent: {acknowledged} acknowledged, {failed} failed, {unknown} \
+             unknown; {deaths} deaths in {:.0} virtual minutes",
+            failures.len(),
+            took.as_secs_f64() / 60.0
+        )
+    }
+}
+
+/// Runs a plan, and takes a panic of the simulation's own thread for a broken promise too.
+///
+/// # Errors
+/// The promises that were broken.
+pub fn run_guarded(plan: &Plan, trace: &Trace) -> Result<Summary, Box<Failure>> {
+    catch_unwind(AssertUnwindSafe(|| run::run(plan, trace))).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without words");
+        Err(Box::new(Failure { violations: vec![format!("a panic in a step: {text}")], at: Duration::ZERO }))
+    })
+}
+
+/// How long to go on.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Seeds at most.
+    pub seeds: u64,
+    /// Real time at most.
+    pub time: Option<Duration>,
+    /// Failures after which nothing more is tried.
+    pub failures: usize,
+}
+
+/// Runs seeds from `first` on, on all cores.
+///
+/// # Panics
+/// If there are no cores.
+#[must_use]
+pub fn hunt(plan: impl Fn(u64) -> Plan + Sync, first: u64, limits: Limits) -> Tally {
+    let next = AtomicU64::new(0);
+    let tally = Mutex::new(Tally::default());
+    let started = now();
+    let work = || {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let is_late = limits.time.is_some_and(|time| now().duration_since(started) >= time);
+            if number >= limits.seeds || is_late || locked(&tally).failures.len() >= limits.failures {
+                return;
+            }
+            let seed = first.wrapping_add(number);
+            let result = run_guarded(&plan(seed), &Trace::hashing());
+            locked(&tally).add(seed, result);
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(work);
+        }
+    });
+    let mut tally = tally.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    tally.failures.sort_by_key(|(seed, _)| *seed);
+    tally
+}
+
+fn locked(tally: &Mutex<Tally>) -> std::sync::MutexGuard<'_, Tally> {
+    tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long a hunt lasts is real time; no run sees it")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// How a person sees a seed again.
+#[must_use]
+pub fn replay_command(scenario: Scenario, seed: u64) -> String {
+    format!("cargo run -p weir-tests --bin weir-sim -- --scenario {scenario} --seed {seed}")
+}
