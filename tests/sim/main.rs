@@ -1,4 +1,5 @@
 //! Whole nodes in simulation. See `tests/README.md`.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
 mod node;
 mod promises;

@@ -25,7 +25,7 @@ fn a_thousand_power_cuts_lose_nothing() {
 #[test]
 fn a_disk_that_lies_is_noticed() {
     for lie in [Lie::FileSyncs, Lie::FolderSyncs] {
-        let limits = Limits { seeds: CANARY_SEEDS, time: None, failures: 1 };
+        let limits = Limits { seeds: CANARY_SEEDS, time: None, failures: 1, twice: false };
         let tally = hunt(|seed| Scenario::PowerLoss.plan(seed).with_lie(lie), 0, limits);
         let (seed, failure) = tally.failures.first().unwrap_or_else(|| {
             panic!("{CANARY_SEEDS} seeds on a disk that lies about {lie:?}, and nothing was noticed: {tally}")
@@ -37,7 +37,7 @@ fn a_disk_that_lies_is_noticed() {
 fn assert_clean(scenario: Scenario, seeds: u64) {
     let first = first_seed();
     println!("{scenario}: {seeds} seeds from {first}");
-    let tally = hunt(|seed| scenario.plan(seed), first, Limits { seeds, time: None, failures: 3 });
+    let tally = hunt(|seed| scenario.plan(seed), first, Limits { seeds, time: None, failures: 3, twice: false });
     println!("{tally}");
     for (seed, failure) in &tally.failures {
         println!("seed {seed} {failure}{}\n{}", scenario.plan(*seed), replay_command(scenario, *seed));

@@ -27,8 +27,7 @@ fn another_seed_gives_another_trace_and_every_kind_of_event_is_in_it() {
 
 fn events(scenario: Scenario, seed: u64) -> Vec<Event> {
     let trace = Trace::keeping();
-    if let Err(failure) = run_guarded(&scenario.plan(seed), &trace) {
-        panic!("{scenario}, seed {seed} {failure}");
-    }
+    // A run that breaks a promise has to repeat itself too; that none does is asserted elsewhere.
+    let _ = run_guarded(&scenario.plan(seed), &trace);
     trace.events()
 }

@@ -14,10 +14,9 @@ const LINE_CHARS_MAX: usize = 130;
 const LONGER: [(&str, usize, &str); 0] = [];
 
 /// Words that only make sense on the machine of whoever wrote them. Cut in two, as this file is read too.
-const MACHINE_WORDS: [&str; 12] = [
+const MACHINE_WORDS: [&str; 11] = [
     concat!("/wo", "rk/"),
     concat!("/tmp", "/h/"),
-    concat!("/ro", "ot/"),
     concat!("/ho", "me/"),
     concat!("/Use", "rs/"),
     concat!("../sha", "red"),
@@ -76,7 +75,7 @@ fn long_part(line: &str, code: &str) -> usize {
     if line.trim_start().starts_with("//") {
         return if line.contains("://") { 0 } else { line.trim_end().chars().count() };
     }
-    let indent = code.len() - code.trim_start().len();
+    let indent = line.len() - line.trim_start().len();
     let words = code.split_whitespace().map(|word| word.chars().count() + 1);
     if code.trim().is_empty() { 0 } else { indent + words.sum::<usize>() }
 }

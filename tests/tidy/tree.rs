@@ -113,7 +113,11 @@ impl File {
             _ => self.path.trim_end_matches(".rs").to_owned(),
         };
         let declared = self.code.split("#[cfg(test)]").skip(1).filter_map(|behind| {
-            let name = behind.trim_start().strip_prefix("mod ")?.split_once(';')?.0;
+            let mut item = behind.trim_start();
+            while item.starts_with("#[") {
+                item = item.split_once(']')?.1.trim_start();
+            }
+            let name = item.strip_prefix("mod ")?.split_once(';')?.0;
             (!name.contains('{')).then(|| format!("{folder}/{}", name.trim()))
         });
         declared.collect()
@@ -265,13 +269,13 @@ fn a_words_neighbours_count() {
 #[test]
 fn test_modules_are_told_apart() {
     let tree = Tree::of(&[
-        ("node/src/a.rs", "#[cfg(test)]\nmod model;\nmod b;\n#[cfg(test)]\nmod tests { }\n"),
+        ("node/src/a.rs", "#[cfg(test)]\n#[x]\nmod model;\nmod b;\n#[cfg(test)]\nmod tests { }\n"),
         ("node/src/a/model.rs", "fn x() {}"),
         ("node/src/a/model/more.rs", "fn x() {}"),
         ("node/src/a/b.rs", "fn x() {}"),
     ]);
     let from: Vec<_> = tree.files.iter().map(File::tests_from).collect();
-    assert_eq!(from, [34, 0, 0, 9]);
+    assert_eq!(from, [36, 0, 0, 9]);
 }
 
 #[test]

@@ -53,6 +53,7 @@ mod metadata;
 mod net;
 mod outside;
 mod producer;
+mod watched;
 
 pub use admin::NewTopic;
 pub use client::Client;

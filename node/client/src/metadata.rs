@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use weir_wire::ids::{LeaderEpoch, NodeId, PartitionIndex, TopicId};
 use weir_wire::request::{ClusterMetadata, Metadata as MetadataRequest, PartitionEntry, TopicEntry};
 
 use crate::client::Inner;
 use crate::error::ClientError;
 use crate::net::{Again, Net};
+use crate::watched::{Watched, Watcher};
 
 /// Requests for fresh metadata within this time of each other are answered by one.
 const COALESCE: Duration = Duration::from_millis(20);
@@ -54,7 +55,7 @@ pub(crate) struct Metadata {
     /// Topics to ask for; only grows, by what the application names.
     names: Mutex<BTreeSet<String>>,
     /// Counts the images: for those who wait for the next one, and for those who only look.
-    changes: watch::Sender<u64>,
+    changes: Arc<Watched<u64>>,
     version: AtomicU64,
     wanted: Notify,
 }
@@ -64,7 +65,7 @@ impl Metadata {
         Metadata {
             image: Mutex::default(),
             names: Mutex::default(),
-            changes: watch::Sender::new(0),
+            changes: Watched::new(0),
             version: AtomicU64::new(0),
             wanted: Notify::new(),
         }
@@ -76,8 +77,8 @@ impl Metadata {
     }
 
     /// Changes with every image.
-    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+    pub(crate) fn watch(&self) -> Watcher<u64> {
+        self.changes.watch()
     }
 
     /// Counts the images; cheap.
@@ -124,7 +125,7 @@ impl Metadata {
             *image = Arc::new(Image { nodes, topics });
         }
         let version = self.version.fetch_add(1, Ordering::Release) + 1;
-        self.changes.send_replace(version);
+        self.changes.set(version);
     }
 }
 
@@ -153,6 +154,7 @@ pub(crate) async fn keep_fresh(client: Weak<Inner>) {
             tokio::time::sleep(pause).await;
         };
         tokio::select! {
+            biased;
             () = waited => {}
             _ = gone.changed() => return,
         }

@@ -31,6 +31,9 @@ use super::view::{Standing, View};
 use crate::outside::Outside;
 use crate::storage::{Flushed, Log, Removed, RetentionLimits, StampedBatch, StorageError};
 
+/// The log target under which everything that the core is told and decides is written down, at level trace.
+const CORE_TARGET: &str = "weir_core";
+
 /// A replica's task, before it runs.
 pub(super) struct Replica {
     pub(super) outside: Outside,
@@ -178,8 +181,10 @@ impl Replica {
     /// Gives the core an input and carries out its effects.
     fn handle(&mut self, input: Input) {
         let mut effects = std::mem::take(&mut self.state.effects);
+        tracing::trace!(target: CORE_TARGET, partition = %self.name, ?input);
         self.core.handle(self.outside.clock.now(), input, &mut effects);
         for effect in effects.drain(..) {
+            tracing::trace!(target: CORE_TARGET, partition = %self.name, ?effect);
             self.carry_out(effect);
         }
         self.state.effects = effects;

@@ -25,6 +25,9 @@ struct Args {
     /// Tries fresh seeds for so long.
     #[arg(long, value_name = "H")]
     hours: Option<f64>,
+    /// Runs each of many seeds twice, and tells those that do not repeat themselves.
+    #[arg(long)]
+    twice: bool,
     /// Shows every datagram.
     #[arg(long)]
     packets: bool,
@@ -94,7 +97,7 @@ fn replay(args: &Args, seed: u64) -> ExitCode {
 fn search(args: &Args, first: u64, seeds: u64, time: Option<Duration>) -> ExitCode {
     const FAILURES_SHOWN: usize = 10;
     println!("{} from seed {first}", args.scenario);
-    let tally = hunt(|seed| plan(args, seed), first, Limits { seeds, time, failures: FAILURES_SHOWN });
+    let tally = hunt(|seed| plan(args, seed), first, Limits { seeds, time, failures: FAILURES_SHOWN, twice: args.twice });
     for (seed, failure) in &tally.failures {
         println!("seed {seed} {failure}  {}\n", replay_command(args.scenario, *seed));
     }

@@ -114,6 +114,21 @@ pub fn run_guarded(plan: &Plan, trace: &Trace) -> Result<Summary, Box<Failure>> 
     })
 }
 
+/// Runs a plan twice. It has to repeat itself also where it breaks a promise, or nobody could find out why.
+///
+/// # Errors
+/// The promises that were broken, or that the runs differ.
+pub fn run_twice(plan: &Plan) -> Result<Summary, Box<Failure>> {
+    let (first, second) = (Trace::hashing(), Trace::hashing());
+    let (result, _) = (run_guarded(plan, &first), run_guarded(plan, &second));
+    let (first, second) = (first.digest(), second.digest());
+    if first == second {
+        return result;
+    }
+    let violations = vec![format!("the seed does not repeat itself: {first}, then {second}")];
+    Err(Box::new(Failure { violations, at: Duration::ZERO }))
+}
+
 /// How long to go on.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -123,6 +138,8 @@ pub struct Limits {
     pub time: Option<Duration>,
     /// Failures after which nothing more is tried.
     pub failures: usize,
+    /// Whether each seed is run twice, and must repeat itself.
+    pub twice: bool,
 }
 
 /// Runs seeds from `first` on, on all cores.
@@ -142,7 +159,7 @@ pub fn hunt(plan: impl Fn(u64) -> Plan + Sync, first: u64, limits: Limits) -> Ta
                 return;
             }
             let seed = first.wrapping_add(number);
-            let result = run_guarded(&plan(seed), &Trace::hashing());
+            let result = if limits.twice { run_twice(&plan(seed)) } else { run_guarded(&plan(seed), &Trace::hashing()) };
             locked(&tally).add(seed, result);
         }
     };

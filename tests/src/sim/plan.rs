@@ -44,7 +44,7 @@ pub struct Workload {
     pub keys: u32,
     /// How long a value is, in bytes.
     pub value_bytes: RangeInclusive<u64>,
-    /// The pause before a record; after a burst, a longer one.
+    /// The pause before a record.
     pub pause: RangeInclusive<Duration>,
     /// Size at which a batch is sent, in bytes.
     pub batch_bytes: u32,
@@ -165,8 +165,8 @@ impl Plan {
     #[must_use]
     pub fn chaos(seed: u64) -> Plan {
         let dice = &mut Dice::new(seed, "plan");
-        let workload = Workload::any(dice);
         let faults_until = dice.time(seconds(4.0)..=seconds(20.0));
+        let workload = Workload::any(dice, faults_until, 50..=400);
         let slowest = *dice.pick(&[1, 1, 1, 3, 20]);
         let latency = Duration::from_millis(1)..=Duration::from_millis(slowest);
         let mut faults = Vec::new();
@@ -184,20 +184,9 @@ impl Plan {
     #[must_use]
     pub fn power_loss(seed: u64) -> Plan {
         let dice = &mut Dice::new(seed, "power loss");
-        let cuts = dice.within(2..=4);
-        let workload = Workload {
-            partitions: small(dice, 1..=2),
-            records: small(dice, 40..=80),
-            producers: 1,
-            readers: 1,
-            delivery_timeout: seconds(60.0),
-            value_bytes: 10..=300,
-            pause: Duration::ZERO..=Duration::from_millis(40),
-            ..Workload::any(dice)
-        };
         let mut faults = Vec::new();
         let mut at = Duration::ZERO;
-        for _ in 0..cuts {
+        for _ in 0..dice.within(2..=4) {
             at += dice.time(Duration::from_millis(50)..=Duration::from_millis(600));
             let down = Duration::from_millis(20);
             let fault = if dice.chance(0.7) {
@@ -208,6 +197,14 @@ impl Plan {
             faults.push(Planned { at, fault });
         }
         let faults_until = at + Duration::from_millis(500);
+        let workload = Workload {
+            partitions: small(dice, 1..=2),
+            producers: 1,
+            readers: 1,
+            delivery_timeout: seconds(60.0),
+            value_bytes: 10..=300,
+            ..Workload::any(dice, faults_until, 40..=80)
+        };
         let latency = Duration::from_millis(1)..=Duration::from_millis(1);
         Plan { seed, workload, latency, faults, faults_until, lie: None }
     }
@@ -231,17 +228,20 @@ impl fmt::Display for Plan {
 }
 
 impl Workload {
-    fn any(dice: &mut Dice) -> Workload {
+    /// What producers send in about `lasts`.
+    fn any(dice: &mut Dice, lasts: Duration, records: RangeInclusive<u64>) -> Workload {
         let value_bytes_max = *dice.pick(&[20, 200, 2_000, 20_000]);
-        let pause_max = *dice.pick(&[0, 2, 20, 60]);
+        let records = small(dice, records);
+        // Most of them are busy for as long as there are faults; a few are done at once.
+        let pause_max = lasts * 2 / records * *dice.pick(&[0, 1, 1, 1, 1]);
         Workload {
             partitions: small(dice, 1..=4),
             segment_bytes: *dice.pick(&[4_096, 16_384, 65_536, 1 << 20]),
             producers: small(dice, 1..=2),
-            records: small(dice, 50..=400),
+            records,
             keys: small(dice, 1..=6),
             value_bytes: 10..=value_bytes_max,
-            pause: Duration::ZERO..=Duration::from_millis(pause_max),
+            pause: Duration::ZERO..=pause_max,
             batch_bytes: *dice.pick(&[500, 4_000, 65_536]),
             linger: Duration::from_millis(*dice.pick(&[0, 1, 5, 50])),
             in_flight: *dice.pick(&[1, 2, 5, 5, 20]),

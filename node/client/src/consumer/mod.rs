@@ -1,7 +1,13 @@
 //! Reading records.
+//!
+//! A [`Consumer`] owns its state; tasks of their own only move frames and look up offsets, and tell it what came. So
+//! everything is decided where the application waits, in [`Consumer::next_event`], one thing after the other.
 
 mod batch;
 mod config;
+mod partition;
+mod session;
+mod stream;
 
 use std::time::Duration;
 
@@ -12,10 +18,13 @@ pub use batch::{ConsumedBatch, ConsumedRecord, ConsumedRecords};
 pub use config::{ConsumerConfig, ResetPolicy, StartAt};
 
 use crate::error::ClientError;
+use session::Session;
 
 /// Reads the partitions assigned to it.
 #[derive(Debug)]
-pub struct Consumer {}
+pub struct Consumer {
+    session: Session,
+}
 
 /// What a consumer learns.
 #[derive(Clone, Debug)]
@@ -46,8 +55,7 @@ pub enum ConsumerEvent {
 
 impl Consumer {
     pub(crate) fn start(client: std::sync::Arc<crate::client::Inner>, config: ConsumerConfig) -> Consumer {
-        drop((client, config));
-        Consumer {}
+        Consumer { session: Session::new(client, config) }
     }
 
     /// Starts reading a partition. Where it is assigned already, this is a [`seek`](Consumer::seek).
@@ -60,9 +68,7 @@ impl Consumer {
         partition: PartitionIndex,
         start: StartAt,
     ) -> Result<(), ClientError> {
-        let _ = (topic, partition, start);
-        std::future::ready(()).await;
-        Err(ClientError::Closed)
+        self.session.assign(topic, partition, start).await
     }
 
     /// Starts reading all partitions that a topic has now; says how many those are.
@@ -70,20 +76,18 @@ impl Consumer {
     /// # Errors
     /// As [`assign`](Consumer::assign).
     pub async fn assign_all(&mut self, topic: &str, start: StartAt) -> Result<u32, ClientError> {
-        let _ = (topic, start);
-        std::future::ready(()).await;
-        Err(ClientError::Closed)
+        self.session.assign_all(topic, start).await
     }
 
     /// Stops reading a partition and forgets its position.
     pub fn unassign(&mut self, topic: &str, partition: PartitionIndex) {
-        let _ = (topic, partition);
+        self.session.unassign(topic, partition);
     }
 
     /// What is assigned, by topic and partition.
     #[must_use]
     pub fn assignment(&self) -> Vec<(String, PartitionIndex)> {
-        Vec::new()
+        self.session.assignment()
     }
 
     /// Goes on elsewhere in a partition. Nothing from before the seek is handed out after it.
@@ -91,8 +95,7 @@ impl Consumer {
     /// # Errors
     /// [`ClientError::NotAssigned`].
     pub fn seek(&mut self, topic: &str, partition: PartitionIndex, to: StartAt) -> Result<(), ClientError> {
-        let _ = (topic, partition, to);
-        Err(ClientError::Closed)
+        self.session.seek(topic, partition, to)
     }
 
     /// Hands out nothing of a partition until [`resume`](Consumer::resume); its position stays.
@@ -100,8 +103,7 @@ impl Consumer {
     /// # Errors
     /// [`ClientError::NotAssigned`].
     pub fn pause(&mut self, topic: &str, partition: PartitionIndex) -> Result<(), ClientError> {
-        let _ = (topic, partition);
-        Err(ClientError::Closed)
+        self.session.set_paused(topic, partition, true)
     }
 
     /// Goes on after [`pause`](Consumer::pause).
@@ -109,22 +111,19 @@ impl Consumer {
     /// # Errors
     /// [`ClientError::NotAssigned`].
     pub fn resume(&mut self, topic: &str, partition: PartitionIndex) -> Result<(), ClientError> {
-        let _ = (topic, partition);
-        Err(ClientError::Closed)
+        self.session.set_paused(topic, partition, false)
     }
 
     /// The position behind what was handed out; `None` while it is being looked up, or not assigned.
     #[must_use]
     pub fn position(&self, topic: &str, partition: PartitionIndex) -> Option<Position> {
-        let _ = (topic, partition);
-        None
+        self.session.find(topic, partition)?.position()
     }
 
     /// The end of what may be read, as far as this consumer has heard.
     #[must_use]
     pub fn high_watermark(&self, topic: &str, partition: PartitionIndex) -> Option<Offset> {
-        let _ = (topic, partition);
-        None
+        self.session.find(topic, partition)?.high_watermark
     }
 
     /// Waits for the next event: records, or that there are no more at the moment.
@@ -136,8 +135,7 @@ impl Consumer {
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn next_event(&mut self) -> Result<ConsumerEvent, ClientError> {
-        std::future::ready(()).await;
-        Err(ClientError::Closed)
+        self.session.next().await
     }
 
     /// Waits for the next records, whatever happens beside.

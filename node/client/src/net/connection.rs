@@ -27,6 +27,7 @@ pub(crate) struct Connection {
 }
 
 /// What became of opening a stream.
+#[expect(clippy::large_enum_variant, reason = "made once per stream and taken apart at once")]
 pub(crate) enum Opened {
     /// It is served.
     Stream(FrameReader, FrameWriter),

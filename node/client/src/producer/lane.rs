@@ -422,7 +422,7 @@ impl Lane {
                     match error.code {
                         ErrorCode::InvalidProducerEpoch => self.renew(Renewal::NewId),
                         ErrorCode::UnknownTopic | ErrorCode::TopicRecreated => {
-                            self.die(error.clone(), effects)
+                            self.die(error.clone(), effects);
                         }
                         _ => {}
                     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use weir_wire::batch::{BatchBuilder, ProducerFields};
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::ids::LeaderEpoch;
@@ -17,6 +17,7 @@ use super::lane::{Batch, BatchKey, Effect, Input, Lane, Opening, Settings, Stamp
 use super::stream::LaneStream;
 use super::topic::TopicName;
 use crate::backoff::Backoff;
+use crate::watched::Watcher;
 
 /// One lane at work.
 pub(super) struct LaneTask {
@@ -76,12 +77,12 @@ impl LaneTask {
             effects: Vec::new(),
         };
         let metadata = shared.client.metadata.watch();
-        let abandoned = shared.abandoned.subscribe();
+        let abandoned = shared.abandoned.watch();
         tokio::spawn(task.run(metadata, abandoned));
         accumulator
     }
 
-    async fn run(mut self, mut metadata: watch::Receiver<u64>, mut abandoned: watch::Receiver<bool>) {
+    async fn run(mut self, mut metadata: Watcher<u64>, mut abandoned: Watcher<bool>) {
         self.apply(Event::Metadata);
         loop {
             let event = self.select(&mut metadata, &mut abandoned).await;
@@ -93,11 +94,7 @@ impl LaneTask {
         }
     }
 
-    async fn select(
-        &mut self,
-        metadata: &mut watch::Receiver<u64>,
-        abandoned: &mut watch::Receiver<bool>,
-    ) -> Event {
+    async fn select(&mut self, metadata: &mut Watcher<u64>, abandoned: &mut Watcher<bool>) -> Event {
         let wake =
             [self.lane.next_wake(), self.accumulator.next_take(self.lane.wants_batch(), self.patience)];
         let sleep_until =
@@ -110,9 +107,9 @@ impl LaneTask {
         };
         tokio::select! {
             biased;
-            _ = abandoned.wait_for(|abandoned| *abandoned) => Event::Abandoned,
+            () = abandoned.changed() => Event::Abandoned,
             Some(input) = self.inputs.recv() => Event::Inputs(input),
-            Ok(()) = metadata.changed() => Event::Metadata,
+            () = metadata.changed() => Event::Metadata,
             () = self.accumulator.wake.notified() => Event::Work,
             () = timer => Event::Work,
         }

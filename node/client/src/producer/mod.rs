@@ -22,7 +22,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
 pub use config::{Lanes, ProducerConfig};
 pub use delivery::{DeliveredRun, Delivery, DeliveryObserver, DeliveryResult};
@@ -31,6 +31,7 @@ pub use record::Record;
 
 use crate::client::Inner;
 use crate::error::SendError;
+use crate::watched::Watched;
 use ids::ProducerIds;
 use metrics::Counters;
 use topic::{Pushed, Topic};
@@ -73,14 +74,14 @@ struct Shared {
     ids: ProducerIds,
     closed: AtomicBool,
     /// Becomes true when the last handle is gone: lanes give up what they hold.
-    abandoned: watch::Sender<bool>,
+    abandoned: Arc<Watched<bool>>,
 }
 
 struct AbandonWhenDropped(Arc<Shared>);
 
 impl Drop for AbandonWhenDropped {
     fn drop(&mut self) {
-        self.0.abandoned.send_replace(true);
+        self.0.abandoned.set(true);
     }
 }
 
@@ -94,7 +95,7 @@ impl Producer {
             counters: Counters::default(),
             ids: ProducerIds::default(),
             closed: AtomicBool::new(false),
-            abandoned: watch::Sender::new(false),
+            abandoned: Watched::new(false),
         });
         Producer { _last: Arc::new(AbandonWhenDropped(Arc::clone(&shared))), shared }
     }

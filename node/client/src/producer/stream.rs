@@ -82,6 +82,7 @@ async fn run(
         return Input::Lost(opening);
     }
     let end = tokio::select! {
+        biased;
         end = read(reader, opening, inputs) => end,
         end = write(writer, frames) => end,
     };

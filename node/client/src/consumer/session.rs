@@ -1,0 +1,479 @@
+//! The consumer's state and every decision about it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use weir_wire::error::{ErrorClass, ErrorCode, WireError};
+use weir_wire::fetch::{FetchCommand, FetchEnd, FetchEvent, Position};
+use weir_wire::ids::{NodeId, Offset, PartitionIndex};
+use weir_wire::request::{ListedOffset, OffsetSpec};
+
+use super::partition::{Assigned, DataFrame, Place, Ready, State, What, unpack};
+use super::stream::{FetchStream, StreamNumber, Told};
+use super::{ConsumerConfig, ConsumerEvent, ResetPolicy, StartAt};
+use crate::backoff::Backoff;
+use crate::client::{Client, Inner};
+use crate::error::ClientError;
+use crate::metadata::find_partition;
+
+/// Everything that a consumer holds.
+pub(super) struct Session {
+    client: Arc<Inner>,
+    config: ConsumerConfig,
+    backoff: Backoff,
+    /// The assigned partitions by a number that is never used twice: what comes late for a partition that was
+    /// unassigned finds nobody.
+    assigned: BTreeMap<u64, Assigned>,
+    streams: BTreeMap<NodeId, FetchStream>,
+    /// For keys, streams, subscriptions and look-ups alike.
+    next_number: u64,
+    told: Channel<(StreamNumber, Told)>,
+    found: Channel<LookedUp>,
+    /// What the application gets next, in order.
+    ready: VecDeque<Ready>,
+}
+
+/// Both ends: the sending one is cloned into tasks.
+type Channel<T> = (mpsc::UnboundedSender<T>, mpsc::UnboundedReceiver<T>);
+
+/// The end of a look-up: the partition's key, the look-up's number, and the offset.
+type LookedUp = (u64, u64, Result<ListedOffset, ClientError>);
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("assigned", &self.assigned.len()).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    pub(super) fn new(client: Arc<Inner>, config: ConsumerConfig) -> Session {
+        Session {
+            backoff: client.net.backoff(),
+            client,
+            config,
+            assigned: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            next_number: 0,
+            told: mpsc::unbounded_channel(),
+            found: mpsc::unbounded_channel(),
+            ready: VecDeque::new(),
+        }
+    }
+
+    pub(super) async fn assign(
+        &mut self,
+        topic: &str,
+        partition: PartitionIndex,
+        start: StartAt,
+    ) -> Result<(), ClientError> {
+        let entry = self.client.metadata.fresh_topic(&self.client.net, topic).await?;
+        if find_partition(&entry, partition).is_none() {
+            let (topic, count) = (topic.to_owned(), entry.partitions.len());
+            return Err(ClientError::UnknownPartition { topic, partition, count });
+        }
+        // Another assignment of the same partition is forgotten with all that is on its way for it.
+        self.unassign(topic, partition);
+        let key = self.number();
+        let assigned = Assigned {
+            topic: topic.into(),
+            topic_id: entry.id,
+            partition,
+            place: place_of(start),
+            state: State::Idle,
+            paused: false,
+            high_watermark: None,
+            failures: 0,
+        };
+        self.assigned.insert(key, assigned);
+        Ok(())
+    }
+
+    pub(super) async fn assign_all(&mut self, topic: &str, start: StartAt) -> Result<u32, ClientError> {
+        let entry = self.client.metadata.fresh_topic(&self.client.net, topic).await?;
+        for partition in &entry.partitions {
+            self.assign(topic, partition.index, start).await?;
+        }
+        Ok(u32::try_from(entry.partitions.len()).unwrap_or(u32::MAX))
+    }
+
+    pub(super) fn unassign(&mut self, topic: &str, partition: PartitionIndex) {
+        if let Some(key) = self.key_of(topic, partition) {
+            self.unsubscribe(key);
+            self.assigned.remove(&key);
+        }
+    }
+
+    pub(super) fn assignment(&self) -> Vec<(String, PartitionIndex)> {
+        self.assigned.values().map(|assigned| (assigned.topic.to_string(), assigned.partition)).collect()
+    }
+
+    pub(super) fn seek(
+        &mut self,
+        topic: &str,
+        partition: PartitionIndex,
+        to: StartAt,
+    ) -> Result<(), ClientError> {
+        let key = self.assigned_key(topic, partition)?;
+        self.unsubscribe(key);
+        self.with(key, |assigned| {
+            assigned.place = place_of(to);
+            assigned.failures = 0;
+        });
+        Ok(())
+    }
+
+    pub(super) fn set_paused(
+        &mut self,
+        topic: &str,
+        partition: PartitionIndex,
+        paused: bool,
+    ) -> Result<(), ClientError> {
+        let key = self.assigned_key(topic, partition)?;
+        if paused {
+            // What was fetched and not taken is fetched again later: the position is behind what was handed out.
+            self.unsubscribe(key);
+        }
+        self.with(key, |assigned| assigned.paused = paused);
+        Ok(())
+    }
+
+    pub(super) fn find(&self, topic: &str, partition: PartitionIndex) -> Option<&Assigned> {
+        self.assigned.get(&self.key_of(topic, partition)?)
+    }
+
+    /// The next event. Everything that is awaited keeps what it has when it is dropped.
+    pub(super) async fn next(&mut self) -> Result<ConsumerEvent, ClientError> {
+        loop {
+            while let Some(item) = self.ready.pop_front() {
+                if let Some(event) = self.hand_out(item) {
+                    return event;
+                }
+            }
+            let retry_at = self.advance();
+            let pause = async {
+                match retry_at {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                Some((stream, told)) = self.told.1.recv() => self.take(stream, told),
+                Some((key, number, found)) = self.found.1.recv() => self.looked_up(key, number, found),
+                () = pause => {}
+            }
+        }
+    }
+
+    /// Hands an item to the application: its credit comes back and its position counts.
+    fn hand_out(&mut self, item: Ready) -> Option<Result<ConsumerEvent, ClientError>> {
+        self.give_back(item.credit);
+        let assigned = self.assigned.get_mut(&item.key)?;
+        if let Some(position) = item.then {
+            assigned.place = Place::At(position);
+        }
+        let (topic, partition) = (assigned.topic.to_string(), assigned.partition);
+        match item.what {
+            What::Records(batch) => Some(Ok(ConsumerEvent::Records(batch))),
+            What::CaughtUp(high_watermark) => {
+                Some(Ok(ConsumerEvent::CaughtUp { topic, partition, high_watermark }))
+            }
+            What::Reset { from, to } => Some(Ok(ConsumerEvent::Reset { topic, partition, from, to })),
+            What::Failed(error) => Some(Err(error)),
+            What::Nothing => None,
+        }
+    }
+
+    /// Takes the next step for every partition that can go on; returns when the earliest of the others can.
+    fn advance(&mut self) -> Option<Instant> {
+        let now = Instant::now();
+        let mut earliest = None;
+        let keys: Vec<u64> = self.assigned.keys().copied().collect();
+        for key in keys {
+            let assigned = &self.assigned[&key];
+            match assigned.state {
+                State::Pausing(until) if until > now => {
+                    earliest = Some(earliest.map_or(until, |other: Instant| other.min(until)));
+                }
+                State::Idle | State::Pausing(_) if !assigned.paused => self.step(key),
+                _ => {}
+            }
+        }
+        earliest
+    }
+
+    /// Looks the position up, or subscribes at it.
+    fn step(&mut self, key: u64) {
+        let number = self.number();
+        let assigned = &self.assigned[&key];
+        match assigned.place {
+            Place::LookUp(start) => {
+                let (client, found) = (Client { inner: Arc::clone(&self.client) }, self.found.0.clone());
+                let (topic, partition) = (Arc::clone(&assigned.topic), assigned.partition);
+                let spec = match start {
+                    StartAt::Earliest => OffsetSpec::Earliest,
+                    StartAt::Timestamp(timestamp_ms) => OffsetSpec::Timestamp(timestamp_ms),
+                    StartAt::Latest | StartAt::Offset(_) | StartAt::Position(_) => OffsetSpec::Latest,
+                };
+                tokio::spawn(async move {
+                    let listed = client.list_offsets(&topic, &[(partition, spec)]).await;
+                    let one = listed.and_then(|listed| listed.first().copied().ok_or(ClientError::Closed));
+                    // The consumer may be gone.
+                    let _ = found.send((key, number, one));
+                });
+                self.with(key, |assigned| assigned.state = State::LookingUp(number));
+            }
+            Place::At(position) => self.subscribe(key, number, position),
+        }
+    }
+
+    fn subscribe(&mut self, key: u64, subscription: u64, position: Position) {
+        let assigned = &self.assigned[&key];
+        let image = self.client.metadata.image();
+        let Some(entry) = image.topic(&assigned.topic, assigned.topic_id) else {
+            let topic = assigned.topic.to_string();
+            return self.fail(key, ClientError::UnknownTopic { topic });
+        };
+        let Some((leader, leader_epoch)) = image.leader(entry, assigned.partition) else {
+            return self.again(key);
+        };
+        let (topic, partition) = (assigned.topic_id, assigned.partition);
+        let stream = self.stream_to(leader);
+        stream.send(FetchCommand::Subscribe { subscription, topic, partition, leader_epoch, position });
+        let number = stream.number;
+        self.with(key, |assigned| assigned.state = State::Subscribed(number, subscription));
+    }
+
+    fn stream_to(&mut self, node: NodeId) -> &FetchStream {
+        if !self.streams.contains_key(&node) {
+            let number = StreamNumber(self.number());
+            let frame_bytes = self.config.partition_fetch_bytes;
+            let stream = FetchStream::open(&self.client, number, node, frame_bytes, &self.told.0);
+            stream.send(FetchCommand::Credit { bytes: u64::from(self.config.fetch_bytes) });
+            self.streams.insert(node, stream);
+        }
+        &self.streams[&node]
+    }
+
+    fn looked_up(&mut self, key: u64, number: u64, found: Result<ListedOffset, ClientError>) {
+        let Some(assigned) = self.assigned.get_mut(&key) else { return };
+        if assigned.state != State::LookingUp(number) {
+            return;
+        }
+        match found {
+            Ok(listed) => {
+                assigned.place = Place::At(Position { offset: listed.offset, epoch: None });
+                assigned.state = State::Idle;
+            }
+            // The requests behind a look-up are tried for `api_timeout`; a consumer waits longer than that.
+            Err(error) if error.is_retryable() => self.again(key),
+            Err(error) => self.fail(key, error),
+        }
+    }
+
+    fn take(&mut self, stream: StreamNumber, told: Told) {
+        match told {
+            Told::Event(event, payload) => self.event(stream, event, payload),
+            Told::Over(why, refusal) => self.stream_over(stream, &why, refusal),
+        }
+    }
+
+    /// A stream is over: its partitions go on wherever the metadata says by then.
+    fn stream_over(&mut self, stream: StreamNumber, why: &str, refusal: Option<WireError>) {
+        tracing::debug!(why, "a fetch stream is over");
+        self.streams.retain(|_, open| open.number != stream);
+        self.client.metadata.refresh();
+        let on_it = |assigned: &Assigned| matches!(assigned.state, State::Subscribed(on, _) if on == stream);
+        let keys: Vec<u64> =
+            self.assigned.iter().filter(|(_, assigned)| on_it(assigned)).map(|(key, _)| *key).collect();
+        for key in keys {
+            self.throw_away(key);
+            match &refusal {
+                Some(error) if !error.code.is_retryable() => self.fail(key, ClientError::Node(error.clone())),
+                _ => self.again(key),
+            }
+        }
+    }
+
+    fn event(&mut self, stream: StreamNumber, event: FetchEvent, payload: Bytes) {
+        let subscription = match &event {
+            FetchEvent::Data { subscription, .. }
+            | FetchEvent::CaughtUp { subscription, .. }
+            | FetchEvent::Ended { subscription, .. } => *subscription,
+        };
+        let current = self.assigned.iter().find(|(_, assigned)| assigned.is_current(stream, subscription));
+        let Some(key) = current.map(|(key, _)| *key) else {
+            // An overtaken subscription; what it sent used credit all the same.
+            return self.give_back(Some((stream, payload.len() as u64)));
+        };
+        match event {
+            FetchEvent::Data { next_offset, high_watermark, leader_epoch, .. } => {
+                let Some(wanted) = self.fetched_up_to(key) else { return };
+                let frame = DataFrame { payload, wanted, next_offset, high_watermark, leader_epoch };
+                self.data(key, stream, &frame);
+            }
+            FetchEvent::CaughtUp { high_watermark, .. } => {
+                self.with(key, |assigned| {
+                    assigned.high_watermark = Some(high_watermark);
+                    assigned.failures = 0;
+                });
+                self.ready.push_back(Ready {
+                    key,
+                    credit: None,
+                    then: None,
+                    what: What::CaughtUp(high_watermark),
+                });
+            }
+            FetchEvent::Ended { reason, .. } => self.ended(key, reason),
+        }
+    }
+
+    fn data(&mut self, key: u64, stream: StreamNumber, frame: &DataFrame) {
+        let assigned = self.assigned.get_mut(&key).expect("the subscription was found among the assigned");
+        assigned.high_watermark = Some(frame.high_watermark);
+        assigned.failures = 0;
+        let limits = &self.config.batch_limits;
+        if let Err((offset, reason)) = unpack(key, assigned, frame, stream, limits, &mut self.ready) {
+            let (topic, partition) = (assigned.topic.to_string(), assigned.partition);
+            self.unsubscribe_keeping_ready(key);
+            self.fail(key, ClientError::CorruptBatch { topic, partition, offset, reason });
+        }
+    }
+
+    fn ended(&mut self, key: u64, reason: FetchEnd) {
+        let assigned = &self.assigned[&key];
+        let (topic, partition) = (assigned.topic.to_string(), assigned.partition);
+        let Some(offset) = self.fetched_up_to(key) else { return };
+        let position = Position { offset, epoch: assigned.position().and_then(|position| position.epoch) };
+        match reason {
+            FetchEnd::OutOfRange { log_start, high_watermark } => {
+                let to = match self.config.reset {
+                    ResetPolicy::Earliest => log_start,
+                    ResetPolicy::Latest => high_watermark,
+                    ResetPolicy::None => {
+                        let position = position.offset;
+                        let error = ClientError::OffsetOutOfRange {
+                            topic,
+                            partition,
+                            position,
+                            log_start,
+                            high_watermark,
+                        };
+                        return self.fail(key, error);
+                    }
+                };
+                let then = Position { offset: to, epoch: None };
+                let what = What::Reset { from: position.offset, to };
+                self.ready.push_back(Ready { key, credit: None, then: Some(then), what });
+                self.with(key, |assigned| {
+                    assigned.place = Place::At(then);
+                    assigned.state = State::Idle;
+                });
+            }
+            FetchEnd::Truncated { diverges_at } => {
+                self.fail(key, ClientError::LogTruncated { topic, partition, position, diverges_at });
+            }
+            FetchEnd::Error(error) => self.refused(key, error),
+        }
+    }
+
+    fn refused(&mut self, key: u64, error: WireError) {
+        let may_have_moved = matches!(
+            error.code,
+            ErrorCode::UnknownTopic | ErrorCode::UnknownPartition | ErrorCode::StorageFailed
+        );
+        if error.code.class() == ErrorClass::Retryable || may_have_moved {
+            // The next attempt asks the metadata, which knows whether the topic is gone for good.
+            self.throw_away(key);
+            self.again(key);
+        } else {
+            self.fail(key, ClientError::Node(error));
+        }
+    }
+
+    /// Up to where a partition was fetched: behind what is ready, else behind what was handed out.
+    fn fetched_up_to(&self, key: u64) -> Option<Offset> {
+        let ready = self.ready.iter().rev().filter(|item| item.key == key).find_map(|item| item.then);
+        ready.or_else(|| self.assigned.get(&key)?.position()).map(|position| position.offset)
+    }
+
+    /// Tries again after a pause, with fresh metadata.
+    fn again(&mut self, key: u64) {
+        self.client.metadata.refresh();
+        let Some(assigned) = self.assigned.get_mut(&key) else { return };
+        assigned.failures = assigned.failures.saturating_add(1);
+        assigned.state = State::Pausing(Instant::now() + self.backoff.pause(assigned.failures));
+    }
+
+    /// Reports an error behind what was fetched before it: those records are good. Only a seek goes on.
+    fn fail(&mut self, key: u64, error: ClientError) {
+        self.with(key, |assigned| assigned.state = State::WaitsForSeek);
+        self.ready.push_back(Ready { key, credit: None, then: None, what: What::Failed(error) });
+    }
+
+    /// Stops a partition's stream and throws away what is ready of it.
+    fn unsubscribe(&mut self, key: u64) {
+        self.unsubscribe_keeping_ready(key);
+        self.throw_away(key);
+    }
+
+    fn unsubscribe_keeping_ready(&mut self, key: u64) {
+        let Some(assigned) = self.assigned.get_mut(&key) else { return };
+        if let State::Subscribed(number, subscription) = std::mem::replace(&mut assigned.state, State::Idle)
+            && let Some(stream) = self.streams.values().find(|stream| stream.number == number)
+        {
+            stream.send(FetchCommand::Unsubscribe { subscription });
+        }
+    }
+
+    /// Forgets what is ready of a partition; its credit comes back.
+    fn throw_away(&mut self, key: u64) {
+        let (gone, kept) = std::mem::take(&mut self.ready).into_iter().partition(|item| item.key == key);
+        self.ready = kept;
+        let gone: VecDeque<Ready> = gone;
+        for item in gone {
+            self.give_back(item.credit);
+        }
+    }
+
+    fn give_back(&self, credit: Option<(StreamNumber, u64)>) {
+        let Some((number, bytes)) = credit.filter(|(_, bytes)| *bytes > 0) else { return };
+        // A stream that is over has no credit to get back.
+        if let Some(stream) = self.streams.values().find(|stream| stream.number == number) {
+            stream.send(FetchCommand::Credit { bytes });
+        }
+    }
+
+    fn with(&mut self, key: u64, change: impl FnOnce(&mut Assigned)) {
+        if let Some(assigned) = self.assigned.get_mut(&key) {
+            change(assigned);
+        }
+    }
+
+    fn key_of(&self, topic: &str, partition: PartitionIndex) -> Option<u64> {
+        let same = |assigned: &Assigned| &*assigned.topic == topic && assigned.partition == partition;
+        self.assigned.iter().find(|(_, assigned)| same(assigned)).map(|(key, _)| *key)
+    }
+
+    fn assigned_key(&self, topic: &str, partition: PartitionIndex) -> Result<u64, ClientError> {
+        let error = || ClientError::NotAssigned { topic: topic.to_owned(), partition };
+        self.key_of(topic, partition).ok_or_else(error)
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number
+    }
+}
+
+/// Offsets and positions need no look-up.
+fn place_of(start: StartAt) -> Place {
+    match start {
+        StartAt::Offset(offset) => Place::At(Position { offset, epoch: None }),
+        StartAt::Position(position) => Place::At(position),
+        StartAt::Earliest | StartAt::Latest | StartAt::Timestamp(_) => Place::LookUp(start),
+    }
+}
