@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use weir_tests::sim::logs;
 use weir_tests::sim::machine::NodeState;
+use weir_tests::sim::plan::End;
 use weir_tests::sim::trace::{Event, Trace, first_difference};
-use weir_tests::sim::world::{End, World};
+use weir_tests::sim::world::World;
 use weir_wire::ids::NodeId;
 
 const NODE: NodeId = NodeId(1);

@@ -37,7 +37,8 @@ fn a_disk_that_lies_is_noticed() {
 fn assert_clean(scenario: Scenario, seeds: u64) {
     let first = first_seed();
     println!("{scenario}: {seeds} seeds from {first}");
-    let tally = hunt(|seed| scenario.plan(seed), first, Limits { seeds, time: None, failures: 3, twice: false });
+    let tally =
+        hunt(|seed| scenario.plan(seed), first, Limits { seeds, time: None, failures: 3, twice: false });
     println!("{tally}");
     for (seed, failure) in &tally.failures {
         println!("seed {seed} {failure}{}\n{}", scenario.plan(*seed), replay_command(scenario, *seed));

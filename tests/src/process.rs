@@ -351,7 +351,8 @@ impl Running {
     }
 
     fn said(&self) -> String {
-        let end = self.end.look(|end| end.map_or_else(|| "still running".to_owned(), |status| status.to_string()));
+        let end =
+            self.end.look(|end| end.map_or_else(|| "still running".to_owned(), |status| status.to_string()));
         format!("{end}\nstdout: {}\nstderr: {}", tail(&self.stdout.text()), tail(&self.stderr.text()))
     }
 }
@@ -366,7 +367,12 @@ impl Drop for Running {
             let deadline = Instant::now() + DEADLINE;
             self.end.wait_until(deadline, |end| *end);
             self.stderr.wait_for_bytes(|_| false);
-            assert!(!self.stderr.text().contains("panicked at"), "a panic in weir {}: {}", self.line, self.said());
+            assert!(
+                !self.stderr.text().contains("panicked at"),
+                "a panic in weir {}: {}",
+                self.line,
+                self.said()
+            );
         }
     }
 }

@@ -97,7 +97,11 @@ fn replay(args: &Args, seed: u64) -> ExitCode {
 fn search(args: &Args, first: u64, seeds: u64, time: Option<Duration>) -> ExitCode {
     const FAILURES_SHOWN: usize = 10;
     println!("{} from seed {first}", args.scenario);
-    let tally = hunt(|seed| plan(args, seed), first, Limits { seeds, time, failures: FAILURES_SHOWN, twice: args.twice });
+    let tally = hunt(
+        |seed| plan(args, seed),
+        first,
+        Limits { seeds, time, failures: FAILURES_SHOWN, twice: args.twice },
+    );
     for (seed, failure) in &tally.failures {
         println!("seed {seed} {failure}  {}\n", replay_command(args.scenario, *seed));
     }

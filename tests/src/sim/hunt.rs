@@ -159,7 +159,11 @@ pub fn hunt(plan: impl Fn(u64) -> Plan + Sync, first: u64, limits: Limits) -> Ta
                 return;
             }
             let seed = first.wrapping_add(number);
-            let result = if limits.twice { run_twice(&plan(seed)) } else { run_guarded(&plan(seed), &Trace::hashing()) };
+            let result = if limits.twice {
+                run_twice(&plan(seed))
+            } else {
+                run_guarded(&plan(seed), &Trace::hashing())
+            };
             locked(&tally).add(seed, result);
         }
     };

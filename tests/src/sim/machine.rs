@@ -16,9 +16,10 @@ use super::dice::Dice;
 use super::disk::{HostDisk, Lie};
 use super::network::{Power, SimNetwork, Weather};
 use super::outside::SimRandomness;
+use super::plan::End;
 use super::trace::{Kind, Trace};
-use super::workers::{DiskPace, SimWorkers};
-use super::world::{End, node_listen};
+use super::workers::{DiskPace, QUICK, SimWorkers};
+use super::world::node_listen;
 
 /// The port of every simulated node.
 pub const NODE_PORT: u16 = 9440;
@@ -78,7 +79,7 @@ impl Machine {
         trace: Trace,
     ) -> Machine {
         let mut dice = Dice::new(seed, &host);
-        let pace = DiskPace::new(dice.fork());
+        let pace = DiskPace::new(QUICK, dice.fork());
         let inner = Mutex::new(Inner {
             disk: SimDisk::new(dice.number()),
             power: Power::on(),

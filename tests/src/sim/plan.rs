@@ -11,6 +11,7 @@ use weir_wire::batch::Compression;
 
 use super::dice::Dice;
 use super::disk::Lie;
+use super::workers::QUICK;
 
 /// One run, whole.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct Plan {
     pub workload: Workload,
     /// How long a datagram takes; a range in which they overtake each other.
     pub latency: RangeInclusive<Duration>,
+    /// How long the disk takes for a job, as long as it is not slower than usual.
+    pub disk_takes: RangeInclusive<Duration>,
     /// What goes wrong, in order of time. Afterwards everything is mended and must heal.
     pub faults: Vec<Planned>,
     /// When the faults end.
@@ -62,6 +65,15 @@ pub struct Workload {
     pub readers: u32,
 }
 
+/// How a node ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// `kill -9`, the process alone: everything it wrote is still there, synced or not.
+    Killed,
+    /// The power fails, the whole machine: what was not synced is there in part, or not.
+    PowerCut,
+}
+
 /// A fault and when it strikes.
 #[derive(Clone, Debug)]
 pub struct Planned {
@@ -90,20 +102,21 @@ pub enum Fault {
         /// For how long.
         lasts: Duration,
     },
-    /// `kill -9`: everything written is there afterwards, synced or not.
-    Kill {
+    /// The node ends between two moments of its own.
+    End {
+        /// How.
+        end: End,
         /// How long until it is started again.
         down: Duration,
     },
-    /// The power fails between two moments of the node.
-    PowerCut {
-        /// How long until it is started again.
-        down: Duration,
-    },
-    /// The power fails in the middle of an operation of the disk.
-    PowerCutInOperation {
+    /// The node ends in the middle of an operation of its disk.
+    EndInOperation {
+        /// How.
+        end: End,
         /// After how many more changing operations.
         after: u64,
+        /// And once more, so many operations after each of the following starts: recovery is interrupted too.
+        again: Vec<u64>,
         /// How long until it is started again.
         down: Duration,
     },
@@ -169,6 +182,7 @@ impl Plan {
         let workload = Workload::any(dice, faults_until, 50..=400);
         let slowest = *dice.pick(&[1, 1, 1, 3, 20]);
         let latency = Duration::from_millis(1)..=Duration::from_millis(slowest);
+        let disk_takes = any_disk(dice);
         let mut faults = Vec::new();
         let mut at = dice.time(Duration::ZERO..=seconds(2.0));
         let gap_max = dice.time(seconds(0.5)..=seconds(5.0));
@@ -176,7 +190,7 @@ impl Plan {
             faults.push(Planned { at, fault: Fault::any(dice, &workload) });
             at += dice.time(Duration::ZERO..=gap_max);
         }
-        Plan { seed, workload, latency, faults, faults_until, lie: None }
+        Plan { seed, workload, latency, disk_takes, faults, faults_until, lie: None }
     }
 
     /// Nothing but the power failing again and again, most of the time in the middle of a disk operation: a short
@@ -187,12 +201,12 @@ impl Plan {
         let mut faults = Vec::new();
         let mut at = Duration::ZERO;
         for _ in 0..dice.within(2..=4) {
-            at += dice.time(Duration::from_millis(50)..=Duration::from_millis(600));
-            let down = Duration::from_millis(20);
-            let fault = if dice.chance(0.7) {
-                Fault::PowerCutInOperation { after: dice.within(0..=60), down }
+            at += dice.time(Duration::from_millis(50)..=Duration::from_millis(800));
+            let (end, down) = (End::PowerCut, Duration::from_millis(20));
+            let fault = if dice.chance(0.3) {
+                Fault::End { end, down }
             } else {
-                Fault::PowerCut { down }
+                Fault::EndInOperation { end, after: dice.within(0..=40), again: any_starts(dice), down }
             };
             faults.push(Planned { at, fault });
         }
@@ -206,7 +220,8 @@ impl Plan {
             ..Workload::any(dice, faults_until, 40..=80)
         };
         let latency = Duration::from_millis(1)..=Duration::from_millis(1);
-        Plan { seed, workload, latency, faults, faults_until, lie: None }
+        let disk_takes = any_disk(dice);
+        Plan { seed, workload, latency, disk_takes, faults, faults_until, lie: None }
     }
 
     /// The same on a disk that lies.
@@ -218,7 +233,8 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "seed {}, latency {:?}, lie {:?}", self.seed, self.latency, self.lie)?;
+        let Plan { seed, latency, disk_takes, lie, .. } = self;
+        writeln!(f, "seed {seed}, latency {latency:?}, a disk that takes {disk_takes:?}, lie {lie:?}")?;
         writeln!(f, "{:?}", self.workload)?;
         for Planned { at, fault } in &self.faults {
             writeln!(f, "{:>10.6} {fault:?}", at.as_secs_f64())?;
@@ -268,9 +284,11 @@ impl Fault {
                 Fault::Weather { loss, duplication: *dice.pick(&[0.0, 0.02, 0.2]), lasts }
             }
             3..=4 => Fault::Cut { ways: *dice.pick(&[Ways::Both, Ways::ToNode, Ways::FromNode]), lasts },
-            5..=7 => Fault::Kill { down },
-            8..=9 => Fault::PowerCut { down },
-            10..=12 => Fault::PowerCutInOperation { after: dice.within(0..=200), down },
+            5..=8 => Fault::End { end: any_end(dice), down },
+            9..=12 => {
+                let after = dice.within(0..=200);
+                Fault::EndInOperation { end: any_end(dice), after, again: any_starts(dice), down }
+            }
             13 => Fault::Restart { down },
             14 => Fault::FailSyncs { count: small(dice, 1..=2), noticed_after: lasts },
             15 => Fault::FailWrites { count: small(dice, 1..=2), noticed_after: lasts },
@@ -282,6 +300,22 @@ impl Fault {
             _ => Fault::KillProducer { producer: small(dice, 0..=u64::from(workload.producers) - 1), down },
         }
     }
+}
+
+fn any_end(dice: &mut Dice) -> End {
+    *dice.pick(&[End::Killed, End::PowerCut])
+}
+
+/// In how many operations of the starts that follow the node ends again: most of the time in none.
+fn any_starts(dice: &mut Dice) -> Vec<u64> {
+    let times = *dice.pick(&[0, 0, 0, 1, 3]);
+    (0..times).map(|_| dice.within(0..=15)).collect()
+}
+
+/// A good disk, a common one, a bad one.
+fn any_disk(dice: &mut Dice) -> RangeInclusive<Duration> {
+    let millis = |from, to| Duration::from_millis(from)..=Duration::from_millis(to);
+    dice.pick(&[QUICK, QUICK, millis(0, 20), millis(5, 80)]).clone()
 }
 
 fn small(dice: &mut Dice, range: RangeInclusive<u64>) -> u32 {

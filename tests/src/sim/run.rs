@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use weir_node::check;
@@ -10,11 +11,10 @@ use weir_wire::ids::NodeId;
 use super::journal::Journal;
 use super::logs;
 use super::machine::NodeState;
-use super::plan::{Fault, Plan, Planned};
+use super::plan::{End, Fault, Plan, Planned};
 use super::trace::{Digest, Trace};
-use super::workers::QUICK;
 use super::workload;
-use super::world::{End, World};
+use super::world::World;
 
 /// How long after the end of the faults everything sent must have its answer, in addition to what a producer waits
 /// anyway.
@@ -73,6 +73,9 @@ impl<'a> Run<'a> {
     fn new(plan: &'a Plan, trace: &'a Trace) -> Run<'a> {
         let journal = Journal::default();
         let mut world = World::new(plan.seed, 1, plan.latency.clone(), plan.lie, trace.clone());
+        for node in world.node_ids() {
+            world.machine(node).pace().set(plan.disk_takes.clone());
+        }
         workload::add(&mut world, plan.seed, &plan.workload, &journal, trace);
         let nemesis = Nemesis::new(plan);
         Run { plan, trace, world, journal, nemesis }
@@ -145,12 +148,20 @@ struct Nemesis {
     /// What follows from earlier faults, by time; the number keeps what falls on one moment in order.
     follow_ups: BTreeMap<(Duration, u64), FollowUp>,
     next_number: u64,
-    /// How long nodes whose disk stops within an operation stay down.
-    down_after_stop: BTreeMap<NodeId, Duration>,
+    /// Nodes that were told to stop, or whose disk will, and what follows then.
+    stopping: BTreeMap<NodeId, Stopping>,
+    disk_takes: RangeInclusive<Duration>,
     /// Nodes whose disk failed, and how they are to be started again.
     suspicious: BTreeMap<NodeId, End>,
     full: BTreeMap<NodeId, u64>,
     deaths: u32,
+}
+
+struct Stopping {
+    end: End,
+    /// In how many operations of the next starts it ends again.
+    again: VecDeque<u64>,
+    down: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -170,7 +181,8 @@ impl Nemesis {
             planned: plan.faults.iter().cloned().collect(),
             follow_ups: BTreeMap::new(),
             next_number: 0,
-            down_after_stop: BTreeMap::new(),
+            stopping: BTreeMap::new(),
+            disk_takes: plan.disk_takes.clone(),
             suspicious: BTreeMap::new(),
             full: BTreeMap::new(),
             deaths: 0,
@@ -218,15 +230,16 @@ impl Nemesis {
             }
             // The rest happens to a machine whose node runs.
             _ if !is_up => {}
-            Fault::Kill { down } => self.end(world, node, End::Killed, *down),
-            Fault::PowerCut { down } => self.end(world, node, End::PowerCut, *down),
-            Fault::PowerCutInOperation { after, down } => {
+            Fault::End { end, down } => self.end(world, node, *end, *down),
+            Fault::EndInOperation { end, after, again, down } => {
                 world.disk(node).stop_after(*after);
-                self.down_after_stop.insert(node, *down);
+                let again = again.iter().copied().collect();
+                self.stopping.insert(node, Stopping { end: *end, again, down: *down });
             }
             Fault::Restart { down } => {
                 world.ask_to_stop(node);
-                self.down_after_stop.insert(node, *down);
+                self.stopping
+                    .insert(node, Stopping { end: End::Killed, again: VecDeque::new(), down: *down });
             }
             Fault::FailSyncs { count, noticed_after } => {
                 world.disk(node).fail_syncs(*count);
@@ -262,6 +275,10 @@ impl Nemesis {
                     if let Some(room_bytes) = self.full.get(&node) {
                         world.set_room(node, Some(*room_bytes));
                     }
+                    match self.stopping.get_mut(&node).and_then(|stopping| stopping.again.pop_front()) {
+                        Some(after) => world.disk(node).stop_after(after),
+                        None => _ = self.stopping.remove(&node),
+                    }
                 }
             }
             FollowUp::StartAgain(node) => {
@@ -273,7 +290,7 @@ impl Nemesis {
                 self.full.remove(&node);
                 world.set_room(node, None);
             }
-            FollowUp::QuickDisk(node) => world.machine(node).pace().set(QUICK),
+            FollowUp::QuickDisk(node) => world.machine(node).pace().set(self.disk_takes.clone()),
             FollowUp::StartClient(name) => world.start_client(&name),
         }
     }
@@ -283,7 +300,6 @@ impl Nemesis {
         // After a sync failed, memory holds what the disk does not, and says that it is clean. Only a reboot drops
         // it, so that is what an operator does who read the log.
         let end = if self.suspicious.remove(&node) == Some(End::PowerCut) { End::PowerCut } else { end };
-        self.down_after_stop.remove(&node);
         self.deaths += 1;
         world.end(node, end);
         self.later(world, down, FollowUp::Start(node));
@@ -291,13 +307,13 @@ impl Nemesis {
 
     fn look_after(&mut self, world: &mut World, node: NodeId) {
         let state = world.state(node);
-        let has_lost_power = state != NodeState::Down && !world.machine(node).has_power();
-        if has_lost_power {
-            let down = self.down_after_stop.get(&node).copied().unwrap_or(START_AGAIN_AFTER);
-            self.end(world, node, End::PowerCut, down);
-        } else if let NodeState::Ended(_) = state {
-            let down = self.down_after_stop.get(&node).copied().unwrap_or(START_AGAIN_AFTER);
-            self.end(world, node, End::Killed, down);
+        let has_stopped = state != NodeState::Down && !world.machine(node).has_power();
+        if has_stopped || matches!(state, NodeState::Ended(_)) {
+            let (end, down) = match self.stopping.get(&node) {
+                Some(stopping) => (stopping.end, stopping.down),
+                None => (End::Killed, START_AGAIN_AFTER),
+            };
+            self.end(world, node, end, down);
         }
     }
 
@@ -305,6 +321,7 @@ impl Nemesis {
     fn mend(&mut self, world: &mut World) {
         world.note(format_args!("everything is mended"));
         self.planned.clear();
+        self.stopping.clear();
         for follow_up in std::mem::take(&mut self.follow_ups).into_values() {
             // Starting again what failed comes below, once.
             if !matches!(follow_up, FollowUp::StartAgain(_)) {

@@ -25,10 +25,10 @@ struct Pace {
 }
 
 impl DiskPace {
-    /// A disk that is [`QUICK`].
+    /// A disk whose jobs take so long.
     #[must_use]
-    pub fn new(dice: Dice) -> DiskPace {
-        DiskPace(Arc::new(Mutex::new(Pace { takes: QUICK, dice })))
+    pub fn new(takes: RangeInclusive<Duration>, dice: Dice) -> DiskPace {
+        DiskPace(Arc::new(Mutex::new(Pace { takes, dice })))
     }
 
     /// From now on jobs take so long.

@@ -23,7 +23,7 @@ use super::dice::Dice;
 use super::disk::Lie;
 use super::machine::{DATA_FOLDER, Machine, NODE_PORT, NodeState};
 use super::network::{Power, SimNetwork, Weather};
-use super::plan::Ways;
+use super::plan::{End, Ways};
 use super::trace::{Kind, Trace};
 
 /// The longest run, in virtual time. A run that does not end by itself has its own, shorter limit.
@@ -44,15 +44,6 @@ pub struct World {
     authority: Authority,
     nodes: BTreeMap<NodeId, Arc<Machine>>,
     clients: Vec<Arc<str>>,
-}
-
-/// How a node ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// The process alone: what it wrote is still there.
-    Killed,
-    /// The whole machine: what was not synced is there in part, or not.
-    PowerCut,
 }
 
 impl World {
