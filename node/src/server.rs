@@ -147,11 +147,12 @@ impl Node {
         let controller = Controller::start(store, image);
         let cluster = form_cluster(&controller, &outside).await?;
         data.bind_cluster(cluster)?;
+        let image = controller.image();
+        let partitions = Partitions::open(outside.clone(), config.node_id, data, &threads, &image).await;
         let advertised = config.advertised.clone().unwrap_or_else(|| address.to_string());
         register(&controller, config.node_id, advertised).await?;
 
-        let partitions =
-            Partitions::start(outside.clone(), config.node_id, data, &threads, controller.clone()).await;
+        partitions.start(controller.clone()).await;
         let identity = identity(&config, &outside)?;
         let stopping = Arc::new(Watched::new(false));
         let services = Arc::new(Services {

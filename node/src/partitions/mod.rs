@@ -27,7 +27,7 @@ use weir_wire::ids::{LeaderEpoch, MetadataIndex, NodeId, PartitionIndex, TopicId
 
 use crate::controller::Controller;
 use crate::outside::Outside;
-use crate::storage::{CleanShutdown, DataFolder, OpenError, StorageError};
+use crate::storage::{CleanShutdown, DataFolder, OpenError, PartitionKey, RecoveryPoint, StorageError};
 use crate::transport::Threads;
 use crate::watched::Watched;
 use handle::{Message, TopicSettings};
@@ -71,14 +71,17 @@ struct Hosted {
 }
 
 impl Partitions {
-    /// Opens every replica that the metadata assigns to this node, then follows the metadata.
+    /// Opens every replica that the metadata assigns to this node.
     /// A replica that cannot be opened is reported and stays offline.
-    pub async fn start(
+    ///
+    /// This comes before the node registers. A partition that has had no reign may be without a log, because the node
+    /// stopped between hearing of it and making one, and then gets one; registering begins a reign.
+    pub async fn open(
         outside: Outside,
         node: NodeId,
         data: Arc<DataFolder>,
         threads: &Threads,
-        controller: Controller,
+        image: &Image,
     ) -> Partitions {
         let partitions = Partitions {
             shared: Arc::new(Shared {
@@ -93,11 +96,16 @@ impl Partitions {
                 background: Mutex::default(),
             }),
         };
-        partitions.follow(&controller.image()).await;
-        let following = tokio::spawn(follow_metadata(partitions.clone(), controller));
-        let upkeep = tokio::spawn(upkeep::run(partitions.clone()));
-        partitions.background().extend([following.abort_handle(), upkeep.abort_handle()]);
+        partitions.open_missing(image).await;
         partitions
+    }
+
+    /// Tells the replicas what the metadata says, and goes on doing so.
+    pub async fn start(&self, controller: Controller) {
+        self.follow(&controller.image()).await;
+        let following = tokio::spawn(follow_metadata(self.clone(), controller));
+        let upkeep = tokio::spawn(upkeep::run(self.clone()));
+        self.background().extend([following.abort_handle(), upkeep.abort_handle()]);
     }
 
     /// The replica of a partition, if it is here and could be opened.
@@ -151,10 +159,16 @@ impl Partitions {
     /// Makes what is here follow the metadata.
     async fn follow(&self, image: &Image) {
         self.delete_removed(image).await;
-        let mut opening = JoinSet::new();
+        self.open_missing(image).await;
+        self.tell(image).await;
+        self.shared.applied.set(image.index);
+    }
+
+    async fn open_missing(&self, image: &Image) {
+        let (mut opening, mut made) = (JoinSet::new(), Vec::new());
         for order in self.orders(image) {
             while opening.len() >= OPENED_AT_A_TIME {
-                self.opened(opening.join_next().await);
+                made.extend(self.opened(opening.join_next().await));
             }
             let (outside, data) = (self.shared.outside.clone(), Arc::clone(&self.shared.data));
             opening.spawn(async move {
@@ -165,8 +179,6 @@ impl Partitions {
         while let Some(opened) = opening.join_next().await {
             self.opened(Some(opened));
         }
-        self.tell(image).await;
-        self.shared.applied.set(image.index);
     }
 
     /// Replicas that the metadata assigns to this node and that are not here yet.
@@ -177,24 +189,29 @@ impl Partitions {
             .filter(|(_, topic, index, state)| {
                 state.replicas.contains(&self.shared.node) && !hosted.contains_key(&(topic.id, *index))
             })
-            .map(|(name, topic, partition, state)| OpenOrder {
+            .map(|(name, topic, partition, _)| OpenOrder {
                 topic: name.to_owned(),
                 topic_id: topic.id,
                 partition,
                 configs: topic.configs.clone(),
-                // A partition that had a reign before this one may hold records; then its folder must be there.
-                is_new: state.leader_epoch == LeaderEpoch(0),
             })
             .collect()
     }
 
-    /// Takes in a replica that was opened, and starts its task.
-    fn opened(&self, joined: Option<Result<Opened, tokio::task::JoinError>>) {
-        let Some(opened) = joined else { return };
+    /// Takes in a replica that was opened, and starts its task. Returns where its log begins if it was made just now.
+    fn opened(
+        &self,
+        joined: Option<Result<Opened, tokio::task::JoinError>>,
+    ) -> Option<(PartitionKey, RecoveryPoint)> {
+        let opened = joined?;
         let opened = opened.expect("opening a replica does not panic");
         let key = (opened.order.topic_id, opened.order.partition);
+        let mut made = None;
         let handle = match opened.replica {
-            Ok(parts) => Some(self.spawn(&opened.order, *parts)),
+            Ok(parts) => {
+                made = parts.made_at().map(|point| (open::key(key.0, key.1), point));
+                Some(self.spawn(&opened.order, *parts))
+            }
             Err(error) => {
                 let (topic, partition) = (&opened.order.topic, opened.order.partition);
                 tracing::error!(topic, %partition, %error, "the partition is offline");
@@ -205,6 +222,7 @@ impl Partitions {
         let OpenOrder { topic, configs, .. } = opened.order;
         metrics::gauge!("weir_partitions").increment(1.0);
         self.hosted().insert(key, Hosted { topic, leader_epoch: None, configs, handle });
+        made
     }
 
     fn spawn(&self, order: &OpenOrder, parts: open::Parts) -> PartitionHandle {
