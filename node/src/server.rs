@@ -148,7 +148,9 @@ impl Node {
         let cluster = form_cluster(&controller, &outside).await?;
         data.bind_cluster(cluster)?;
         let image = controller.image();
-        let partitions = Partitions::open(outside.clone(), config.node_id, data, &threads, &image).await;
+        let partitions = Partitions::open(outside.clone(), config.node_id, data, &threads, &image)
+            .await
+            .map_err(FolderError::from)?;
         let advertised = config.advertised.clone().unwrap_or_else(|| address.to_string());
         register(&controller, config.node_id, advertised).await?;
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use weir_wire::ids::ClusterId;
 use weir_wire::request::{ClusterMetadata, Metadata as MetadataRequest, TopicEntry};
 
@@ -25,7 +25,13 @@ pub(crate) struct Inner {
     pub(crate) net: Net,
     pub(crate) metadata: Arc<Metadata>,
     /// Ends the background task when the last clone is gone.
-    pub(crate) gone: watch::Sender<()>,
+    pub(crate) gone: Arc<Notify>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.gone.notify_one();
+    }
 }
 
 impl Client {
@@ -40,7 +46,7 @@ impl Client {
         let metadata = Arc::new(Metadata::new());
         let answer = net.ask(&MetadataRequest { topics: Some(Vec::new()) }, Again::Harmless).await?;
         metadata.take(&net, answer, Some(&[]));
-        let inner = Arc::new(Inner { net, metadata, gone: watch::Sender::new(()) });
+        let inner = Arc::new(Inner { net, metadata, gone: Arc::default() });
         tokio::spawn(keep_fresh(Arc::downgrade(&inner)));
         Ok(Client { inner })
     }

@@ -132,8 +132,8 @@ impl Metadata {
 /// Keeps the metadata fresh until the client is gone.
 pub(crate) async fn keep_fresh(client: Weak<Inner>) {
     let Some(max_age) = client.upgrade().map(|client| client.net.config.metadata_max_age) else { return };
-    let mut gone = match client.upgrade() {
-        Some(client) => client.gone.subscribe(),
+    let gone = match client.upgrade() {
+        Some(client) => Arc::clone(&client.gone),
         None => return,
     };
     let mut failures = 0;
@@ -156,7 +156,7 @@ pub(crate) async fn keep_fresh(client: Weak<Inner>) {
         tokio::select! {
             biased;
             () = waited => {}
-            _ = gone.changed() => return,
+            () = gone.notified() => return,
         }
         let Some(client) = client.upgrade() else { return };
         let names: Vec<_> = lock(&client.metadata.names).iter().cloned().collect();

@@ -71,18 +71,19 @@ struct Hosted {
 }
 
 impl Partitions {
-    /// Opens every replica that the metadata assigns to this node.
-    /// A replica that cannot be opened is reported and stays offline.
+    /// Opens every replica that the metadata assigns to this node. A replica that cannot be opened is reported and
+    /// stays offline. One that never had a log here gets one: the node may have stopped between hearing of it and
+    /// making it.
     ///
-    /// This comes before the node registers. A partition that has had no reign may be without a log, because the node
-    /// stopped between hearing of it and making one, and then gets one; registering begins a reign.
+    /// # Errors
+    /// When the data folder cannot note which logs are here now.
     pub async fn open(
         outside: Outside,
         node: NodeId,
         data: Arc<DataFolder>,
         threads: &Threads,
         image: &Image,
-    ) -> Partitions {
+    ) -> Result<Partitions, StorageError> {
         let partitions = Partitions {
             shared: Arc::new(Shared {
                 space: Arc::new(SpaceGuard::new(outside.clone(), data.root().to_owned())),
@@ -96,8 +97,8 @@ impl Partitions {
                 background: Mutex::default(),
             }),
         };
-        partitions.open_missing(image).await;
-        partitions
+        partitions.open_missing(image).await?;
+        Ok(partitions)
     }
 
     /// Tells the replicas what the metadata says, and goes on doing so.
@@ -159,12 +160,20 @@ impl Partitions {
     /// Makes what is here follow the metadata.
     async fn follow(&self, image: &Image) {
         self.delete_removed(image).await;
-        self.open_missing(image).await;
-        self.tell(image).await;
+        match self.open_missing(image).await {
+            Ok(()) => self.tell(image).await,
+            Err(error) => {
+                tracing::error!(%error, "new partitions stay without a leader until the node restarts")
+            }
+        }
         self.shared.applied.set(image.index);
     }
 
-    async fn open_missing(&self, image: &Image) {
+    /// Opens what the metadata assigns to this node and is not here yet.
+    ///
+    /// # Errors
+    /// When it could not be noted which logs are here now. They must then take no records.
+    async fn open_missing(&self, image: &Image) -> Result<(), StorageError> {
         let (mut opening, mut made) = (JoinSet::new(), Vec::new());
         for order in self.orders(image) {
             while opening.len() >= OPENED_AT_A_TIME {
@@ -177,8 +186,14 @@ impl Partitions {
             });
         }
         while let Some(opened) = opening.join_next().await {
-            self.opened(Some(opened));
+            made.extend(self.opened(Some(opened)));
         }
+        if made.is_empty() {
+            return Ok(());
+        }
+        // Before a new log takes its first record it is noted that it exists: from then on it must not be missing.
+        let data = Arc::clone(&self.shared.data);
+        self.shared.outside.on_worker(move || data.save_recovery_points(made)).await
     }
 
     /// Replicas that the metadata assigns to this node and that are not here yet.

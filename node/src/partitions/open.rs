@@ -14,7 +14,9 @@ use super::replica::{Replica, State};
 use super::space::SpaceGuard;
 use super::view::View;
 use crate::outside::{Clock, Outside};
-use crate::storage::{DataFolder, Log, OnDamage, OpenError, PartitionKey, ReadError, Recovery, StorageError};
+use crate::storage::{
+    DataFolder, Log, OnDamage, OpenError, PartitionKey, ReadError, Recovery, RecoveryPoint, StorageError,
+};
 
 /// A replica that should be opened.
 pub(super) struct OpenOrder {
@@ -22,8 +24,6 @@ pub(super) struct OpenOrder {
     pub(super) topic_id: TopicId,
     pub(super) partition: PartitionIndex,
     pub(super) configs: BTreeMap<String, String>,
-    /// Whether its folder may be made: a partition that may hold records must not come back empty.
-    pub(super) is_new: bool,
 }
 
 /// What became of an order.
@@ -37,6 +37,8 @@ pub(super) struct Parts {
     core: Partition,
     log: Log,
     settings: TopicSettings,
+    /// Whether there was no log before.
+    is_new: bool,
 }
 
 /// Why a replica stays offline.
@@ -66,10 +68,12 @@ pub(super) fn open(data: &DataFolder, clock: &dyn Clock, order: OpenOrder) -> Op
 fn try_open(data: &DataFolder, clock: &dyn Clock, order: &OpenOrder) -> Result<Parts, OpenFailure> {
     let settings = TopicSettings::of(&order.configs);
     let key = key(order.topic_id, order.partition);
-    let (log, recovery) = open_log(data, order, key, &settings)?;
+    // A log that has been here must be here: a partition that may hold records does not come back empty.
+    let is_new = !data.has_had(key);
+    let (log, recovery) = open_log(data, order, key, &settings, is_new)?;
     report(order, &recovery);
     let core = restore(data, clock, key, &log, &settings)?;
-    Ok(Parts { core, log, settings })
+    Ok(Parts { core, log, settings, is_new })
 }
 
 /// Opens the log; a folder that another topic of the same name left behind is moved aside, never reused.
@@ -78,8 +82,9 @@ fn open_log(
     order: &OpenOrder,
     key: PartitionKey,
     settings: &TopicSettings,
+    is_new: bool,
 ) -> Result<(Log, Recovery), OpenError> {
-    let open = || data.open_log(&order.topic, key, settings.log, order.is_new, OnDamage::Refuse);
+    let open = || data.open_log(&order.topic, key, settings.log, is_new, OnDamage::Refuse);
     match open() {
         Err(stale @ OpenError::Stale { .. }) => {
             tracing::warn!(error = %stale, "moving the stale folder aside");
@@ -157,6 +162,11 @@ fn replay(
 }
 
 impl Parts {
+    /// Where the log begins, if there was none before.
+    pub(super) fn made_at(&self) -> Option<RecoveryPoint> {
+        self.is_new.then(|| self.log.recovery_point())
+    }
+
     /// Puts the task together, and the handle to it.
     pub(super) fn into_replica(
         self,
@@ -165,7 +175,7 @@ impl Parts {
         space: Arc<SpaceGuard>,
     ) -> (PartitionHandle, Replica) {
         let (sender, inbox) = mpsc::channel(MESSAGES_QUEUED_MAX);
-        let Parts { core, log, settings } = self;
+        let Parts { core, log, settings, .. } = self;
         let view = Arc::new(View::new(core.log_start(), core.high_watermark(), core.log_end()));
         let handle = PartitionHandle {
             topic: order.topic_id,

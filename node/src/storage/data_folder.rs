@@ -179,6 +179,8 @@ pub struct DataFolder {
     storage: Arc<Storage>,
     format: Mutex<Format>,
     recovery_points: Mutex<RecoveryPoints>,
+    /// The checkpoint could not be read when the folder was opened.
+    recovery_points_lost: bool,
     high_watermarks: Mutex<HighWatermarks>,
     /// `None` once the folder was given up.
     lock: Mutex<Option<DiskLock>>,
@@ -210,6 +212,7 @@ impl DataFolder {
             storage: Arc::new(Storage::new(disk, config.open_files_max, config.tail_bytes_max)),
             format: Mutex::new(format),
             recovery_points: Mutex::new(recovery_points),
+            recovery_points_lost,
             high_watermarks: Mutex::new(high_watermarks),
             lock: Mutex::new(Some(lock)),
         };
@@ -297,6 +300,13 @@ impl DataFolder {
         let high_watermark = self.high_watermark(key);
         let request = OpenRequest { folder, key, config, recovery_point, high_watermark, create, on_damage };
         recovery::open(self.storage.clone(), &request)
+    }
+
+    /// Whether this folder has had a log of the partition: then the log must be there. Without the checkpoint that
+    /// says so, every log is taken to have been here, so that none comes back empty unnoticed.
+    #[must_use]
+    pub fn has_had(&self, key: PartitionKey) -> bool {
+        self.recovery_points_lost || locked(&self.recovery_points).0.contains_key(&key)
     }
 
     /// The high watermark of a partition as it was last written down: a hint, and never a reason to cut.

@@ -47,7 +47,9 @@ pub struct Workload {
     pub keys: u32,
     /// How long a value is, in bytes.
     pub value_bytes: RangeInclusive<u64>,
-    /// The pause before a record.
+    /// Records that are sent without a pause.
+    pub burst: u32,
+    /// The pause before a burst.
     pub pause: RangeInclusive<Duration>,
     /// Size at which a batch is sent, in bytes.
     pub batch_bytes: u32,
@@ -59,6 +61,9 @@ pub struct Workload {
     pub unguessed_lanes: u32,
     /// How batches are compressed.
     pub compression: Compression,
+    /// How long a producer waits for an answer before it opens its lane anew. Where the disk or the network is slower
+    /// than this, what is under way is sent again.
+    pub request_timeout: Duration,
     /// How long a producer tries.
     pub delivery_timeout: Duration,
     /// How many processes read along.
@@ -248,8 +253,9 @@ impl Workload {
     fn any(dice: &mut Dice, lasts: Duration, records: RangeInclusive<u64>) -> Workload {
         let value_bytes_max = *dice.pick(&[20, 200, 2_000, 20_000]);
         let records = small(dice, records);
+        let burst = *dice.pick(&[1, 1, 5, 30]);
         // Most of them are busy for as long as there are faults; a few are done at once.
-        let pause_max = lasts * 2 / records * *dice.pick(&[0, 1, 1, 1, 1]);
+        let pause_max = lasts * 2 * burst / records * *dice.pick(&[0, 1, 1, 1, 1]);
         Workload {
             partitions: small(dice, 1..=4),
             segment_bytes: *dice.pick(&[4_096, 16_384, 65_536, 1 << 20]),
@@ -257,6 +263,7 @@ impl Workload {
             records,
             keys: small(dice, 1..=6),
             value_bytes: 10..=value_bytes_max,
+            burst,
             pause: Duration::ZERO..=pause_max,
             batch_bytes: *dice.pick(&[500, 4_000, 65_536]),
             linger: Duration::from_millis(*dice.pick(&[0, 1, 5, 50])),
@@ -268,6 +275,7 @@ impl Workload {
                 Compression::Lz4,
                 Compression::Zstd,
             ]),
+            request_timeout: *dice.pick(&[seconds(0.1), seconds(0.5), seconds(3.0)]),
             delivery_timeout: *dice.pick(&[seconds(5.0), seconds(30.0), seconds(120.0)]),
             readers: small(dice, 1..=2),
         }
@@ -278,7 +286,7 @@ impl Fault {
     fn any(dice: &mut Dice, workload: &Workload) -> Fault {
         let lasts = dice.time(Duration::from_millis(100)..=seconds(4.0));
         let down = dice.time(Duration::from_millis(10)..=seconds(2.0));
-        match dice.within(0..=19) {
+        match dice.within(0..=20) {
             0..=2 => {
                 let loss = *dice.pick(&[0.01, 0.05, 0.2, 0.5]);
                 Fault::Weather { loss, duplication: *dice.pick(&[0.0, 0.02, 0.2]), lasts }
@@ -292,8 +300,12 @@ impl Fault {
             13 => Fault::Restart { down },
             14 => Fault::FailSyncs { count: small(dice, 1..=2), noticed_after: lasts },
             15 => Fault::FailWrites { count: small(dice, 1..=2), noticed_after: lasts },
-            16 => Fault::FullDisk { room_bytes: dice.within(0..=20_000), lasts },
-            17..=18 => {
+            16..=17 => {
+                // Nothing, or about what a node keeps in reserve, so that it runs out and comes back by the record.
+                let room_bytes = *dice.pick(&[0, 32 << 20, 32 << 20]) + dice.within(0..=60_000);
+                Fault::FullDisk { room_bytes, lasts }
+            }
+            18..=19 => {
                 let slowest = dice.time(Duration::from_millis(10)..=Duration::from_millis(500));
                 Fault::SlowDisk { takes: Duration::ZERO..=slowest, lasts }
             }

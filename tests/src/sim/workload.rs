@@ -64,10 +64,12 @@ impl Common {
         }
     }
 
-    /// Notes an error that passes, and waits a little; any other is a broken promise.
+    /// Notes an error that passes, or that a failing disk explains, and waits a little; any other is a broken promise.
     async fn failed(&self, what: &str, error: &ClientError) {
         self.note(format_args!("{what} failed: {error}"));
-        if error.class() != ErrorClass::Retryable {
+        let is_of_the_disk =
+            matches!(error, ClientError::Node(error) if error.code == ErrorCode::StorageFailed);
+        if error.class() != ErrorClass::Retryable && !is_of_the_disk {
             self.journal.violated(format_args!("{what} failed for good: {error}"));
         }
         tokio::time::sleep(PAUSE).await;
@@ -145,7 +147,7 @@ async fn produce(common: &Common, config: ClientConfig, producer: u32, life: u32
         in_flight_batches: workload.in_flight,
         compression: workload.compression,
         delivery_timeout: workload.delivery_timeout,
-        request_timeout: Duration::from_secs(3),
+        request_timeout: workload.request_timeout,
         max_block: workload.delivery_timeout,
         lanes: match workload.unguessed_lanes {
             0 => Lanes::Guessed,
@@ -155,8 +157,8 @@ async fn produce(common: &Common, config: ClientConfig, producer: u32, life: u32
     };
     let sender = client.producer(config).expect("the workload is a valid configuration");
     while journal.sent_by(producer) < workload.records {
-        let pause = dice.borrow_mut().time(workload.pause.clone());
-        if !pause.is_zero() {
+        if journal.sent_by(producer).is_multiple_of(workload.burst) {
+            let pause = dice.borrow_mut().time(workload.pause.clone());
             tokio::time::sleep(pause).await;
         }
         // What an earlier life still had under way may come in late: order holds per producer, so each has its keys.

@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn a_batch_is_taken_when_linger_is_over_and_not_before() {
         let accumulator = Accumulator::new(Compression::None, None);
-        let _ = push(&accumulator, 10);
+        drop(push(&accumulator, 10));
         assert_eq!(accumulator.next_take(true, PATIENCE), Some(at(15)));
         assert!(accumulator.take(at(14), true, PATIENCE).is_empty());
         assert_eq!(counts(&accumulator.take(at(15), true, PATIENCE)), [1]);
@@ -223,19 +223,19 @@ mod tests {
     fn full_batches_are_taken_at_once_and_the_rest_grows_while_the_lane_is_busy() {
         let accumulator = Accumulator::new(Compression::None, None);
         for _ in 0..5 {
-            let _ = push(&accumulator, 0);
+            drop(push(&accumulator, 0));
         }
         // 61 bytes of header and 72 to 73 per record: the third record no longer fits by its upper bound.
         assert_eq!(counts(&accumulator.take(at(50), false, PATIENCE)), [2, 2]);
         assert_eq!(accumulator.next_take(false, PATIENCE), Some(at(100)));
-        let _ = push(&accumulator, 50);
+        drop(push(&accumulator, 50));
         assert_eq!(counts(&accumulator.take(at(50), true, PATIENCE)), [2]);
     }
 
     #[test]
     fn a_batch_that_waits_too_long_is_taken_to_be_given_up() {
         let accumulator = Accumulator::new(Compression::None, None);
-        let _ = push(&accumulator, 0);
+        drop(push(&accumulator, 0));
         assert!(accumulator.take(at(99), false, PATIENCE).is_empty());
         assert_eq!(counts(&accumulator.take(at(100), false, PATIENCE)), [1]);
     }
@@ -245,14 +245,14 @@ mod tests {
         let accumulator = Accumulator::new(Compression::None, None);
         assert!(accumulator.flush().is_empty());
         for _ in 0..3 {
-            let _ = push(&accumulator, 0);
+            drop(push(&accumulator, 0));
         }
         assert_eq!(accumulator.flush().len(), 2);
         let taken = accumulator.take(at(0), false, PATIENCE);
         assert_eq!(counts(&taken), [2, 1]);
         accumulator.settled(taken[0].key);
         assert_eq!(accumulator.backlog(), 1);
-        let _ = push(&accumulator, 0);
+        drop(push(&accumulator, 0));
         assert!(
             accumulator.take(at(0), false, PATIENCE).is_empty(),
             "a flush is over once it took something"

@@ -1,3 +1,5 @@
+//! What commands do to the metadata, and what they must not.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use weir_wire::ids::LeaderEpoch;

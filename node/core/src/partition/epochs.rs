@@ -205,7 +205,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_cache_is_a_function_of_the_log(steps in prop::collection::vec((0u32..3, 0usize..4), 0..12), cut in 0usize..40, asked in 0u32..40) {
+        fn the_cache_is_a_function_of_the_log(
+            steps in prop::collection::vec((0u32..3, 0usize..4), 0..12),
+            cut in 0usize..40,
+            asked in 0u32..40,
+        ) {
             let (mut log, mut cache, mut epoch) = (Vec::new(), EpochCache::default(), 0);
             for (raise, batches) in steps {
                 epoch += raise;
