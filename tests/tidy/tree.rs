@@ -142,15 +142,13 @@ impl File {
 
     /// The byte position from which on the file is tests: `#[cfg(test)] mod tests { ... }` at its end.
     pub(crate) fn tests_from(&self) -> usize {
-        if self.path.ends_with("/tests.rs")
-            || self.path.contains("/tests/")
-            || self.path.starts_with("tests/")
-        {
+        if self.is_test {
             return 0;
         }
         let inline = self.code.match_indices("#[cfg(test)]").find(|(at, attribute)| {
             let behind = self.code[at + attribute.len()..].trim_start();
-            behind.starts_with("mod ") && behind.find('{') < behind.find(';')
+            let head = behind.split(['{', ';']).next().unwrap_or_default();
+            behind.starts_with("mod ") && behind[head.len()..].starts_with('{')
         });
         inline.map_or(self.code.len(), |(at, _)| at)
     }

@@ -131,7 +131,7 @@ fn lost(history: &History, log: &LogView, report: &mut Report) {
             }),
             // Where it must stand is not known, so that nothing read could stand behind it.
             (None, _) => {
-                report.find(Rule::Unseen, || format!("number {number}, somewhere in partition {partition}"))
+                report.find(Rule::Unseen, || format!("number {number}, somewhere in partition {partition}"));
             }
         }
     }

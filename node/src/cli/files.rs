@@ -16,7 +16,7 @@ pub(super) fn open_input(path: &Path) -> Result<(File, Option<u64>), Failure> {
     if metadata.is_dir() {
         return Err(refuse("it is a folder; name a file of lines".to_owned()));
     }
-    Ok((file, metadata.is_file().then(|| metadata.len())))
+    Ok((file, metadata.is_file().then_some(metadata.len())))
 }
 
 /// A small text file, such as a configuration.

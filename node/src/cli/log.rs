@@ -143,7 +143,7 @@ fn describe_record(header: &BatchHeader, record: &RecordRef<'_>) -> String {
     let offset = header.base_offset + u64::from(record.offset_delta);
     let (key, value) = (shown(record.key), shown(record.value));
     let mut line = format!("  offset {offset}  time {}  key {key}  value {value}", record.timestamp_ms);
-    for (name, value) in record.headers.clone() {
+    for (name, value) in record.headers {
         line.push_str(&format!("  header {name}={}", shown(value)));
     }
     line

@@ -34,10 +34,6 @@ pub enum Resource<'a> {
 ///
 /// # Errors
 /// `Unauthorized`, with a sentence that names all three.
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "every handler asks already; the rules come with access control"
-)]
 pub fn authorize(
     principal: &Principal,
     operation: Operation,

@@ -163,7 +163,7 @@ impl Partitions {
         match self.open_missing(image).await {
             Ok(()) => self.tell(image).await,
             Err(error) => {
-                tracing::error!(%error, "new partitions stay without a leader until the node restarts")
+                tracing::error!(%error, "new partitions stay without a leader until the node restarts");
             }
         }
         self.shared.applied.set(image.index);

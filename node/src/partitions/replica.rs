@@ -193,7 +193,7 @@ impl Replica {
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Write { request, base_offset, leader_epoch } => {
-                self.stamp(request, base_offset, leader_epoch)
+                self.stamp(request, base_offset, leader_epoch);
             }
             Effect::Flush { .. } => self.start_flush(),
             Effect::Complete { request, outcome } => {

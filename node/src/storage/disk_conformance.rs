@@ -42,7 +42,7 @@ fn open_modes_say_what_must_be_there() {
         assert_eq!(kept.len().expect("len"), 3, "opening does not empty a file");
         assert!(disk.open(&path, OpenMode::Read).expect("open").write_at(&[b"x"], 0).is_err());
         assert_eq!(disk.read_file(&path, 3).expect("read"), b"abc");
-        assert_eq!(disk.read_file(&path, 2).err().expect("too large").kind(), ErrorKind::FileTooLarge);
+        assert_eq!(disk.read_file(&path, 2).expect_err("too large").kind(), ErrorKind::FileTooLarge);
         let missing = root.join("no/such/folder/f");
         assert_eq!(
             disk.open(&missing, OpenMode::Create).err().expect("no folder").kind(),
@@ -90,7 +90,7 @@ fn names_are_listed_moved_and_removed() {
         assert_eq!(disk.read_file(&folder.join("1"), 10).expect("read"), b"two");
         assert_eq!(disk.stat(&folder.join("2")).expect("stat"), None);
         let gone = disk.rename(&folder.join("2"), &folder.join("4"));
-        assert_eq!(gone.err().expect("gone").kind(), ErrorKind::NotFound);
+        assert_eq!(gone.expect_err("gone").kind(), ErrorKind::NotFound);
         disk.rename(&folder, &root.join("c")).expect("move a folder");
         assert_eq!(disk.read_file(&root.join("c/1"), 10).expect("read"), b"two");
 
@@ -100,8 +100,8 @@ fn names_are_listed_moved_and_removed() {
         write(disk, &root.join("c/3/deep"), b"x");
         disk.remove_dir_all(&root.join("c")).expect("remove");
         assert_eq!(disk.stat(&root.join("c")).expect("stat"), None);
-        assert_eq!(disk.list(&root.join("c")).err().expect("gone").kind(), ErrorKind::NotFound);
-        assert_eq!(disk.sync_dir(&root.join("c")).err().expect("gone").kind(), ErrorKind::NotFound);
+        assert_eq!(disk.list(&root.join("c")).expect_err("gone").kind(), ErrorKind::NotFound);
+        assert_eq!(disk.sync_dir(&root.join("c")).expect_err("gone").kind(), ErrorKind::NotFound);
     });
 }
 
@@ -128,7 +128,7 @@ fn of_several_links_to_one_name_one_wins() {
         write(disk, &root.join("second"), b"2");
         disk.hard_link(&root.join("first"), &root.join("final")).expect("link");
         let late = disk.hard_link(&root.join("second"), &root.join("final"));
-        assert_eq!(late.err().expect("taken").kind(), ErrorKind::AlreadyExists);
+        assert_eq!(late.expect_err("taken").kind(), ErrorKind::AlreadyExists);
         disk.remove_file(&root.join("first")).expect("remove");
         assert_eq!(disk.read_file(&root.join("final"), 1).expect("read"), b"1");
     });
@@ -226,7 +226,7 @@ fn the_simulated_disk_has_limits_and_stops_where_it_is_told() {
     let (disk, path) = with_one_file(3);
     disk.set_space(Some(10));
     let file = disk.open(&path, OpenMode::ReadWrite).expect("open");
-    assert_eq!(file.write_at(&[&[1; 20]], 3).err().expect("full").kind(), ErrorKind::StorageFull);
+    assert_eq!(file.write_at(&[&[1; 20]], 3).expect_err("full").kind(), ErrorKind::StorageFull);
     assert_eq!(file.len().expect("len"), 10);
     disk.set_space(None);
 

@@ -143,7 +143,7 @@ pub(super) fn last_where<E: IndexEntry>(
     }
     let from = low.saturating_sub(1);
     let block = read_entries::<E>(file, from, high - from)?;
-    let found = block.iter().rposition(|entry| holds(entry));
+    let found = block.iter().rposition(holds);
     Ok(found.map(|index| (from + index as u64, block[index])))
 }
 

@@ -7,7 +7,7 @@ use clap::Parser;
 use weir_tests::sim::disk::Lie;
 use weir_tests::sim::hunt::{Limits, Scenario, hunt, replay_command, run_guarded};
 use weir_tests::sim::plan::Plan;
-use weir_tests::sim::trace::{Kind, Trace};
+use weir_tests::sim::trace::{Kind, Trace, first_difference};
 
 /// Runs whole nodes on a simulated network, disk and clock.
 #[derive(Parser)]
@@ -25,7 +25,7 @@ struct Args {
     /// Tries fresh seeds for so long.
     #[arg(long, value_name = "H")]
     hours: Option<f64>,
-    /// Runs each of many seeds twice, and tells those that do not repeat themselves.
+    /// Runs each seed twice, and tells where those that do not repeat themselves part.
     #[arg(long)]
     twice: bool,
     /// Shows every datagram.
@@ -70,6 +70,14 @@ fn replay(args: &Args, seed: u64) -> ExitCode {
     println!("{plan}");
     let trace = Trace::keeping();
     let result = run_guarded(&plan, &trace);
+    if args.twice {
+        let again = Trace::keeping();
+        let _ = run_guarded(&plan, &again);
+        if let Some(difference) = first_difference(&trace.events(), &again.events()) {
+            println!("{difference}");
+            return ExitCode::FAILURE;
+        }
+    }
     for event in trace.events() {
         let is_shown = match event.kind {
             Kind::Packet => args.packets,

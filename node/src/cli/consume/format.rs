@@ -20,7 +20,7 @@ pub(super) fn json(topic: &str, partition: PartitionIndex, record: &ConsumedReco
         timestamp: record.timestamp_ms,
         key: record.key.map(Text),
         value: record.value.map(Text),
-        headers: record.headers.clone().map(|(key, value)| Header { key, value: value.map(Text) }).collect(),
+        headers: record.headers.map(|(key, value)| Header { key, value: value.map(Text) }).collect(),
     };
     serde_json::to_writer(&mut *out, &line).expect("a record is always valid JSON, and memory takes it");
     out.push(b'\n');

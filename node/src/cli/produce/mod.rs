@@ -186,7 +186,7 @@ impl Sending<'_> {
                 self.tally.sent(number, sent, key.is_none() && self.rule.wants_keys(), delivery);
             }
             Err(error @ SendError::RecordTooLarge { .. }) => {
-                self.tally.refused(number, &format!("was not sent: {error}"))
+                self.tally.refused(number, &format!("was not sent: {error}"));
             }
             Err(error) => {
                 self.tally.refused(number, &format!("was not sent, nor is what follows: {error}"));

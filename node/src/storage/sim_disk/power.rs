@@ -63,13 +63,12 @@ fn fork(random: &mut SimRandom) -> SimRandom {
 
 /// Which of the unsynced name changes made it: none, all, the first ones, or any.
 fn surviving_names(random: &mut SimRandom, names: &[NameChange]) -> Vec<NameChange> {
-    let kept = match random.below(4) {
-        0 => return Vec::new(),
-        1 => return names.to_vec(),
+    match random.below(4) {
+        0 => Vec::new(),
+        1 => names.to_vec(),
         2 => names[..random.below(names.len() + 1)].to_vec(),
         _ => names.iter().filter(|_| random.chance(2)).cloned().collect(),
-    };
-    kept
+    }
 }
 
 fn settled(random: &mut SimRandom, node: Node) -> Node {

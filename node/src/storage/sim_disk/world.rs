@@ -556,7 +556,7 @@ fn names(path: &Path) -> io::Result<Vec<String>> {
         match component {
             Component::RootDir | Component::CurDir => {}
             Component::Normal(name) => {
-                names.push(name.to_str().ok_or(io::ErrorKind::InvalidInput)?.to_owned())
+                names.push(name.to_str().ok_or(io::ErrorKind::InvalidInput)?.to_owned());
             }
             Component::ParentDir | Component::Prefix(_) => return Err(io::ErrorKind::InvalidInput.into()),
         }
