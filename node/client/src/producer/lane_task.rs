@@ -129,6 +129,7 @@ impl LaneTask {
             }
             Event::Work => self.tell(Input::Tick),
             Event::Abandoned => {
+                let _ = self.accumulator.flush();
                 self.take_batches();
                 let error = WireError::new(
                     ErrorCode::ShuttingDown,
