@@ -1,6 +1,8 @@
 //! A node in this process, spoken to over real QUIC with nothing but the wire format: what a client in another
 //! language would do.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 

@@ -19,16 +19,19 @@ const CERTS_VARIABLE: &str = "WEIR_CERTS";
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Global {
     /// Nodes to ask first, HOST:PORT, separated by commas
+    /// [env: WEIR_BOOTSTRAP] [default: 127.0.0.1:9440]
     #[arg(long, global = true, value_name = "ADDR", env = "WEIR_BOOTSTRAP", value_delimiter = ',')]
     #[arg(default_value = ClientConfig::BOOTSTRAP_DEFAULT, help_heading = "Everywhere")]
+    #[arg(hide_env = true, hide_default_value = true, verbatim_doc_comment)]
     bootstrap: Vec<String>,
     /// Certificates: a client's, or a node's (where its default is DATA/certs)
     /// [env: WEIR_CERTS] [default: ./weir-data/certs]
     // The variable is for clients alone, so clap must not read it for nodes too.
     #[arg(long, global = true, value_name = "DIR", help_heading = "Everywhere", verbatim_doc_comment)]
     pub(super) certs: Option<PathBuf>,
-    /// With json, the last line of stdout is one JSON object
+    /// text or json: with json, the last line of stdout is one JSON object
     #[arg(long, global = true, value_enum, default_value_t = Format::Text, help_heading = "Everywhere")]
+    #[arg(hide_possible_values = true)]
     pub(super) output: Format,
     /// Say more on stderr; twice, say all
     #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Everywhere")]

@@ -20,6 +20,8 @@
 //! A batch that was settled while an older one was not (their records went to different partitions) stays in flight,
 //! and is sent again with the others when the lane is reopened: the ordinals of an opening have no gaps.
 
+mod answers;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -27,6 +29,7 @@ use weir_wire::error::{ErrorClass, ErrorCode, WireError};
 use weir_wire::ids::{LeaderEpoch, NodeId, PartitionIndex, ProducerEpoch, ProducerId, Revision, Sequence};
 use weir_wire::lane::{LANE_SEQUENCE_MAX, LaneAnswer, LaneTarget, Outcome};
 
+use self::answers::{is_whole, settled_runs};
 use super::config::ProducerConfig;
 use super::delivery::{DeliveryResult, SettledRun};
 use crate::backoff::{Backoff, Moment};
@@ -705,38 +708,6 @@ fn settle_whole(batch: &Batch, result: DeliveryResult, effects: &mut Vec<Effect>
     let runs = vec![SettledRun { records: batch.records, first: result }];
     effects.push(Effect::Settle { key: batch.key, runs });
     effects.push(Effect::Release(batch.key));
-}
-
-/// Whether the runs cover just the records of the batch.
-fn is_whole(answer: &LaneAnswer, records: u32) -> bool {
-    let known = |outcome: u32| usize::try_from(outcome).is_ok_and(|at| at < answer.outcomes.len());
-    let sum: u64 = answer.runs.iter().map(|run| u64::from(run.records)).sum();
-    sum == u64::from(records) && answer.runs.iter().all(|run| run.records > 0 && known(run.outcome))
-}
-
-/// The results in the order of the batch. An outcome's offsets go on from one of its runs to the next.
-fn settled_runs(answer: &LaneAnswer) -> Vec<SettledRun> {
-    let mut taken = vec![0_u32; answer.outcomes.len()];
-    let runs = answer.runs.iter().map(|run| {
-        let at = usize::try_from(run.outcome).expect("the answer was found to be whole");
-        let behind = taken[at];
-        taken[at] += run.records;
-        let first = match &answer.outcomes[at] {
-            Outcome::Stored { partition, base_offset, duplicate } => DeliveryResult::Stored {
-                partition: *partition,
-                offset: base_offset.map(|base| base + u64::from(behind)),
-                duplicate: *duplicate,
-                promise: answer.promise,
-            },
-            Outcome::Dropped => DeliveryResult::Dropped,
-            Outcome::Rejected(error) => DeliveryResult::Rejected(error.clone()),
-            Outcome::Failed(error) => DeliveryResult::Failed(error.clone()),
-            Outcome::Unknown(error) => DeliveryResult::Unknown(error.clone()),
-            Outcome::Retry(_) => unreachable!("an answer with a retry settles nothing"),
-        };
-        SettledRun { records: run.records, first }
-    });
-    runs.collect()
 }
 
 #[cfg(test)]

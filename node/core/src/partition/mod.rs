@@ -9,7 +9,7 @@
 //!  Flushed ──> HighWatermark ──> Complete, for every append whose promise holds now
 //! ```
 //!
-//! What holds after every call is asserted in [`invariants`]. Roles live in files of their own (`leader`), and share
+//! What holds after every call is asserted in `invariants`. Roles live in files of their own (`leader`), and share
 //! what a replica is whatever its role (`log_state`). A replica that follows is a role still to come: it will record
 //! batches without checking them, move its high watermark as its leader says, and truncate by `epochs`.
 //!

@@ -48,6 +48,7 @@ fn opening_a_stream() {
         open produce                 02 01 01
         open fetch                   03 01 01
         open sink                    04 01 01
+        open another                 09 02 ac 02
         opened                       00 01 cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc ac 02
         refused                      01 02 02 6e 6f
     "#]]

@@ -15,12 +15,10 @@ use crate::backoff::{Backoff, Random};
 use crate::producer::ProducerConfig;
 use crate::producer::delivery::DeliveryResult;
 
-/// Plays a script, one input per line: `AT_MS WHAT ...`; see `parse`. Pauses are 100 ms without jitter's doubt: the
-/// script gives times beyond them.
+/// Plays a script, one input per line: `AT_MS WHAT ...`; see `parse`. Pauses are 100 ms: scripts wait longer.
 fn check(way: Way, script: &str, expected: Expect) {
     check_with(way, |settings| settings, script, expected);
 }
-
 fn check_with(way: Way, change: impl FnOnce(Settings) -> Settings, script: &str, expected: Expect) {
     let config = ProducerConfig { in_flight_batches: 3, ..ProducerConfig::default() };
     let pause = Duration::from_millis(100);

@@ -192,7 +192,8 @@ fn a_part_older_than_the_memory_is_stored_at_an_unknown_offset() {
     let printed = super::interpreter::run(&script);
     let told: Vec<&str> = printed
         .lines()
-        .filter(|line| ["r91", "r92", "r93", "hw"].iter().any(|name| line.trim().starts_with(name)))
+        .map(str::trim)
+        .filter(|line| ["r91", "r92", "r93", "hw"].iter().any(|name| line.starts_with(name)))
         .collect();
     expect![[r#"
           hw 1
