@@ -136,7 +136,7 @@ impl File {
         self.code.match_indices(word).map(|(at, _)| at).filter(move |&at| {
             let before = self.code[..at].chars().next_back();
             let after = self.code[at + word.len()..].chars().next();
-            !(first && is_name(before)) && !(last && is_name(after))
+            !(first && is_name(before) || last && is_name(after))
         })
     }
 
