@@ -177,6 +177,8 @@ pub struct PartitionFolder {
 pub struct DataFolder {
     root: PathBuf,
     storage: Arc<Storage>,
+    /// Whether the last process ended in order.
+    was_clean: bool,
     format: Mutex<Format>,
     recovery_points: Mutex<RecoveryPoints>,
     /// The checkpoint could not be read when the folder was opened.
@@ -202,7 +204,10 @@ impl DataFolder {
             let path = root.join(folder);
             disk.create_dir_all(&path).doing("creating", &path)?;
         }
-        disk.sync_dir(root).doing("syncing", root)?;
+        // Whatever a process that died left unsynced here becomes durable before it is relied on.
+        for folder in [root.join(TOPICS_FOLDER), root.join(REMOVED_FOLDER), root.to_owned()] {
+            disk.sync_dir(&folder).doing("syncing", &folder)?;
+        }
         let clean = take_clean_marker(&*disk, root)?;
         let (recovery_points, recovery_points_lost) = load(&*disk, root, RECOVERY_POINTS_FILE)?;
         let (high_watermarks, high_watermarks_lost) = load(&*disk, root, HIGH_WATERMARKS_FILE)?;
@@ -210,6 +215,7 @@ impl DataFolder {
         let folder = DataFolder {
             root: root.to_owned(),
             storage: Arc::new(Storage::new(disk, config.open_files_max, config.tail_bytes_max)),
+            was_clean: clean.is_some(),
             format: Mutex::new(format),
             recovery_points: Mutex::new(recovery_points),
             recovery_points_lost,
@@ -298,7 +304,9 @@ impl DataFolder {
         let folder = self.partition_path(topic, key.partition)?;
         let recovery_point = locked(&self.recovery_points).0.get(&key).copied();
         let high_watermark = self.high_watermark(key);
-        let request = OpenRequest { folder, key, config, recovery_point, high_watermark, create, on_damage };
+        let clean = self.was_clean;
+        let request =
+            OpenRequest { folder, key, config, recovery_point, high_watermark, clean, create, on_damage };
         recovery::open(self.storage.clone(), &request)
     }
 

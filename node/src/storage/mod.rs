@@ -44,6 +44,8 @@ mod workers;
 #[cfg(test)]
 mod disk_conformance;
 #[cfg(test)]
+mod power_loss;
+#[cfg(test)]
 mod testing;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

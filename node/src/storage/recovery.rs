@@ -156,6 +156,8 @@ pub(super) struct OpenRequest {
     pub(super) config: LogConfig,
     pub(super) recovery_point: Option<RecoveryPoint>,
     pub(super) high_watermark: Option<Offset>,
+    /// The last process ended in order, and so left no name unsynced.
+    pub(super) clean: bool,
     pub(super) create: bool,
     pub(super) on_damage: OnDamage,
 }
@@ -218,7 +220,13 @@ fn identify(disk: &dyn Disk, request: &OpenRequest) -> Result<PartitionMeta, Ope
     let folder = request.folder.as_path();
     let path = folder.join(META_FILE);
     match PartitionMeta::read(disk, folder) {
-        Ok(Some(meta)) if meta.key == request.key => return Ok(meta),
+        Ok(Some(meta)) if meta.key == request.key => {
+            if !request.clean {
+                // A process that died may have made or changed names which only this boot will see.
+                disk.sync_dir(folder).doing("syncing", folder)?;
+            }
+            return Ok(meta);
+        }
         Ok(Some(meta)) => {
             let (path, found, expected) = (folder.to_owned(), meta.key, request.key);
             return Err(OpenError::Stale { path, found, expected });
@@ -342,6 +350,11 @@ struct Opening<'a> {
 impl Opening<'_> {
     /// Checks every batch from the recovery point on.
     fn scan(&self) -> Result<Scan, StorageError> {
+        if let Some(found) = self.missing_start()
+            && self.durable_offset() <= self.meta.start
+        {
+            return self.cut_everything(found);
+        }
         let (first, from) = self.scan_from();
         let mut expected = Expected::at(from.offset);
         let (mut last, mut position) = (first, from.position);
@@ -381,6 +394,26 @@ impl Opening<'_> {
         }
         let mut scan = Scan { first, from, end: expected.offset, last, position, bytes, cut: None };
         scan.cut = cut.map(|(reason, good_batch_behind)| self.cut_of(&scan, reason, good_batch_behind));
+        Ok(scan)
+    }
+
+    /// The first segment's offset, if the log does not begin where it should.
+    fn missing_start(&self) -> Option<Offset> {
+        self.files.segments.first().map(|first| first.base).filter(|base| *base > self.meta.start)
+    }
+
+    /// Everything below this offset must be there.
+    fn durable_offset(&self) -> Offset {
+        self.durable.map_or(Offset::ZERO, |(offset, _)| offset)
+    }
+
+    /// A log of which nothing was durable, whose first segment is gone: the name of a later one was faster.
+    fn cut_everything(&self, found: Offset) -> Result<Scan, StorageError> {
+        let start = self.meta.start;
+        let from = LogPoint { offset: start, segment: start, position: 0 };
+        let mut scan = Scan { first: 0, from, end: start, last: 0, position: 0, bytes: 0, cut: None };
+        let reason = BatchFault::Offset { expected: start, found };
+        scan.cut = Some(self.cut_of(&scan, reason, self.first_good_batch(0, start)?));
         Ok(scan)
     }
 
@@ -437,19 +470,12 @@ impl Opening<'_> {
 
     /// Whether anything is missing that had been on disk.
     fn check_against_recovery_point(&mut self, scan: &Scan) -> Result<(), OpenError> {
-        let durable = self.durable.map_or(Offset::ZERO, |(offset, _)| offset);
+        let durable = self.durable_offset();
         let missing_end = scan.end < durable && durable > self.meta.start;
-        let missing_start = self.files.segments.first().filter(|first| first.base > self.meta.start);
-        let damage = if let Some(first) = missing_start {
-            let reason = BatchFault::Offset { expected: self.meta.start, found: first.base };
-            let recovery_point = durable.max(first.base);
-            Damage {
-                path: self.folder.to_owned(),
-                position: 0,
-                offset: self.meta.start,
-                recovery_point,
-                reason,
-            }
+        let damage = if let Some(found) = self.missing_start().filter(|_| durable > self.meta.start) {
+            let reason = BatchFault::Offset { expected: self.meta.start, found };
+            let (path, offset) = (self.folder.to_owned(), self.meta.start);
+            Damage { path, position: 0, offset, recovery_point: durable, reason }
         } else if missing_end {
             let path = match self.files.segments.get(scan.last) {
                 Some(segment) => self.path(segment.base, FileKind::Log),
@@ -478,8 +504,8 @@ impl Opening<'_> {
         let kept = if scan.end < self.meta.start {
             0
         } else if scan.cut.is_some() {
-            // A later segment that keeps no batch goes as a whole.
-            scan.last + usize::from(scan.position > 0 || scan.last == 0)
+            // A segment that keeps no batch goes as a whole.
+            scan.last + usize::from(scan.position > 0)
         } else {
             self.files.segments.len()
         };

@@ -217,7 +217,12 @@ impl SideFiles {
     pub(super) fn cut(&self, end: Option<Offset>) -> Result<usize, StorageError> {
         let mut state = self.lock();
         state.cuts += 1;
-        self.remove_snapshots(|_, offset| end.is_none_or(|end| offset > end))
+        let removed = self.remove_snapshots(|_, offset| end.is_none_or(|end| offset > end))?;
+        if removed > 0 {
+            // One that came back after a loss of power would describe a log that has been written anew since.
+            self.disk().sync_dir(&self.inner.folder).doing("syncing", &self.inner.folder)?;
+        }
+        Ok(removed)
     }
 
     /// The log starts at `start`: older snapshots go, except the newest of them, from which all else can be rebuilt.

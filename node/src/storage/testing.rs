@@ -8,8 +8,8 @@ use weir_wire::batch::{BatchHeader, HEADER_BYTES};
 use weir_wire::ids::{Offset, PartitionIndex, TopicId};
 
 use super::{
-    DataFolder, Log, LogConfig, OnDamage, OpenError, PartitionKey, Recovery, SimDisk, StampedBatch,
-    StorageConfig,
+    DataFolder, FolderError, Log, LogConfig, OnDamage, OpenError, PartitionKey, Recovery, SimDisk,
+    StampedBatch, StorageConfig,
 };
 
 pub(super) const ROOT: &str = "/data";
@@ -68,9 +68,13 @@ pub(super) fn all_bytes(batches: &[StampedBatch]) -> Vec<u8> {
     batches.iter().flat_map(|batch| batch.bytes.iter().copied()).collect()
 }
 
-pub(super) fn open_folder(disk: &SimDisk) -> DataFolder {
+pub(super) fn try_open_folder(disk: &SimDisk) -> Result<DataFolder, FolderError> {
     let config = StorageConfig { open_files_max: 4, tail_bytes_max: 100_000 };
-    DataFolder::open(Arc::new(disk.clone()), Path::new(ROOT), &config).expect("the data folder opens").0
+    DataFolder::open(Arc::new(disk.clone()), Path::new(ROOT), &config).map(|(folder, _)| folder)
+}
+
+pub(super) fn open_folder(disk: &SimDisk) -> DataFolder {
+    try_open_folder(disk).expect("the data folder opens")
 }
 
 pub(super) fn try_open(folder: &DataFolder, on_damage: OnDamage) -> Result<(Log, Recovery), OpenError> {

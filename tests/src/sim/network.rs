@@ -1,8 +1,10 @@
 //! quinn over turmoil: the network that the simulation owns.
 //!
 //! turmoil delivers, delays and partitions; this adapter loses and duplicates, by dice of its own. Ciphertext
-//! differs from run to run (TLS keys cannot be seeded), so nothing here looks at bytes, only at lengths.
+//! differs from run to run (TLS keys cannot be seeded), so nothing here looks at bytes, only at lengths, and at
+//! connection ids, which are not encrypted and follow from the seed.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -129,6 +131,7 @@ impl SimNetwork {
             weather: self.weather.clone(),
             power: self.power.clone(),
             trace: self.trace.clone(),
+            ids: Mutex::default(),
             readable: Mutex::new(None),
         };
         Ok(BoundSocket::new(local_addr, RECEIVE_BUFFER_BYTES, move || Ok(Arc::new(socket))))
@@ -191,8 +194,61 @@ struct SimSocket {
     weather: Weather,
     power: Power,
     trace: Trace,
+    ids: Mutex<OwnIds>,
     /// The wait that quinn's driver is in.
     readable: Mutex<Option<Readable>>,
+}
+
+/// The connection ids that an endpoint has given itself, as seen on its long-header packets.
+///
+/// A first packet (Initial) to an id that an endpoint never had was meant for an earlier process at its address. Its
+/// keys are gone, and what quinn does with it depends on two bits of garbage: three times in four it drops it, else it
+/// begins a handshake that fails. A run must not depend on that, so such a packet is always dropped here.
+#[derive(Debug, Default)]
+struct OwnIds(BTreeSet<Vec<u8>>);
+
+impl OwnIds {
+    /// The length of the ids that our endpoints give themselves. The one that a client makes up for a server in its
+    /// first packet is longer.
+    const BYTES: usize = 8;
+
+    fn sent(&mut self, datagram: &[u8]) {
+        if let Some(header) = LongHeader::of(datagram) {
+            self.0.insert(header.source.to_vec());
+        }
+    }
+
+    fn is_for_an_earlier_process(&self, datagram: &[u8]) -> bool {
+        LongHeader::of(datagram).is_some_and(|header| {
+            header.is_initial
+                && header.destination.len() == Self::BYTES
+                && !self.0.contains(header.destination)
+        })
+    }
+}
+
+/// What a packet with a long header shows to everybody (RFC 8999, section 5.1; RFC 9000, section 17.2).
+struct LongHeader<'a> {
+    is_initial: bool,
+    destination: &'a [u8],
+    source: &'a [u8],
+}
+
+impl LongHeader<'_> {
+    fn of(datagram: &[u8]) -> Option<LongHeader<'_>> {
+        let (first, rest) = datagram.split_first()?;
+        if first & 0x80 == 0 {
+            return None;
+        }
+        let (destination, rest) = connection_id(rest.get(4..)?)?;
+        let (source, _) = connection_id(rest)?;
+        Some(LongHeader { is_initial: first & 0x30 == 0, destination, source })
+    }
+}
+
+fn connection_id(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (len, rest) = bytes.split_first()?;
+    rest.split_at_checked(usize::from(*len))
 }
 
 impl SimSocket {
@@ -200,6 +256,7 @@ impl SimSocket {
         if !self.power.is_on() {
             return;
         }
+        self.ids().sent(datagram);
         let fate = self.weather.fate();
         let (bytes, port) = (datagram.len(), self.local_addr.port());
         let note = match fate {
@@ -217,6 +274,12 @@ impl SimSocket {
             // To an address that no host has: as on a real network, nobody says so.
             let _ = self.io.try_send_to(datagram, to);
         }
+    }
+}
+
+impl SimSocket {
+    fn ids(&self) -> MutexGuard<'_, OwnIds> {
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -248,10 +311,13 @@ impl AsyncUdpSocket for SimSocket {
             ready!(waiting.as_mut().poll(cx))?;
             *readable = None;
             let mut received = 0;
-            for (buf, meta) in bufs.iter_mut().zip(meta.iter_mut()) {
+            while received < bufs.len().min(meta.len()) {
+                let buf = &mut bufs[received];
                 let Ok((len, addr)) = self.io.try_recv_from(buf) else { break };
-                *meta = RecvMeta { addr, len, stride: len, ecn: None, dst_ip: None };
-                received += 1;
+                if !self.ids().is_for_an_earlier_process(&buf[..len]) {
+                    meta[received] = RecvMeta { addr, len, stride: len, ecn: None, dst_ip: None };
+                    received += 1;
+                }
             }
             if received > 0 {
                 return Poll::Ready(Ok(received));
@@ -281,5 +347,27 @@ struct AlwaysWritable;
 impl UdpPoller for AlwaysWritable {
     fn poll_writable(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn initial(destination: &[u8], source: &[u8]) -> Vec<u8> {
+        let len = |id: &[u8]| u8::try_from(id.len()).unwrap();
+        [&[0xc3, 0, 0, 0, 1, len(destination)], destination, &[len(source)], source, b"rest"].concat()
+    }
+
+    #[test]
+    fn a_first_packet_for_an_earlier_process_is_recognised() {
+        let mut ids = OwnIds::default();
+        ids.sent(&initial(b"whatever", b"mine-now"));
+        assert!(!ids.is_for_an_earlier_process(&initial(b"mine-now", b"other")));
+        assert!(ids.is_for_an_earlier_process(&initial(b"mine-old", b"other")));
+        assert!(!ids.is_for_an_earlier_process(&initial(b"made-up-by-a-client!", b"other")));
+        for odd in [&b""[..], b"\x43short header", b"\xc3\0\0\0\x01\xff", b"\xc3"] {
+            assert!(!ids.is_for_an_earlier_process(odd));
+        }
     }
 }

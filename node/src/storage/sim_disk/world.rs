@@ -130,11 +130,19 @@ impl World {
         self.handles.values().sum()
     }
 
+    /// The bytes of the files that have a name or are open.
     pub(super) fn used_bytes(&self) -> u64 {
-        self.nodes
-            .values()
-            .map(|node| if let Node::File(file) = node { file.view.len() as u64 } else { 0 })
-            .sum()
+        let mut used: BTreeSet<u64> = self.handles.keys().copied().collect();
+        for node in self.nodes.values() {
+            if let Node::Folder(folder) = node {
+                used.extend(folder.view.values());
+            }
+        }
+        let bytes = |id: &u64| match self.nodes.get(id) {
+            Some(Node::File(file)) => file.view.len() as u64,
+            _ => 0,
+        };
+        used.iter().map(bytes).sum()
     }
 
     pub(super) fn file(&self, id: u64) -> &FileNode {

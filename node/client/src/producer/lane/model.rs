@@ -23,6 +23,8 @@ use crate::producer::delivery::DeliveryResult;
 const PARTITIONS: usize = 2;
 const BATCHES: u64 = 12;
 const STEPS: u32 = 400;
+/// Longer than any schedule: nothing is given up.
+const PATIENCE_LONG_MS: u64 = 100_000;
 const SCHEDULES_DEFAULT: u64 = 3_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +112,8 @@ struct World {
     released: BTreeSet<BatchKey>,
     faults: bool,
     patience_ms: u64,
+    /// Batches that began with nothing before them and no faults behind them.
+    unhurried: BTreeSet<BatchKey>,
     story: String,
 }
 
@@ -168,7 +172,7 @@ impl World {
         let backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(50), random.fork());
         World {
             kind,
-            patience_ms: if random.below(3) == 0 { 150 } else { 3_000 },
+            patience_ms: if random.below(3) == 0 { 150 } else { PATIENCE_LONG_MS },
             lane: Lane::new(settings, backoff),
             random,
             now: Duration::ZERO,
@@ -183,6 +187,7 @@ impl World {
             results: BTreeMap::new(),
             released: BTreeSet::new(),
             faults: true,
+            unhurried: BTreeSet::new(),
             story: String::new(),
         }
     }
@@ -218,8 +223,8 @@ impl World {
 
     fn step(&mut self) {
         match self.random.below(100) {
-            0..=9 => self.make_batch(),
-            10..=19 => self.answer_open(),
+            0..=4 => self.make_batch(),
+            5..=19 => self.answer_open(),
             20..=39 => self.enter(),
             40..=62 => self.arrive(),
             63..=74 => self.commit(),
@@ -310,9 +315,12 @@ impl World {
         let key = BatchKey(self.made);
         self.made += 1;
         let records = 1 + u32::try_from(self.random.below(20)).unwrap();
+        if !self.faults && self.lane.is_idle() {
+            self.unhurried.insert(key);
+        }
         self.records.insert(key, records);
         // Some are given up soon; once the faults are over there is time enough. Deadlines rise, as in a producer.
-        let patience_ms = if self.faults { self.patience_ms } else { 100_000 };
+        let patience_ms = if self.faults { self.patience_ms } else { PATIENCE_LONG_MS };
         let deadline = self.now + Duration::from_millis(patience_ms);
         self.tell(Input::Ready(Batch { key, records, deadline }));
     }
@@ -546,6 +554,10 @@ impl World {
             return Some("some batches are never let go of".to_owned());
         }
         for (key, results) in &self.results {
+            let patient = self.patience_ms == PATIENCE_LONG_MS || self.unhurried.contains(key);
+            if patient && !results.iter().all(DeliveryResult::is_stored) {
+                return Some(format!("{key:?} had all the time it needed and is {:?}", results[0]));
+            }
             let failed = results.iter().any(|result| matches!(result, DeliveryResult::Failed(_)));
             if failed && stored(key) {
                 return Some(format!("{key:?} was reported as failed and is stored"));

@@ -384,6 +384,45 @@ fn what_is_in_flight_is_settled_under_its_revision_before_the_next_one() {
 }
 
 #[test]
+fn nothing_new_is_sent_under_a_revision_that_was_called_stale() {
+    check(
+        GUESSED,
+        "0 metadata r1 n1@0
+         0 producer 7
+         0 ready b1 x1 until 5000
+         0 opened o1
+         1 answer o1 #0 retry:StaleRevision:x1
+         130 tick
+         131 opened o2
+         132 ready b2 x1 until 5000
+         133 answer o2 #0 stored:p0@0x1
+         134 metadata r2 n1@0",
+        expect![[r#"
+            0 metadata r1 n1@0
+            0 producer 7
+            0 ready b1 x1 until 5000
+                open o1 at n1: producer 7.0 r1 Guessed { partition: PartitionIndex(0), leader_epoch: LeaderEpoch(0) }
+            0 opened o1
+                send b1 on o1 as #0 7.0 seq 0
+            1 answer o1 #0 retry:StaleRevision:x1
+                refresh metadata
+            130 tick
+                close o1
+                open o2 at n1: producer 7.0 r1 Guessed { partition: PartitionIndex(0), leader_epoch: LeaderEpoch(0) }
+            131 opened o2
+                send again b1 on o2 as #0 7.0 seq 0
+            132 ready b2 x1 until 5000
+            133 answer o2 #0 stored:p0@0x1
+                settle b1: stored p0@0 x1
+                refresh metadata
+            134 metadata r2 n1@0
+                close o2
+                open o3 at n1: producer 7.0 r2 Guessed { partition: PartitionIndex(0), leader_epoch: LeaderEpoch(0) }
+        "#]],
+    );
+}
+
+#[test]
 fn an_old_revision_is_not_opened_again_while_the_metadata_lags() {
     check(
         GUESSED,
