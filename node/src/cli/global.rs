@@ -29,7 +29,7 @@ pub(super) struct Global {
     // The variable is for clients alone, so clap must not read it for nodes too.
     #[arg(long, global = true, value_name = "DIR", help_heading = "Everywhere", verbatim_doc_comment)]
     pub(super) certs: Option<PathBuf>,
-    /// text or json: with json, the last line of stdout is one JSON object
+    /// text or json; json ends stdout with one JSON object
     #[arg(long, global = true, value_enum, default_value_t = Format::Text, help_heading = "Everywhere")]
     #[arg(hide_possible_values = true)]
     pub(super) output: Format,
