@@ -458,7 +458,7 @@ const VANDALS: [(&str, Vandal); 6] = [
     ("extended with zeros", |content| content.extend([0; 64])),
     ("reversed", |content| content.reverse()),
     ("off by some bytes", |content| {
-        content.iter_mut().skip(7).step_by(8).for_each(|byte| *byte = byte.wrapping_add(1))
+        content.iter_mut().skip(7).step_by(8).for_each(|byte| *byte = byte.wrapping_add(1));
     }),
 ];
 
