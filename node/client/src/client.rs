@@ -44,8 +44,10 @@ impl Client {
     pub async fn connect(config: ClientConfig) -> Result<Client, ClientError> {
         let net = Net::new(config)?;
         let metadata = Arc::new(Metadata::new());
-        let answer = net.ask(&MetadataRequest { topics: Some(Vec::new()) }, Again::Harmless).await?;
-        metadata.take(&net, answer, Some(&[]));
+        let request = MetadataRequest { topics: Some(Vec::new()) };
+        let (index, answer) =
+            net.persist("metadata", Again::Harmless, || net.ask_once_dated(&request)).await?;
+        metadata.take(&net, index, answer, &[]);
         let inner = Arc::new(Inner { net, metadata, gone: Arc::default() });
         tokio::spawn(keep_fresh(Arc::downgrade(&inner)));
         Ok(Client { inner })

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use weir_wire::ids::{LeaderEpoch, NodeId, PartitionIndex, TopicId};
+use weir_wire::ids::{LeaderEpoch, MetadataIndex, NodeId, PartitionIndex, TopicId};
 use weir_wire::request::{ClusterMetadata, Metadata as MetadataRequest, PartitionEntry, TopicEntry};
 
 use crate::client::Inner;
@@ -17,9 +17,11 @@ use crate::watched::{Watched, Watcher};
 /// Requests for fresh metadata within this time of each other are answered by one.
 const COALESCE: Duration = Duration::from_millis(20);
 
-/// What this client knows of the cluster. Only rises: every answer is at least as new as the one before it.
+/// What this client knows of the cluster. It only goes forward in the metadata's history: see [`Image::with`].
 #[derive(Debug, Default)]
 pub(crate) struct Image {
+    /// The newest answer that it was made from.
+    index: MetadataIndex,
     pub(crate) nodes: BTreeMap<NodeId, String>,
     /// The topics that somebody has used, and that exist.
     pub(crate) topics: BTreeMap<String, Arc<TopicEntry>>,
@@ -102,30 +104,43 @@ impl Metadata {
     /// A topic's metadata, asked for now.
     pub(crate) async fn fresh_topic(&self, net: &Net, name: &str) -> Result<Arc<TopicEntry>, ClientError> {
         let asked = vec![name.to_owned()];
-        let answer = net.ask(&MetadataRequest { topics: Some(asked.clone()) }, Again::Harmless).await?;
-        self.take(net, answer, Some(&asked));
+        let request = MetadataRequest { topics: Some(asked.clone()) };
+        let (index, answer) =
+            net.persist("metadata", Again::Harmless, || net.ask_once_dated(&request)).await?;
+        self.take(net, index, answer, &asked);
         let topic = self.image().topics.get(name).cloned();
         let topic = topic.ok_or_else(|| ClientError::UnknownTopic { topic: name.to_owned() })?;
         lock(&self.names).insert(name.to_owned());
         Ok(topic)
     }
 
-    /// Takes an answer about the topics asked for (`None`: all).
-    pub(crate) fn take(&self, net: &Net, answer: ClusterMetadata, asked: Option<&[String]>) {
+    /// Takes an answer about the topics asked for.
+    pub(crate) fn take(&self, net: &Net, index: MetadataIndex, answer: ClusterMetadata, asked: &[String]) {
         net.learn_addresses(answer.nodes.iter().map(|node| &node.address));
         {
             let mut image = lock(&self.image);
-            let mut topics = image.topics.clone();
-            match asked {
-                Some(names) => topics.retain(|name, _| !names.contains(name)),
-                None => topics.clear(),
-            }
-            topics.extend(answer.topics.into_iter().map(|topic| (topic.name.clone(), Arc::new(topic))));
-            let nodes = answer.nodes.into_iter().map(|node| (node.id, node.address)).collect();
-            *image = Arc::new(Image { nodes, topics });
+            *image = Arc::new(image.with(index, answer, asked));
         }
         let version = self.version.fetch_add(1, Ordering::Release) + 1;
         self.changes.set(version);
+    }
+}
+
+impl Image {
+    /// The image after an answer about the topics asked for. Answers to requests made side by side may come in any
+    /// order: an older one says nothing about what is known already.
+    fn with(&self, index: MetadataIndex, answer: ClusterMetadata, asked: &[String]) -> Image {
+        let told = answer.topics.into_iter().map(|topic| (topic.name.clone(), Arc::new(topic)));
+        if index < self.index {
+            let mut topics: BTreeMap<_, _> = told.collect();
+            topics.extend(self.topics.clone());
+            return Image { index: self.index, nodes: self.nodes.clone(), topics };
+        }
+        let mut topics = self.topics.clone();
+        topics.retain(|name, _| !asked.contains(name));
+        topics.extend(told);
+        let nodes = answer.nodes.into_iter().map(|node| (node.id, node.address)).collect();
+        Image { index, nodes, topics }
     }
 }
 
@@ -160,10 +175,10 @@ pub(crate) async fn keep_fresh(client: Weak<Inner>) {
         }
         let Some(client) = client.upgrade() else { return };
         let names: Vec<_> = lock(&client.metadata.names).iter().cloned().collect();
-        match client.net.ask_once(&MetadataRequest { topics: Some(names.clone()) }).await {
-            Ok(answer) => {
+        match client.net.ask_once_dated(&MetadataRequest { topics: Some(names.clone()) }).await {
+            Ok((index, answer)) => {
                 failures = 0;
-                client.metadata.take(&client.net, answer, Some(&names));
+                client.metadata.take(&client.net, index, answer, &names);
             }
             Err(ClientError::Closed) => return,
             Err(error) => {
@@ -176,4 +191,52 @@ pub(crate) async fn keep_fresh(client: Weak<Inner>) {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_wire::ids::{ClusterId, Revision};
+    use weir_wire::request::NodeEntry;
+
+    use super::*;
+
+    fn answer(node: u32, topics: &[(&str, u32)]) -> ClusterMetadata {
+        let topics = topics.iter().map(|(name, revision)| TopicEntry {
+            name: (*name).to_owned(),
+            id: TopicId([1; 16]),
+            revision: Revision(*revision),
+            batch_bytes_max: 1000,
+            partitions: Vec::new(),
+        });
+        ClusterMetadata {
+            cluster: ClusterId([1; 16]),
+            controller: None,
+            nodes: vec![NodeEntry { id: NodeId(node), address: "a:1".to_owned() }],
+            topics: topics.collect(),
+        }
+    }
+
+    fn shown(image: &Image) -> (u64, Vec<u32>, Vec<(&str, u32)>) {
+        let nodes = image.nodes.keys().map(|node| node.0).collect();
+        let topics = image.topics.iter().map(|(name, topic)| (name.as_str(), topic.revision.0)).collect();
+        (image.index.0, nodes, topics)
+    }
+
+    #[test]
+    fn an_answer_replaces_what_was_asked_for_and_keeps_the_rest() {
+        let names = ["a", "b"].map(str::to_owned);
+        let image = Image::default().with(MetadataIndex(5), answer(1, &[("a", 1), ("b", 1)]), &names);
+        let image = image.with(MetadataIndex(6), answer(2, &[]), &names[..1]);
+        assert_eq!(shown(&image), (6, vec![2], vec![("b", 1)]));
+    }
+
+    #[test]
+    fn an_older_answer_that_comes_late_takes_nothing_back() {
+        let names = ["a", "b"].map(str::to_owned);
+        let image = Image::default().with(MetadataIndex(5), answer(1, &[("a", 2)]), &names[..1]);
+        let image = image.with(MetadataIndex(4), answer(9, &[("a", 1), ("b", 1)]), &names);
+        assert_eq!(shown(&image), (5, vec![1], vec![("a", 2), ("b", 1)]));
+        let image = image.with(MetadataIndex(3), answer(9, &[]), &names);
+        assert_eq!(shown(&image), (5, vec![1], vec![("a", 2), ("b", 1)]));
+    }
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use weir_wire::error::{ErrorClass, ErrorCode, WireError};
 use weir_wire::fetch::{FetchCommand, FetchEnd, FetchEvent, Position};
 use weir_wire::ids::{NodeId, Offset, PartitionIndex};
-use weir_wire::request::{ListedOffset, OffsetSpec};
+use weir_wire::request::{ListedOffset, OffsetSpec, TopicEntry};
 
 use super::partition::{Assigned, DataFrame, Place, Ready, State, What, unpack};
 use super::stream::{FetchStream, StreamNumber, Told};
@@ -74,11 +74,24 @@ impl Session {
             let (topic, count) = (topic.to_owned(), entry.partitions.len());
             return Err(ClientError::UnknownPartition { topic, partition, count });
         }
+        self.assign_known(&entry, partition, start);
+        Ok(())
+    }
+
+    pub(super) async fn assign_all(&mut self, topic: &str, start: StartAt) -> Result<u32, ClientError> {
+        let entry = self.client.metadata.fresh_topic(&self.client.net, topic).await?;
+        for partition in &entry.partitions {
+            self.assign_known(&entry, partition.index, start);
+        }
+        Ok(u32::try_from(entry.partitions.len()).unwrap_or(u32::MAX))
+    }
+
+    fn assign_known(&mut self, entry: &TopicEntry, partition: PartitionIndex, start: StartAt) {
         // Another assignment of the same partition is forgotten with all that is on its way for it.
-        self.unassign(topic, partition);
+        self.unassign(&entry.name, partition);
         let key = self.number();
         let assigned = Assigned {
-            topic: topic.into(),
+            topic: entry.name.as_str().into(),
             topic_id: entry.id,
             partition,
             place: place_of(start),
@@ -88,15 +101,6 @@ impl Session {
             failures: 0,
         };
         self.assigned.insert(key, assigned);
-        Ok(())
-    }
-
-    pub(super) async fn assign_all(&mut self, topic: &str, start: StartAt) -> Result<u32, ClientError> {
-        let entry = self.client.metadata.fresh_topic(&self.client.net, topic).await?;
-        for partition in &entry.partitions {
-            self.assign(topic, partition.index, start).await?;
-        }
-        Ok(u32::try_from(entry.partitions.len()).unwrap_or(u32::MAX))
     }
 
     pub(super) fn unassign(&mut self, topic: &str, partition: PartitionIndex) {

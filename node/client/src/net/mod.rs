@@ -180,6 +180,14 @@ impl Net {
 
     /// Asks any node once: those that answered last first.
     pub(crate) async fn ask_once<R: Request>(&self, request: &R) -> Result<R::Response, ClientError> {
+        self.ask_once_dated(request).await.map(|(_, response)| response)
+    }
+
+    /// As [`ask_once`](Net::ask_once), with the place in the metadata's history that the answer was made from.
+    pub(crate) async fn ask_once_dated<R: Request>(
+        &self,
+        request: &R,
+    ) -> Result<(MetadataIndex, R::Response), ClientError> {
         let candidates: Vec<(usize, String)> = {
             let places = self.places();
             let count = places.any.len();
@@ -193,7 +201,7 @@ impl Net {
             match self.connection(&address).await {
                 Ok(connection) => {
                     self.places().preferred = at;
-                    let answered = self.ask_at(&connection, request).await;
+                    let answered = self.ask_at_dated(&connection, request).await;
                     if answered.as_ref().is_err_and(ClientError::is_retryable) {
                         // The next try is another node's.
                         self.places().preferred = at + 1;
@@ -214,6 +222,15 @@ impl Net {
         connection: &Connection,
         request: &R,
     ) -> Result<R::Response, ClientError> {
+        self.ask_at_dated(connection, request).await.map(|(_, response)| response)
+    }
+
+    /// As [`ask_at`](Net::ask_at), with the place in the metadata's history that the answer was made from.
+    async fn ask_at_dated<R: Request>(
+        &self,
+        connection: &Connection,
+        request: &R,
+    ) -> Result<(MetadataIndex, R::Response), ClientError> {
         let header = RequestHeader {
             correlation: 0,
             kind: R::KIND,
@@ -236,8 +253,9 @@ impl Net {
         if let Some(error) = header.error {
             return Err(ClientError::Node(error));
         }
-        decode_body(&body)
-            .map_err(|error| ClientError::Protocol { address: address(), detail: error.message })
+        let response = decode_body(&body)
+            .map_err(|error| ClientError::Protocol { address: address(), detail: error.message })?;
+        Ok((header.metadata_index, response))
     }
 
     /// Ends all connections, and waits a moment until the nodes heard of it.

@@ -76,14 +76,7 @@ impl Accumulator {
         now: impl FnOnce() -> Moment,
     ) -> Delivery {
         let mut state = self.lock();
-        let full = state.open.as_ref().is_some_and(|open| {
-            open.builder.uncompressed_bytes() + memory > batch_bytes
-                || open.builder.record_count() >= Limits::RECORDS_MAX_DEFAULT
-        });
-        if full {
-            state.seal();
-        }
-        let mut wake = full;
+        let mut wake = state.seal_if_full(memory, batch_bytes);
         if state.open.is_none() {
             let builder = state.spare.pop().unwrap_or_else(|| self.builder());
             state.begin(builder, now());
@@ -152,9 +145,16 @@ impl Accumulator {
         }
     }
 
-    /// Whether the next record starts a batch.
-    pub(super) fn is_between_batches(&self) -> bool {
-        self.lock().open.is_none()
+    /// Whether a record of this size would start a batch. The one that has no room for it is full: it may go.
+    pub(super) fn is_between_batches(&self, memory: usize, batch_bytes: usize) -> bool {
+        let mut state = self.lock();
+        let sealed = state.seal_if_full(memory, batch_bytes);
+        let is_between = state.open.is_none();
+        drop(state);
+        if sealed {
+            self.wake.notify_one();
+        }
+        is_between
     }
 
     /// How many batches have no result yet.
@@ -185,6 +185,18 @@ impl State {
 
     fn seal(&mut self) {
         self.sealed.extend(self.open.take());
+    }
+
+    /// Seals the open batch if it has no room for a record of this size.
+    fn seal_if_full(&mut self, memory: usize, batch_bytes: usize) -> bool {
+        let full = self.open.as_ref().is_some_and(|open| {
+            open.builder.uncompressed_bytes() + memory > batch_bytes
+                || open.builder.record_count() >= Limits::RECORDS_MAX_DEFAULT
+        });
+        if full {
+            self.seal();
+        }
+        full
     }
 }
 
@@ -238,6 +250,18 @@ mod tests {
         drop(push(&accumulator, 0));
         assert!(accumulator.take(at(99), false, PATIENCE).is_empty());
         assert_eq!(counts(&accumulator.take(at(100), false, PATIENCE)), [1]);
+    }
+
+    #[test]
+    fn a_batch_without_room_for_the_next_record_is_full() {
+        let accumulator = Accumulator::new(Compression::None, None);
+        assert!(accumulator.is_between_batches(100, 250));
+        drop(push(&accumulator, 0));
+        assert!(!accumulator.is_between_batches(100, 250));
+        assert!(accumulator.take(at(0), false, PATIENCE).is_empty());
+        drop(push(&accumulator, 0));
+        assert!(accumulator.is_between_batches(100, 250));
+        assert_eq!(counts(&accumulator.take(at(0), false, PATIENCE)), [2]);
     }
 
     #[test]

@@ -114,10 +114,10 @@ impl Topic {
         if state.draining_to.is_some() {
             return Pushed::Draining;
         }
-        let way = state.way(&shared.config.lanes, record);
         let batch_bytes = shared.config.batch_bytes.min(state.batch_bytes_max);
-        let lane = state.lanes.entry(way).or_insert_with(|| LaneTask::start(shared, &self.name, way));
         let batch_bytes = usize::try_from(batch_bytes).unwrap_or(usize::MAX);
+        let way = state.way(&shared.config.lanes, record, memory, batch_bytes);
+        let lane = state.lanes.entry(way).or_insert_with(|| LaneTask::start(shared, &self.name, way));
         Pushed::In(lane.push(record, timestamp_ms, memory, batch_bytes, || outside.now()))
     }
 
@@ -148,7 +148,7 @@ impl Topic {
 }
 
 impl State {
-    fn way(&mut self, lanes: &Lanes, record: &Record<'_>) -> Way {
+    fn way(&mut self, lanes: &Lanes, record: &Record<'_>, memory: usize, batch_bytes: usize) -> Way {
         if let Some(partition) = record.partition {
             return Way::Explicit(partition);
         }
@@ -165,7 +165,7 @@ impl State {
             Some(key) => way(placement::of_key(key, self.partitions).0 % count),
             None => {
                 let current = self.lanes.get(&way(self.sticky % count));
-                if current.is_none_or(|lane| lane.is_between_batches()) {
+                if current.is_none_or(|lane| lane.is_between_batches(memory, batch_bytes)) {
                     self.sticky = self.next_sticky(count, way);
                 }
                 way(self.sticky % count)

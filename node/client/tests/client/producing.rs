@@ -1,0 +1,284 @@
+//! The producer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use weir_client::{
+    Client, ClientError, Compression, DeliveryResult, ErrorCode, Lanes, Offset, PartitionIndex, Producer,
+    ProducerConfig, Record, SendError,
+};
+
+use crate::fake::Fake;
+
+/// Small batches at once, so that a few records make several.
+fn small() -> ProducerConfig {
+    ProducerConfig {
+        batch_bytes: 200,
+        linger: Duration::ZERO,
+        retry_backoff: Duration::from_millis(1),
+        retry_backoff_max: Duration::from_millis(20),
+        ..ProducerConfig::default()
+    }
+}
+
+async fn producer(fake: &Fake, config: ProducerConfig) -> Producer {
+    Client::connect(fake.config()).await.unwrap().producer(config).unwrap()
+}
+
+/// Sends numbers under keys in turn and checks that each key's numbers are stored once and in order.
+async fn send_numbers(
+    producer: &Producer,
+    topic: &str,
+    numbers: std::ops::Range<u32>,
+) -> Vec<weir_client::Delivery> {
+    let mut deliveries = Vec::new();
+    for number in numbers {
+        let (key, value) = (format!("k{}", number % 7), number.to_string());
+        let record = Record::to(topic).key(key.as_bytes()).value(value.as_bytes());
+        deliveries.push(producer.send(record).await.unwrap());
+    }
+    deliveries
+}
+
+fn assert_stored_once_in_order(fake: &Fake, topic: &str, count: u32) {
+    let mut by_key: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+    for (key, value) in fake.world.records(topic).into_iter().flatten() {
+        by_key.entry(key).or_default().push(value.parse().unwrap());
+    }
+    for (key, numbers) in &by_key {
+        assert!(numbers.is_sorted_by(|a, b| a < b), "{key}: {numbers:?}");
+    }
+    assert_eq!(by_key.values().map(Vec::len).sum::<usize>(), count as usize);
+}
+
+#[tokio::test]
+async fn records_are_stored_where_their_results_say() {
+    let fake = Fake::start();
+    fake.world.create("a", 3);
+    let producer = producer(&fake, small()).await;
+    let deliveries = send_numbers(&producer, "a", 0..100).await;
+    let explicit = Record::to("a").partition(PartitionIndex(2)).value(b"here").headers(&[("h", Some(b"x"))]);
+    let explicit = producer.send(explicit).await.unwrap();
+    for (number, delivery) in deliveries.into_iter().enumerate() {
+        let DeliveryResult::Stored { partition, offset: Some(offset), .. } = delivery.await else {
+            panic!("not stored");
+        };
+        let stored = &fake.world.records("a")[partition.0 as usize][usize::try_from(offset.0).unwrap()];
+        assert_eq!(stored.1, number.to_string());
+    }
+    assert!(matches!(explicit.await, DeliveryResult::Stored { partition: PartitionIndex(2), .. }));
+    let metrics = producer.metrics();
+    assert_eq!((metrics.records, metrics.stored, metrics.pending()), (101, 101, 0));
+    producer.close().await;
+}
+
+#[tokio::test]
+async fn refused_batches_and_lost_answers_store_everything_once_and_in_order() {
+    for lanes in [Lanes::Guessed, Lanes::Unguessed(3)] {
+        for compression in Compression::ALL {
+            let fake = Fake::start();
+            fake.world.create("a", 3);
+            let producer = producer(&fake, ProducerConfig { lanes, compression, ..small() }).await;
+            for round in 0..5 {
+                fake.world.change(|state| (state.refuse_batches, state.lose_answers) = (2, 2));
+                let deliveries = send_numbers(&producer, "a", round * 100..(round + 1) * 100).await;
+                producer.flush().await;
+                for delivery in deliveries {
+                    assert!(delivery.result().unwrap().is_stored());
+                }
+            }
+            assert_stored_once_in_order(&fake, "a", 500);
+            assert!(producer.metrics().batches_resent > 0 && producer.metrics().reopenings > 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_is_killed_and_comes_back_has_everything_once_and_in_order() {
+    let mut fake = Fake::start();
+    fake.world.create("a", 3);
+    let producer = producer(&fake, small()).await;
+    let mut deliveries = Vec::new();
+    for round in 0..3 {
+        deliveries.extend(send_numbers(&producer, "a", round * 200..(round + 1) * 200).await);
+        fake.stop().await;
+        deliveries.extend(send_numbers(&producer, "a", 600 + round * 10..600 + (round + 1) * 10).await);
+        fake.come_back().await;
+        producer.flush().await;
+    }
+    for delivery in deliveries {
+        assert!(delivery.await.is_stored());
+    }
+    let all: usize = fake.world.records("a").iter().map(Vec::len).sum();
+    assert_eq!(all, 630);
+}
+
+#[tokio::test]
+async fn a_full_buffer_holds_the_sender_back_until_there_is_room() {
+    let fake = Fake::start();
+    fake.world.create("a", 1);
+    let max_block = Duration::from_millis(50);
+    let config = ProducerConfig { buffer_bytes: 1000, max_block, ..small() };
+    let producer = producer(&fake, config).await;
+    fake.world.change(|state| state.hold = true);
+    let mut taken = Vec::new();
+    let error = loop {
+        match producer.send(Record::to("a").value(&[b'x'; 100])).await {
+            Ok(delivery) => taken.push(delivery),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, SendError::BufferFull { .. }) && error.is_retryable(), "{error}");
+    assert_eq!(taken.len(), 7, "records of 136 bytes at most fit 1000 bytes seven times");
+    fake.world.change(|state| state.hold = false);
+    producer.send(Record::to("a").value(&[b'y'; 100])).await.unwrap().await;
+    for delivery in taken {
+        assert!(delivery.await.is_stored());
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_sent_fails_alone() {
+    let fake = Fake::start();
+    fake.world.create("a", 2);
+    fake.world.change(|state| state.topics.get_mut("a").unwrap().batch_bytes_max = 1000);
+    let producer = producer(&fake, ProducerConfig::default()).await;
+    let before = producer.send(Record::to("a").value(b"before")).await.unwrap();
+    let error = producer.send(Record::to("a").value(&[0; 1000])).await.unwrap_err();
+    assert!(error.to_string().contains("topic 'a', which takes batches of at most 1000 bytes"), "{error}");
+    let error = producer.send(Record::to("a").partition(PartitionIndex(2)).value(b"x")).await.unwrap_err();
+    assert!(matches!(error, SendError::Client(ClientError::UnknownPartition { count: 2, .. })), "{error}");
+    let error = producer.send(Record::to("b").value(b"x")).await.unwrap_err();
+    assert!(matches!(error, SendError::Client(ClientError::UnknownTopic { .. })), "{error}");
+    assert!(before.await.is_stored());
+    assert_eq!(producer.metrics().records, 1);
+}
+
+#[tokio::test]
+async fn what_was_sent_and_never_answered_is_unknown_and_what_was_not_is_failed() {
+    let fake = Fake::start();
+    fake.world.create("a", 1);
+    let config =
+        ProducerConfig { delivery_timeout: Duration::from_millis(200), in_flight_batches: 1, ..small() };
+    let producer = producer(&fake, config).await;
+    assert!(producer.send(Record::to("a").value(b"0")).await.unwrap().await.is_stored());
+    fake.world.change(|state| state.hold = true);
+    let sent = producer.send(Record::to("a").value(b"1")).await.unwrap();
+    fake.world.until(|state| state.batches_read == 2).await;
+    // One batch at a time: this one waits in the lane, and then in the accumulator.
+    let queued = producer.send(Record::to("a").value(&[b'2'; 150])).await.unwrap();
+    let growing = producer.send(Record::to("a").value(b"3")).await.unwrap();
+    assert!(matches!(sent.await, DeliveryResult::Unknown(error) if error.code == ErrorCode::OutcomeUnknown));
+    assert!(matches!(queued.await, DeliveryResult::Failed(error) if error.code == ErrorCode::TimedOut));
+    assert!(matches!(growing.await, DeliveryResult::Failed(error) if error.code == ErrorCode::TimedOut));
+    assert_eq!(producer.metrics().pending(), 0);
+    // The lane goes on, and what is unknown may turn out to be stored.
+    fake.world.change(|state| state.hold = false);
+    assert!(producer.send(Record::to("a").value(b"4")).await.unwrap().await.is_stored());
+    let values: Vec<_> = fake.world.records("a").remove(0).into_iter().map(|(_, value)| value).collect();
+    assert!(values == ["0", "4"] || values == ["0", "1", "4"], "{values:?}");
+}
+
+#[tokio::test]
+async fn more_partitions_take_effect_once_everything_older_is_settled() {
+    let fake = Fake::start();
+    fake.world.create("a", 1);
+    let client = Client::connect(fake.config()).await.unwrap();
+    let producer = client.producer(small()).unwrap();
+    let mut deliveries = send_numbers(&producer, "a", 0..50).await;
+    producer.flush().await;
+    fake.world.change(|state| {
+        state.index += 1;
+        let topic = state.topics.get_mut("a").unwrap();
+        topic.revision.0 += 1;
+        topic.partitions.resize_with(5, Default::default);
+        state.hold = true;
+    });
+    // Still by the old number of partitions, and under the old revision; refused once the node is asked.
+    deliveries.extend(send_numbers(&producer, "a", 50..60).await);
+    client.topic("a").await.unwrap();
+    fake.world.change(|state| state.hold = false);
+    deliveries.extend(send_numbers(&producer, "a", 60..200).await);
+    producer.close().await;
+    for delivery in deliveries {
+        assert!(delivery.await.is_stored());
+    }
+    assert_stored_once_in_order(&fake, "a", 200);
+    let stored = fake.world.records("a");
+    assert!(stored[1..].iter().any(|partition| !partition.is_empty()), "the new partitions are used");
+    // A key's newer records may lie in another partition, but none of its older ones comes later.
+    for key in (0..7).map(|key| format!("k{key}")) {
+        let of = |partition: &[(String, String)]| -> Vec<u32> {
+            partition.iter().filter(|(k, _)| *k == key).map(|(_, value)| value.parse().unwrap()).collect()
+        };
+        let first = of(&stored[0]);
+        for other in stored[1..].iter().map(|partition| of(partition)).filter(|other| !other.is_empty()) {
+            assert!(first.last() < other.first(), "{key}: {first:?} {other:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_topic_fails_what_was_not_stored() {
+    let fake = Fake::start();
+    fake.world.create("a", 1);
+    let client = Client::connect(fake.config()).await.unwrap();
+    let producer = client.producer(small()).unwrap();
+    assert!(producer.send(Record::to("a").value(b"x")).await.unwrap().await.is_stored());
+    client.delete_topic("a").await.unwrap();
+    let late = producer.send(Record::to("a").value(b"x")).await.unwrap().await;
+    assert!(
+        matches!(&late, DeliveryResult::Failed(error) if error.code == ErrorCode::UnknownTopic),
+        "{late:?}"
+    );
+    let _ = client.topic("a").await;
+    assert!(producer.send(Record::to("a").value(b"x")).await.is_err());
+    // Another topic of that name is another topic.
+    fake.world.create("a", 1);
+    assert!(producer.send(Record::to("a").value(b"x")).await.unwrap().await.is_stored());
+}
+
+#[tokio::test]
+async fn closing_waits_for_results_and_dropping_gives_up() {
+    let fake = Fake::start();
+    fake.world.create("a", 1);
+    let client = Client::connect(fake.config()).await.unwrap();
+    let counted = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&counted);
+    let lingering = ProducerConfig { linger: Duration::from_secs(60), ..ProducerConfig::default() };
+    let config = lingering.clone().on_delivery(move |run| {
+        counter.fetch_add(u64::from(run.records), Ordering::Relaxed);
+    });
+    let producer = client.producer(config).unwrap();
+    let other = producer.clone();
+    let delivery = producer.send(Record::to("a").value(b"x")).await.unwrap();
+    producer.close().await;
+    assert!(delivery.result().unwrap().is_stored());
+    assert_eq!(counted.load(Ordering::Relaxed), 1);
+    assert!(matches!(other.send(Record::to("a").value(b"x")).await, Err(SendError::Closed)));
+
+    let producer = client.producer(lingering).unwrap();
+    let delivery = producer.send(Record::to("a").value(b"y")).await.unwrap();
+    drop(producer);
+    assert!(matches!(delivery.await, DeliveryResult::Failed(error) if error.code == ErrorCode::ShuttingDown));
+    assert_eq!(fake.world.records("a")[0].len(), 1);
+}
+
+#[tokio::test]
+async fn linger_gathers_and_unkeyed_batches_go_round() {
+    let fake = Fake::start();
+    fake.world.create("a", 4);
+    let producer = producer(&fake, ProducerConfig { batch_bytes: 10_000, ..ProducerConfig::default() }).await;
+    let mut last = None;
+    for _ in 0..1000 {
+        last = Some(producer.send(Record::to("a").value(&[b'x'; 100])).await.unwrap());
+    }
+    producer.flush().await;
+    let DeliveryResult::Stored { offset, .. } = last.unwrap().result().unwrap() else { panic!("not stored") };
+    assert!(offset > Some(Offset(100)));
+    let sizes: Vec<_> = fake.world.records("a").iter().map(Vec::len).collect();
+    assert!(sizes.iter().all(|size| *size >= 150), "{sizes:?}");
+    assert!(producer.metrics().batches <= 14, "{:?}", producer.metrics());
+}
