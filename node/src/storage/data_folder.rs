@@ -440,6 +440,15 @@ impl DataFolder {
     }
 }
 
+#[cfg(test)]
+impl DataFolder {
+    /// Makes a recovery point one of before a cut, which is known by its offset only.
+    pub(super) fn forget_where_the_recovery_point_is(&self, key: PartitionKey) {
+        let mut points = locked(&self.recovery_points);
+        points.0.get_mut(&key).expect("there is one").truncations = u64::MAX;
+    }
+}
+
 impl std::fmt::Debug for DataFolder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("DataFolder").field(&self.root).finish()

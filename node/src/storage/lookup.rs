@@ -113,6 +113,10 @@ fn find(
         let mut walk = Walk::new(file.clone(), from, view.segment.bytes, NEAR_WINDOW_BYTES);
         let fault = loop {
             let position = walk.position();
+            if expected.offset == view.end {
+                // Whatever may lie behind the last batch of a segment is no part of the log.
+                return Ok(None);
+            }
             let fault = match walk.next_header().doing("reading", &path)? {
                 Step::Found(header) => match expected.take(&header) {
                     Ok(()) if wanted(&header) => return Ok(Some(Located { position, header })),
@@ -125,7 +129,6 @@ fn find(
                     }
                     Err(fault) => fault,
                 },
-                Step::End if expected.offset == view.end => return Ok(None),
                 Step::End => BatchFault::Missing { expected: expected.offset },
                 Step::Fault(error) => BatchFault::Bytes(error),
             };

@@ -42,11 +42,19 @@ mod walk;
 mod workers;
 
 #[cfg(test)]
+mod data_folder_tests;
+#[cfg(test)]
 mod disk_conformance;
+#[cfg(test)]
+mod inspect_tests;
 #[cfg(test)]
 mod power_loss;
 #[cfg(test)]
+mod recovery_tests;
+#[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod threads_tests;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -289,6 +289,13 @@ impl Headers {
                     None => return Ok(None),
                 },
             };
+            if self.next >= view.end {
+                // Whatever may lie behind the last batch of a segment is no part of the log.
+                if view.is_last && self.shared.state().end <= self.next {
+                    return Ok(None);
+                }
+                continue;
+            }
             let position = walk.position();
             let path = self.shared.path(view.segment.base, FileKind::Log);
             let step = walk.next_header().doing("reading", &path);
@@ -296,12 +303,6 @@ impl Headers {
                 continue;
             }
             let fault = match step? {
-                Step::End if self.next == view.end => {
-                    if view.is_last && self.shared.state().end == view.end {
-                        return Ok(None);
-                    }
-                    continue;
-                }
                 Step::End => BatchFault::Missing { expected: self.next },
                 Step::Fault(error) => BatchFault::Bytes(error),
                 Step::Found(header) if header.base_offset > self.next => {

@@ -167,13 +167,14 @@ pub(super) fn open(storage: Arc<Storage>, request: &OpenRequest) -> Result<(Log,
     let folder = request.folder.as_path();
     let meta = identify(disk, request)?;
     let side = SideFiles::new(storage.clone(), folder.to_owned(), meta);
-    let files = Files::clean_up(disk, folder, meta.start)?;
+    let files = Files::list(disk, folder, meta.start)?;
     let mut opening = Opening {
         disk,
         folder,
         meta,
         durable: request.recovery_point.map(|point| known_durable(point, &meta)),
         files,
+        clean: request.clean,
         on_damage: request.on_damage,
         damage: None,
     };
@@ -280,6 +281,8 @@ struct Files {
     segments: Vec<SegmentFile>,
     /// The offsets of the snapshots, rising.
     snapshots: Vec<Offset>,
+    /// Files that mean nothing: temporary ones, indexes without a log, segments below the log's start as a whole.
+    garbage: Vec<String>,
 }
 
 #[derive(Clone, Copy)]
@@ -289,34 +292,26 @@ struct SegmentFile {
 }
 
 impl Files {
-    /// Lists the files, and removes those that mean nothing: temporary ones, indexes without a log, segments that lie
-    /// below the log's start as a whole.
-    fn clean_up(disk: &dyn Disk, folder: &Path, start: Offset) -> Result<Files, StorageError> {
-        let mut files = Files { segments: Vec::new(), snapshots: Vec::new() };
+    /// Lists the files of a log that starts at `start`.
+    fn list(disk: &dyn Disk, folder: &Path, start: Offset) -> Result<Files, StorageError> {
+        let mut files = Files { segments: Vec::new(), snapshots: Vec::new(), garbage: Vec::new() };
         let mut indexes = Vec::new();
-        let remove = |name: &str| {
-            let path = folder.join(name);
-            remove_if_there(disk, &path).doing("removing", &path).map(|_| ())
-        };
         for entry in disk.list(folder).doing("listing", folder)? {
             let EntryKind::File { bytes } = entry.kind else { continue };
             match parse_file_name(&entry.name) {
                 Some((base, FileKind::Log)) => files.segments.push(SegmentFile { base, bytes }),
                 Some((offset, FileKind::Snapshot)) => files.snapshots.push(offset),
                 Some((base, kind)) => indexes.push((base, kind)),
-                None if entry.name.ends_with(TEMPORARY_SUFFIX) => remove(&entry.name)?,
+                None if entry.name.ends_with(TEMPORARY_SUFFIX) => files.garbage.push(entry.name),
                 None => {}
             }
         }
         let below = files.segments.windows(2).take_while(|pair| pair[1].base <= start).count();
-        for segment in files.segments.drain(..below) {
-            remove(&file_name(segment.base, FileKind::Log))?;
-        }
-        for (base, kind) in indexes {
-            if files.segments.iter().all(|segment| segment.base != base) {
-                remove(&file_name(base, kind))?;
-            }
-        }
+        let below = files.segments.drain(..below).map(|segment| file_name(segment.base, FileKind::Log));
+        files.garbage.extend(below);
+        let has_log = |base| files.segments.iter().any(|segment| segment.base == base);
+        let orphans = indexes.into_iter().filter(|(base, _)| !has_log(*base));
+        files.garbage.extend(orphans.map(|(base, kind)| file_name(base, kind)));
         Ok(files)
     }
 }
@@ -343,6 +338,7 @@ struct Opening<'a> {
     meta: PartitionMeta,
     durable: Option<(Offset, Option<LogPoint>)>,
     files: Files,
+    clean: bool,
     on_damage: OnDamage,
     damage: Option<Damage>,
 }
@@ -509,6 +505,10 @@ impl Opening<'_> {
         } else {
             self.files.segments.len()
         };
+        for name in &self.files.garbage {
+            let path = self.folder.join(name);
+            remove_if_there(self.disk, &path).doing("removing", &path)?;
+        }
         let gone = self.files.segments.split_off(kept.min(self.files.segments.len()));
         for segment in gone.iter().rev() {
             for kind in [FileKind::Log, FileKind::Index, FileKind::TimeIndex] {
@@ -516,9 +516,10 @@ impl Opening<'_> {
                 remove_if_there(self.disk, &path).doing("removing", &path)?;
             }
         }
-        if scan.bytes == 0 && scan.cut.is_none() && gone.is_empty() {
+        if self.clean && scan.bytes == 0 && scan.cut.is_none() && gone.is_empty() {
             return Ok(());
         }
+        // Also where nothing is left to check: the process that died may have cut the file without syncing it.
         let folder = self.folder;
         for number in scan.first..self.files.segments.len() {
             let segment = &self.files.segments[number];

@@ -44,7 +44,13 @@ pub fn make_folder(disk: &dyn Disk, folder: &Path) -> Result<(), StorageError> {
 pub fn load_value<T: Stored>(disk: &dyn Disk, path: &Path) -> Result<Option<T>, ValueError> {
     match disk.read_file(path, VALUE_BYTES_MAX) {
         Ok(bytes) => match stored::decode(&bytes) {
-            Ok(value) => Ok(Some(value)),
+            Ok(value) => {
+                // A process that died may have replaced it without syncing the name: nobody acts on a value that a
+                // loss of power could take back.
+                let folder = super::disk::parent(path);
+                disk.sync_dir(folder).doing("syncing", folder)?;
+                Ok(Some(value))
+            }
             Err(error) => Err(ValueError::Unreadable { path: path.to_owned(), error }),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

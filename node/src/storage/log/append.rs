@@ -259,6 +259,9 @@ impl Log {
         let (segment, pending, pending_times) = {
             let state = self.shared.state();
             let Some(last) = state.segments.back().copied() else { return };
+            if state.pending.is_empty() && state.pending_times.is_empty() {
+                return;
+            }
             (last, state.pending.clone(), state.pending_times.clone())
         };
         let indexes = &mut active.indexes;

@@ -178,11 +178,13 @@ impl Log {
         Ok(self.recovery_point())
     }
 
-    /// An idle log needs no handle of its own.
+    /// An idle log needs no handle of its own, and keeps nothing in memory that its indexes lack.
     fn release_if_clean(&mut self) {
-        if !self.needs_flush()
-            && let Active::Open(active) = &mut self.active
-        {
+        if self.needs_flush() {
+            return;
+        }
+        self.write_pending();
+        if let Active::Open(active) = &mut self.active {
             active.file = None;
         }
     }
