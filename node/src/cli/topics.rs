@@ -8,6 +8,7 @@ use weir_client::{Client, NewTopic, PartitionState, TopicDescription, TopicEntry
 
 use super::global::Global;
 use super::output::{Done, Exit, Failure, Output};
+use super::signals::Interrupts;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -46,8 +47,16 @@ enum TopicsCommand {
 }
 
 pub(super) async fn run(args: Args, global: &Global, output: Output) -> Done {
+    let mut interrupts = Interrupts::listen()?;
+    tokio::select! {
+        done = carry_out(args.command, global, output) => done,
+        () = interrupts.next() => Ok(Exit::Interrupted),
+    }
+}
+
+async fn carry_out(command: TopicsCommand, global: &Global, output: Output) -> Done {
     let client = global.connect(output).await?;
-    match args.command {
+    match command {
         TopicsCommand::Create { name, partitions, replication_factor, configs } => {
             let topic = NewTopic { name, partitions, replication_factor, configs };
             create(&client, topic, output).await?;
