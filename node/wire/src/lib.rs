@@ -12,6 +12,7 @@
 //! | [`request`] | the control stream: one file per request kind |
 //! | [`lane`] | the produce stream |
 //! | [`fetch`] | the fetch stream and its credit |
+//! | [`replication`] | the streams between a follower and its leader |
 //! | [`batch`] | Kafka's RecordBatch v2 |
 //! | [`error`] | error codes, and what a receiver may do about each |
 //! | [`stored`] | postcard values on disk: version and checksum |
@@ -27,5 +28,6 @@ pub mod lane;
 pub mod names;
 pub mod open;
 pub mod placement;
+pub mod replication;
 pub mod request;
 pub mod stored;

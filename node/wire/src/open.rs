@@ -50,6 +50,12 @@ impl StreamKind {
     pub const FETCH: StreamKind = StreamKind(3);
     /// Bytes that are counted and thrown away, to measure the transport alone.
     pub const SINK: StreamKind = StreamKind(4);
+    /// A follower's subscriptions, and the data of those that are in sync ([`crate::replication`]); the payload is a
+    /// [`crate::replication::ReplicaOpen`].
+    pub const REPLICA_LIVE: StreamKind = StreamKind(5);
+    /// Data of a follower's subscriptions that lag, as far as credit goes; the payload is a
+    /// [`crate::replication::ReplicaOpen`].
+    pub const REPLICA_CATCH_UP: StreamKind = StreamKind(6);
 }
 
 /// Header of the first frame of a stream.

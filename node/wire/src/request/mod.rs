@@ -4,16 +4,24 @@
 //! this module; the response is a frame with a [`ResponseHeader`] and the body of the matching response type. The
 //! kind stands in the header, so that an unknown one can be answered with a typed error while the stream lives.
 
+mod alter_topic;
 mod create_topic;
 mod delete_topic;
+mod describe_cluster;
 mod describe_topic;
+mod elect_leaders;
 mod init_producer;
 mod list_offsets;
 mod metadata;
 
+pub use alter_topic::{AlterTopic, TopicAltered};
 pub use create_topic::{CreateTopic, TopicCreated};
 pub use delete_topic::{DeleteTopic, TopicDeleted};
+pub use describe_cluster::{
+    ClusterDescription, DescribeCluster, NodeDescription, NodeStanding, PartitionFigures, QuorumMember,
+};
 pub use describe_topic::{ConfigEntry, DescribeTopic, PartitionState, ReplicaState, TopicDescription};
+pub use elect_leaders::{ElectLeaders, Election, ElectionKind, LeadersElected};
 pub use init_producer::{InitProducer, ProducerGranted};
 pub use list_offsets::{ListOffsets, ListedOffset, OffsetSpec, OffsetsListed};
 pub use metadata::{ClusterMetadata, Metadata, NodeEntry, PartitionEntry, TopicEntry};

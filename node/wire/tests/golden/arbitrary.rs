@@ -11,9 +11,11 @@ use weir_wire::fetch::{FetchCommand, FetchEvent, FetchOpen};
 use weir_wire::frame::{self, Limits};
 use weir_wire::lane::{LaneAnswer, LaneBatch, LaneOpen};
 use weir_wire::open::{StreamAnswer, StreamOpen};
+use weir_wire::replication::{FollowerFrame, LeaderFrame, ReplicaOpen};
 use weir_wire::request::{
-    ClusterMetadata, CreateTopic, DeleteTopic, DescribeTopic, InitProducer, ListOffsets, Metadata,
-    OffsetsListed, ProducerGranted, RequestHeader, ResponseHeader, TopicCreated, TopicDeleted,
+    AlterTopic, ClusterDescription, ClusterMetadata, CreateTopic, DeleteTopic, DescribeCluster,
+    DescribeTopic, ElectLeaders, InitProducer, LeadersElected, ListOffsets, Metadata, OffsetsListed,
+    ProducerGranted, RequestHeader, ResponseHeader, TopicAltered, TopicCreated, TopicDeleted,
     TopicDescription, encode_body,
 };
 
@@ -41,6 +43,12 @@ fn take_as_every_message(bytes: &[u8]) {
     take::<TopicDeleted>(bytes);
     take::<DescribeTopic>(bytes);
     take::<TopicDescription>(bytes);
+    take::<AlterTopic>(bytes);
+    take::<TopicAltered>(bytes);
+    take::<DescribeCluster>(bytes);
+    take::<ClusterDescription>(bytes);
+    take::<ElectLeaders>(bytes);
+    take::<LeadersElected>(bytes);
     take::<InitProducer>(bytes);
     take::<ProducerGranted>(bytes);
     take::<ListOffsets>(bytes);
@@ -51,6 +59,9 @@ fn take_as_every_message(bytes: &[u8]) {
     take::<FetchOpen>(bytes);
     take::<FetchCommand>(bytes);
     take::<FetchEvent>(bytes);
+    take::<ReplicaOpen>(bytes);
+    take::<FollowerFrame>(bytes);
+    take::<LeaderFrame>(bytes);
 }
 
 fn take_as_batch(bytes: &[u8]) {

@@ -4,19 +4,22 @@ use expect_test::expect;
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::fetch::{FetchCommand, FetchEnd, FetchEvent, FetchOpen, Position};
 use weir_wire::ids::{
-    ClusterId, LeaderEpoch, MetadataIndex, NodeId, Offset, PartitionEpoch, PartitionIndex, ProducerEpoch,
-    ProducerId, Revision, TopicId,
+    ClusterId, Incarnation, LeaderEpoch, MetadataIndex, NodeId, Offset, PartitionEpoch, PartitionIndex,
+    ProducerEpoch, ProducerId, Revision, TopicId,
 };
 use weir_wire::lane::{Acks, LaneAnswer, LaneBatch, LaneOpen, LaneTarget, Outcome, Promise, Run};
 use weir_wire::open::{
     ALPN_CLIENT, ALPN_METADATA, ALPN_REPLICATION, StreamAnswer, StreamKind, StreamOpen, VERSIONS,
     VersionRange,
 };
+use weir_wire::replication::{FollowerFrame, LeaderFrame, ReplicaOpen, Subscription};
 use weir_wire::request::{
-    ClusterMetadata, ConfigEntry, CreateTopic, DeleteTopic, DescribeTopic, InitProducer, ListOffsets,
-    ListedOffset, Metadata, NodeEntry, OffsetSpec, OffsetsListed, PartitionEntry, PartitionState,
-    ProducerGranted, ReplicaState, Request, RequestHeader, RequestKind, ResponseHeader, TopicCreated,
-    TopicDeleted, TopicDescription, TopicEntry,
+    AlterTopic, ClusterDescription, ClusterMetadata, ConfigEntry, CreateTopic, DeleteTopic, DescribeCluster,
+    DescribeTopic, ElectLeaders, Election, ElectionKind, InitProducer, LeadersElected, ListOffsets,
+    ListedOffset, Metadata, NodeDescription, NodeEntry, NodeStanding, OffsetSpec, OffsetsListed,
+    PartitionEntry, PartitionFigures, PartitionState, ProducerGranted, QuorumMember, ReplicaState, Request,
+    RequestHeader, RequestKind, ResponseHeader, TopicAltered, TopicCreated, TopicDeleted, TopicDescription,
+    TopicEntry,
 };
 
 use crate::Golden;
@@ -36,6 +39,8 @@ fn opening_a_stream() {
         ("open produce", StreamKind::PRODUCE),
         ("open fetch", StreamKind::FETCH),
         ("open sink", StreamKind::SINK),
+        ("open replica live", StreamKind::REPLICA_LIVE),
+        ("open replica catch-up", StreamKind::REPLICA_CATCH_UP),
     ] {
         golden.header(name, &StreamOpen { kind, versions: VERSIONS });
     }
@@ -48,6 +53,8 @@ fn opening_a_stream() {
         open produce                 02 01 01
         open fetch                   03 01 01
         open sink                    04 01 01
+        open replica live            05 01 01
+        open replica catch-up        06 01 01
         open another                 09 02 ac 02
         opened                       00 01 cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc ac 02
         refused                      01 02 02 6e 6f
@@ -109,6 +116,9 @@ fn the_numbers_of_requests_are_given_once_and_for_all() {
         (DescribeTopic::KIND, DescribeTopic::NAME),
         (InitProducer::KIND, InitProducer::NAME),
         (ListOffsets::KIND, ListOffsets::NAME),
+        (DescribeCluster::KIND, DescribeCluster::NAME),
+        (ElectLeaders::KIND, ElectLeaders::NAME),
+        (AlterTopic::KIND, AlterTopic::NAME),
     ];
     let named: Vec<_> = kinds.iter().map(|(kind, name)| format!("{} {name}", kind.0)).collect();
     expect![[r#"
@@ -117,7 +127,10 @@ fn the_numbers_of_requests_are_given_once_and_for_all() {
         3 delete_topic
         4 describe_topic
         5 init_producer
-        6 list_offsets"#]]
+        6 list_offsets
+        30 describe_cluster
+        31 elect_leaders
+        32 alter_topic"#]]
     .assert_eq(&named.join("\n"));
 }
 
@@ -181,6 +194,83 @@ fn requests_about_topics() {
         describe_topic               06 71 75 61 6b 65 73
         describe_topic answer        01 71 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 02 01 01 6b 01 76 01 02 00 01 01 05 02 01 02 01 03 01 04 01 0a 01 ac 02 02 01 01 ad 02 02 00 01 00 00 00 00 00 00 00 00
     "#]].assert_eq(&golden.0);
+}
+
+#[test]
+fn requests_about_the_cluster() {
+    let mut golden = Golden::default();
+    golden.body("describe_cluster", &DescribeCluster);
+    let node = |node, rack: Option<&str>, standing| NodeDescription {
+        node: NodeId(node),
+        address: "h:9440".to_owned(),
+        rack: rack.map(str::to_owned),
+        incarnation: Incarnation(300),
+        standing,
+        leads: 2,
+        replicas: 3,
+    };
+    golden.body(
+        "describe_cluster answer",
+        &ClusterDescription {
+            cluster: CLUSTER,
+            answered_by: NodeId(1),
+            controller: Some(NodeId(2)),
+            term: 300,
+            applied: MetadataIndex(301),
+            nodes: vec![
+                node(1, Some("a"), NodeStanding::Live),
+                node(2, None, NodeStanding::Stopping),
+                node(3, None, NodeStanding::Fenced),
+            ],
+            quorum: vec![
+                QuorumMember { node: NodeId(1), votes: true, matched: Some(MetadataIndex(300)) },
+                QuorumMember { node: NodeId(4), votes: false, matched: None },
+            ],
+            partitions: PartitionFigures {
+                total: 300,
+                leaderless: 1,
+                under_replicated: 2,
+                under_min_isr: 3,
+                not_preferred: 4,
+            },
+        },
+    );
+    let elect = |topic: Option<&str>, partition, kind| ElectLeaders {
+        topic: topic.map(str::to_owned),
+        partition,
+        kind,
+    };
+    golden.body("elect_leaders of all", &elect(None, None, ElectionKind::Preferred));
+    golden.body("elect_leaders of one", &elect(Some("q"), Some(PartitionIndex(3)), ElectionKind::Unclean));
+    let election = |outcome| Election { topic: "q".to_owned(), partition: PartitionIndex(3), outcome };
+    golden.body(
+        "elect_leaders answer",
+        &LeadersElected {
+            elections: vec![
+                election(Ok((NodeId(1), LeaderEpoch(300)))),
+                election(Err(error(ErrorCode::LeaderNotAvailable))),
+            ],
+        },
+    );
+    golden.body(
+        "alter_topic",
+        &AlterTopic {
+            name: "q".to_owned(),
+            configs: vec![("k".to_owned(), Some("v".to_owned())), ("l".to_owned(), None)],
+            partitions: Some(12),
+        },
+    );
+    golden.body("alter_topic answer", &TopicAltered { id: TOPIC, partitions: 12, revision: Revision(2) });
+    expect![[r#"
+        describe_cluster            
+        describe_cluster answer      cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc 01 01 02 ac 02 ad 02 03 01 06 68 3a 39 34 34 30 01 01 61 ac 02 00 02 03 02 06 68 3a 39 34 34 30 00 ac 02 01 02 03 03 06 68 3a 39 34 34 30 00 ac 02 02 02 03 02 01 01 01 ac 02 04 00 00 ac 02 01 02 03 04
+        elect_leaders of all         00 00 00
+        elect_leaders of one         01 01 71 01 03 01
+        elect_leaders answer         02 01 71 03 00 01 ac 02 01 71 03 01 11 02 6e 6f
+        alter_topic                  01 71 02 01 6b 01 01 76 01 6c 00 01 0c
+        alter_topic answer           70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 0c 02
+    "#]]
+    .assert_eq(&golden.0);
 }
 
 #[test]
@@ -358,6 +448,58 @@ fn fetching() {
         ended, out of range          02 01 00 05 06
         ended, truncated             02 01 01 05 01 01
         ended, error                 02 01 02 0e 02 6e 6f
+    "#]]
+    .assert_eq(&golden.0);
+}
+
+#[test]
+fn replicating() {
+    let mut golden = Golden::default();
+    golden.body(
+        "replica open",
+        &ReplicaOpen { cluster: CLUSTER, follower: NodeId(2), incarnation: Incarnation(300) },
+    );
+    let subscription = Subscription(7);
+    let subscribe = |last_epoch| FollowerFrame::Subscribe {
+        subscription,
+        topic: TOPIC,
+        partition: PartitionIndex(2),
+        leader_epoch: LeaderEpoch(3),
+        leader_incarnation: Incarnation(4),
+        log_end: Offset(300),
+        last_epoch,
+    };
+    golden.header("follow", &subscribe(None));
+    golden.header("follow, epoch known", &subscribe(Some(LeaderEpoch(2))));
+    golden.header(
+        "report",
+        &FollowerFrame::Report { subscription, log_end: Offset(301), flushed_end: Offset(300) },
+    );
+    golden.header("unfollow", &FollowerFrame::Unsubscribe { subscription });
+    golden.header("catch-up credit", &FollowerFrame::Credit { bytes: 1 << 20 });
+    let (high_watermark, log_start) = (Offset(302), Offset(1));
+    golden.header(
+        "followed",
+        &LeaderFrame::Subscribed { subscription, from: Offset(300), high_watermark, log_start },
+    );
+    golden
+        .header("diverged", &LeaderFrame::Diverged { subscription, epoch: LeaderEpoch(1), end: Offset(200) });
+    golden
+        .header("following ended", &LeaderFrame::Ended { subscription, error: error(ErrorCode::NotLeader) });
+    golden.header("replica data", &LeaderFrame::Data { subscription, high_watermark, log_start });
+    golden.header("marks", &LeaderFrame::Marks { subscription, high_watermark, log_start });
+    expect![[r#"
+        replica open                 cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc 02 ac 02
+        follow                       00 07 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 02 03 04 ac 02 00
+        follow, epoch known          00 07 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 02 03 04 ac 02 01 02
+        report                       01 07 ad 02 ac 02
+        unfollow                     02 07
+        catch-up credit              03 80 80 40
+        followed                     00 07 ac 02 ae 02 01
+        diverged                     01 07 01 c8 01
+        following ended              02 07 0e 02 6e 6f
+        replica data                 03 07 ae 02 01
+        marks                        04 07 ae 02 01
     "#]]
     .assert_eq(&golden.0);
 }
