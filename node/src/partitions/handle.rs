@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use weir_core::partition::{AppendCheck, AppendOutcome, BatchMeta, PartitionConfig};
+use weir_core::partition::{AppendCheck, AppendOutcome, BatchMeta, PartitionConfig, Reign};
 use weir_core::topic_config::TopicConfig;
 use weir_wire::fetch::{FetchEnd, Position};
 use weir_wire::ids::{LeaderEpoch, Offset, PartitionIndex, TopicId};
@@ -42,8 +42,7 @@ pub(super) enum Message {
     },
     /// Answered once the reign is in force, or was refused.
     Lead {
-        leader_epoch: LeaderEpoch,
-        replication_factor: u32,
+        reign: Box<Reign>,
         reply: oneshot::Sender<()>,
     },
     Configure(Box<TopicSettings>),

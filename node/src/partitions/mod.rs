@@ -22,7 +22,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
-use weir_core::metadata::Image;
+use weir_core::metadata::{Image, PartitionState};
+use weir_core::partition::{Assigned, Member, Reign};
 use weir_wire::ids::{LeaderEpoch, MetadataIndex, NodeId, PartitionIndex, TopicId};
 
 use crate::controller::Controller;
@@ -263,11 +264,9 @@ impl Partitions {
                 }
                 if state.leader == Some(self.shared.node) && here.leader_epoch != Some(state.leader_epoch) {
                     here.leader_epoch = Some(state.leader_epoch);
-                    let replication_factor = u32::try_from(state.replicas.len()).unwrap_or(u32::MAX);
+                    let reign = Box::new(reign_of(image, state, self.shared.node));
                     let (reply, in_force) = oneshot::channel();
-                    let leader_epoch = state.leader_epoch;
-                    messages
-                        .push((handle.clone(), Message::Lead { leader_epoch, replication_factor, reply }));
+                    messages.push((handle.clone(), Message::Lead { reign, reply }));
                     reigns.push(in_force);
                 }
             }
@@ -322,6 +321,24 @@ impl Partitions {
     fn hosted(&self) -> MutexGuard<'_, BTreeMap<(TopicId, PartitionIndex), Hosted>> {
         // The guarded code inserts and removes whole entries.
         self.shared.hosted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the leader of a partition is told.
+fn reign_of(image: &Image, state: &PartitionState, me: NodeId) -> Reign {
+    let member = |node: &NodeId| {
+        // A node that is not registered has had no life yet.
+        let incarnation = image.nodes.get(node).map(|state| state.incarnation).unwrap_or_default();
+        Member { node: *node, incarnation }
+    };
+    let assigned =
+        |node: &NodeId| Assigned { member: member(node), is_eligible: image.nodes.contains_key(node) };
+    Reign {
+        leader_epoch: state.leader_epoch,
+        partition_epoch: state.partition_epoch,
+        me: member(&me),
+        replicas: state.replicas.iter().map(assigned).collect(),
+        isr: state.isr.iter().copied().collect(),
     }
 }
 

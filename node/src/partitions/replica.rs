@@ -150,8 +150,8 @@ impl Replica {
                 // Who asked may be gone.
                 let _ = reply.send(window.map(|_| ()).map_err(fetch_end));
             }
-            Message::Lead { leader_epoch, replication_factor, reply } => {
-                self.handle(Input::BecomeLeader { leader_epoch, replication_factor });
+            Message::Lead { reign, reply } => {
+                self.handle(Input::BecomeLeader(*reign));
                 self.publish_standing();
                 // Who asked may have stopped waiting.
                 let _ = reply.send(());
@@ -213,6 +213,18 @@ impl Replica {
                 partition = %self.name, %offered, %newest,
                 "the metadata offers a reign that is not above those in the log; the partition stays without a leader"
             ),
+            Effect::ProposeIsr { .. }
+            | Effect::AnswerSubscribe { .. }
+            | Effect::AcceptSubscription { .. }
+            | Effect::EndSubscription { .. }
+            | Effect::Subscribe(_)
+            | Effect::Unsubscribe { .. }
+            | Effect::WriteReplicated { .. }
+            | Effect::Report { .. }
+            | Effect::Truncate { .. }
+            | Effect::StartOver { .. } => {
+                unreachable!("a replica that has no others beside it asks for nothing of theirs")
+            }
             Effect::Retired(cause) => {
                 let standing =
                     if cause == RetireCause::Deleted { Standing::Deleted } else { Standing::Failed };

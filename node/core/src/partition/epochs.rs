@@ -46,7 +46,7 @@ impl Stored for EpochCheckpoint {
 }
 
 /// The reigns of a log, in memory.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EpochCache {
     /// Epochs and starts both strictly increase.
     entries: Vec<EpochStart>,

@@ -9,7 +9,7 @@ use super::rules::{Rule, Rules};
 use super::settings::PartitionConfig;
 
 /// The state that every role works on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LogState {
     pub(crate) config: PartitionConfig,
     pub(crate) ends: LogEnds,

@@ -1,12 +1,15 @@
 //! What a replica is told, and what it asks for.
 
 use serde::{Deserialize, Serialize};
-use weir_wire::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence};
+use weir_wire::ids::{LeaderEpoch, Offset, PartitionEpoch, ProducerEpoch, ProducerId, Sequence};
 use weir_wire::lane::Acks;
 
 use super::epochs::EpochCheckpoint;
 use super::outcome::AppendOutcome;
+use super::reign::{Following, Member, Reign};
+use super::restore::Rebuilt;
 use super::settings::PartitionConfig;
+use super::subscription::{Replicated, Report, Subscribe, SubscribeAnswer, SubscriptionNumber};
 
 /// Names one append from the moment it is asked until it is completed. The shell chooses the number and never uses
 /// it twice for one replica.
@@ -16,17 +19,47 @@ pub struct RequestId(pub u64);
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// The metadata says that this replica leads from now on.
+    /// The metadata says that this replica leads.
     ///
-    /// Ignored when the reign is older than the one in force. The same reign again only updates the replication
-    /// factor. A reign that is not above every epoch in the log is answered with [`Effect::LeadershipRefused`]:
-    /// no (offset, epoch) may ever stand for two contents.
-    BecomeLeader {
-        /// The number of the reign.
-        leader_epoch: LeaderEpoch,
-        /// How many replicas are assigned, in sync or not.
-        replication_factor: u32,
+    /// Ignored when the metadata is older than what is known (a lower leader epoch or partition epoch). The same reign
+    /// again brings an ISR that the controller decided, or other lives of the replicas' nodes. A reign that is not
+    /// above every epoch in the log is answered with [`Effect::LeadershipRefused`]: no (offset, epoch) may ever stand
+    /// for two contents.
+    BecomeLeader(Reign),
+    /// The metadata says that this replica follows, or that nobody leads. Ignored as above when older.
+    BecomeFollower(Following),
+    /// To a leader: the controller refused [`Effect::ProposeIsr`] of this number for good, and changed nothing (a
+    /// member is not eligible). Only where it said so: see [`Input::IsrUnknown`].
+    IsrRefused(ProposalNumber),
+    /// To a leader: nobody knows what became of the proposal of this number (no answer, or a refusal because another
+    /// change came first, which may have been this one). It counts until newer metadata says what holds.
+    IsrUnknown(ProposalNumber),
+    /// To a leader: a follower asks to be sent this partition.
+    Subscribe(Subscribe),
+    /// To a leader: how far a follower is.
+    Report(Report),
+    /// To a leader: the follower wants no more, or its connection is gone.
+    Unsubscribe {
+        /// Whose.
+        follower: Member,
+        /// Which.
+        subscription: SubscriptionNumber,
     },
+    /// To a follower: what the leader said to its [`Effect::Subscribe`].
+    SubscribeAnswered {
+        /// Which.
+        subscription: SubscriptionNumber,
+        /// What.
+        answer: SubscribeAnswer,
+    },
+    /// To a follower: batches or marks out of the leader's log. The shell keeps the bytes; they are needed when
+    /// [`Effect::WriteReplicated`] asks for them, in the same call or never.
+    Replicated(Replicated),
+    /// To a follower: the leader ended the subscription, or the connection is gone. The next [`Input::Tick`] asks
+    /// again.
+    SubscriptionEnded(SubscriptionNumber),
+    /// What [`Effect::Truncate`] or [`Effect::StartOver`] asked for is done, and this is what is left.
+    Truncated(Rebuilt),
     /// The metadata says that this replica leads no more, or the node is handing its leaderships over.
     Resign,
     /// The topic was deleted. Final.
@@ -54,9 +87,13 @@ pub enum Input {
         /// The first offset to keep.
         to: Offset,
     },
-    /// Time passed. Wanted about once a minute.
+    /// Time passed. Wanted every 100 to 500 ms.
     Tick,
 }
+
+/// Numbers the ISR proposals of one replica.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProposalNumber(pub u64);
 
 /// Which operation of the storage failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,6 +227,84 @@ pub enum Effect {
         offered: LeaderEpoch,
         /// The newest reign in the log.
         newest: LeaderEpoch,
+    },
+    /// Ask the controller to make this the ISR (KIP-497): one command, compared with the partition epoch. Never asked
+    /// while an earlier one is without an answer. Applied: the next image says so, by [`Input::BecomeLeader`].
+    /// Anything else: [`Input::IsrRefused`] or [`Input::IsrUnknown`].
+    ProposeIsr {
+        /// The number to answer with.
+        proposal: ProposalNumber,
+        /// The reign that proposes.
+        leader_epoch: LeaderEpoch,
+        /// What the controller compares.
+        partition_epoch: PartitionEpoch,
+        /// The whole ISR, with the lives that the leader means. It may be the one in force: then it only settles what
+        /// became of an earlier proposal, and must raise the partition epoch all the same.
+        isr: Vec<Member>,
+    },
+    /// Leader: answer a follower's [`Input::Subscribe`] with anything but [`SubscribeAnswer::Subscribed`].
+    AnswerSubscribe {
+        /// To whom.
+        follower: Member,
+        /// Which.
+        subscription: SubscriptionNumber,
+        /// What.
+        answer: SubscribeAnswer,
+    },
+    /// Leader: answer [`SubscribeAnswer::Subscribed`], then stream whole batches from `from` up to the written end as
+    /// it grows, and the high watermark and log start as they change, until [`Effect::EndSubscription`].
+    AcceptSubscription {
+        /// To whom.
+        follower: Member,
+        /// Under which number.
+        subscription: SubscriptionNumber,
+        /// The follower's log end.
+        from: Offset,
+    },
+    /// Leader: stop streaming under this number and tell the follower that it ended.
+    EndSubscription {
+        /// Whose.
+        follower: Member,
+        /// Which.
+        subscription: SubscriptionNumber,
+    },
+    /// Follower: ask the leader. An earlier subscription of this partition is over: its frames need not come any more.
+    Subscribe(Subscribe),
+    /// Follower: this subscription is over; tell the leader.
+    Unsubscribe {
+        /// Whom.
+        leader: Member,
+        /// Which.
+        subscription: SubscriptionNumber,
+    },
+    /// Follower: write the batches of the frame in hand as they are, but for the first `skip`, which are in the log
+    /// already; then report [`Input::Written`].
+    WriteReplicated {
+        /// How many to leave out.
+        skip: usize,
+        /// Where the first one to be written starts.
+        base_offset: Offset,
+        /// Where the last one ends.
+        end: Offset,
+    },
+    /// Follower: tell the leader how far this replica is.
+    Report {
+        /// Whom.
+        leader: Member,
+        /// What.
+        report: Report,
+    },
+    /// Follower: cut the log, as one unit: batches that end above `to`, the indexes and snapshots that know of them;
+    /// store what is left of the reigns; put the rest together with [`super::Restore`] and report
+    /// [`Input::Truncated`]. Nothing else is asked of the storage meanwhile.
+    Truncate {
+        /// The highest end that the log may have.
+        to: Offset,
+    },
+    /// Follower: throw all of the log away and begin an empty one; then as after [`Effect::Truncate`].
+    StartOver {
+        /// Where the empty log starts and ends.
+        at: Offset,
     },
     /// This replica stopped for good; what it had committed may still be read unless the topic is deleted.
     Retired(RetireCause),

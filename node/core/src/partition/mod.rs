@@ -9,9 +9,30 @@
 //!  Flushed ──> HighWatermark ──> Complete, for every append whose promise holds now
 //! ```
 //!
-//! What holds after every call is asserted in `invariants`. Roles live in files of their own (`leader`), and share
-//! what a replica is whatever its role (`log_state`). A replica that follows is a role still to come: it will record
-//! batches without checking them, move its high watermark as its leader says, and truncate by `epochs`.
+//! Replication, with the calls of the shell in between:
+//!
+//! ```text
+//!  leader                                              follower
+//!  BecomeLeader ──> SaveEpochs                         BecomeFollower ──> Subscribe
+//!  Subscribe ──> AcceptSubscription from               SubscribeAnswered ──> (Truncate | StartOver, Truncated, Subscribe)
+//!            └─> AnswerSubscribe (diverged, refused)
+//!  the shell streams the log from there, and marks     Replicated ──> SaveEpochs, WriteReplicated
+//!                                                      Written ──> Flush, Report    Flushed ──> HighWatermark, Report
+//!  Report ──> HighWatermark, Complete, ProposeIsr
+//!  BecomeLeader (newer partition epoch) | IsrRefused | IsrUnknown
+//! ```
+//!
+//! A leader decides per subscription and per report, never per data frame: after [`Effect::AcceptSubscription`] the
+//! shell streams by itself. A follower decides per frame: it checks that the frame goes on where its log ends, and
+//! records batches without checking them again.
+//!
+//! The shell guarantees: effects are carried out in order, all before the next input; [`Input::Written`] comes in the
+//! order of the writes; nothing that was begun before a truncation is reported after [`Input::Truncated`]; every
+//! [`Effect::ProposeIsr`] is answered or leads to newer metadata; no process uses an older incarnation than its own.
+//! It need not guarantee that frames arrive once, in order, or at all.
+//!
+//! What holds after every call is asserted in `invariants`. Roles live in files of their own (`leader`, `follower`),
+//! and share what a replica is whatever its role (`log_state`).
 //!
 //! Revisions of the topic's pipeline will stand in the log as control batches. [`messages::BatchMeta::is_control`]
 //! keeps them apart today: appends refuse them, and replaying passes the producers by.
@@ -27,16 +48,18 @@ mod producers;
 mod progress;
 mod purgatory;
 mod reads;
+mod reign;
 mod restore;
 mod rules;
 mod settings;
+mod subscription;
 
 use weir_wire::ids::{LeaderEpoch, Offset};
 
 pub use epochs::{EpochCheckpoint, EpochEnd, EpochStart};
 pub use messages::{
-    Append, AppendCheck, BatchMeta, Effect, Input, ProducerStamp, RequestId, RetireCause, StorageFault,
-    StoredBatch,
+    Append, AppendCheck, BatchMeta, Effect, Input, ProducerStamp, ProposalNumber, RequestId, RetireCause,
+    StorageFault, StoredBatch,
 };
 pub use outcome::{
     AppendOutcome, FailReason, Interruption, InvalidBatch, Promise, RetryReason, UnknownReason,
@@ -47,10 +70,14 @@ pub use producers::{
 };
 pub use purgatory::WAITING_MAX;
 pub use reads::{ReadError, ReadWindow};
-pub use restore::{Checkpoints, Restore, RestoreError};
+pub use reign::{Assigned, Following, Member, Reign};
+pub use restore::{Checkpoints, Rebuilt, Restore, RestoreError};
 #[doc(hidden)]
 pub use rules::Rule;
-pub use settings::{PRODUCERS_MAX, PartitionConfig};
+pub use settings::{PRODUCERS_MAX, PartitionConfig, REPLICA_LAG_TIME_MAX_MS};
+pub use subscription::{
+    Replicated, Report, Subscribe, SubscribeAnswer, SubscribeRefusal, SubscriptionNumber,
+};
 
 use crate::time::Now;
 use leader::Leader;
@@ -124,9 +151,20 @@ impl Partition {
     pub fn handle(&mut self, now: Now, input: Input, effects: &mut Vec<Effect>) {
         let before = self.log.ends;
         match input {
-            Input::BecomeLeader { leader_epoch, replication_factor } => {
-                self.become_leader(leader_epoch, replication_factor, effects);
+            Input::BecomeLeader(reign) => {
+                let replication_factor = u32::try_from(reign.replicas.len()).unwrap_or(u32::MAX);
+                self.become_leader(reign.leader_epoch, replication_factor, effects);
             }
+            Input::BecomeFollower(_)
+            | Input::IsrRefused(_)
+            | Input::IsrUnknown(_)
+            | Input::Subscribe(_)
+            | Input::Report(_)
+            | Input::Unsubscribe { .. }
+            | Input::SubscribeAnswered { .. }
+            | Input::Replicated(_)
+            | Input::SubscriptionEnded(_)
+            | Input::Truncated(_) => {}
             Input::Resign => self.resign(effects),
             Input::Delete => self.retire(RetireCause::Deleted, effects),
             Input::Configure(config) => self.log.config = config,

@@ -43,7 +43,7 @@ pub const REMEMBERED_CONTIGUOUS_MAX: usize = 5;
 pub const CONTIGUOUS_SEQUENCES: u32 = 1 << 31;
 
 /// The producers of one log.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Producers {
     states: BTreeMap<ProducerId, ProducerState>,
     /// The producers by the base offset of their newest batch: in the order in which they are forgotten.
@@ -56,7 +56,7 @@ pub(crate) struct Producers {
     expired: u64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct ProducerState {
     epoch: ProducerEpoch,
     /// The newest batches of this epoch, oldest first; never empty.

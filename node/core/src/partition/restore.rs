@@ -40,6 +40,13 @@ pub struct Restore {
     last_epoch: Option<LeaderEpoch>,
 }
 
+/// What is left of a replica's log after [`super::Effect::Truncate`] or [`super::Effect::StartOver`]: its marks,
+/// reigns and producers, for [`super::Input::Truncated`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rebuilt {
+    pub(super) log: Box<LogState>,
+}
+
 /// Why a replica cannot be put together. All final: fall back to older checkpoints, or to none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RestoreError {
@@ -173,10 +180,22 @@ impl Restore {
     /// # Errors
     /// When the batches do not end where the log does.
     pub fn finish(self) -> Result<Partition, RestoreError> {
+        self.finish_log().map(Partition::from_log)
+    }
+
+    /// What is left of a log that was cut while its replica went on.
+    ///
+    /// # Errors
+    /// When the batches do not end where the log does.
+    pub fn finish_truncation(self) -> Result<Rebuilt, RestoreError> {
+        self.finish_log().map(|log| Rebuilt { log: Box::new(log) })
+    }
+
+    fn finish_log(self) -> Result<LogState, RestoreError> {
         let log_end = self.log.ends.end;
         if self.next != log_end {
             return Err(RestoreError::WrongEnd { reached: self.next, log_end });
         }
-        Ok(Partition::from_log(self.log))
+        Ok(self.log)
     }
 }

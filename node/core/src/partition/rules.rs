@@ -44,7 +44,7 @@ impl Rule {
 }
 
 /// The rules in force: all, or all but one.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rules {
     removed: Option<Rule>,
 }

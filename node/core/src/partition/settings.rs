@@ -5,6 +5,9 @@ use crate::topic_config::TopicConfig;
 /// The most producers that one partition remembers; above it the one that wrote longest ago is forgotten, counted.
 pub const PRODUCERS_MAX: usize = 10_000;
 
+/// `replica.lag.time.max.ms`, in milliseconds: how long a replica in sync may be behind its leader's log end.
+pub const REPLICA_LAG_TIME_MAX_MS: u64 = 10_000;
+
 /// The part of a topic's configuration that the core decides by. May change at any time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartitionConfig {
@@ -18,6 +21,8 @@ pub struct PartitionConfig {
     pub producer_id_expiration_ms: u64,
     /// See [`PRODUCERS_MAX`].
     pub producers_max: usize,
+    /// See [`REPLICA_LAG_TIME_MAX_MS`].
+    pub replica_lag_time_max_ms: u64,
 }
 
 impl PartitionConfig {
@@ -37,6 +42,7 @@ impl From<&TopicConfig> for PartitionConfig {
             max_message_bytes: topic.max_message_bytes,
             producer_id_expiration_ms: topic.producer_id_expiration_ms,
             producers_max: PRODUCERS_MAX,
+            replica_lag_time_max_ms: REPLICA_LAG_TIME_MAX_MS,
         }
     }
 }

@@ -13,6 +13,7 @@ use weir_wire::stored;
 
 use crate::history::History;
 use crate::invariants;
+use crate::replica::leads_alone;
 
 const PRODUCERS_MAX: usize = 4;
 
@@ -69,7 +70,7 @@ impl Run {
 
     fn lead(&mut self) {
         self.epoch = self.epoch.next();
-        self.input(Input::BecomeLeader { leader_epoch: self.epoch, replication_factor: 1 });
+        self.input(Input::BecomeLeader(leads_alone(self.epoch, 1)));
     }
 
     fn input(&mut self, input: Input) {
@@ -294,11 +295,7 @@ fn a_log_without_offsets_left_takes_no_more() {
     let mut partition = restore(found, &[]).unwrap();
     let mut effects = Vec::new();
     let leader_epoch = LeaderEpoch(1);
-    partition.handle(
-        Now::default(),
-        Input::BecomeLeader { leader_epoch, replication_factor: 1 },
-        &mut effects,
-    );
+    partition.handle(Now::default(), Input::BecomeLeader(leads_alone(leader_epoch, 1)), &mut effects);
     let mut append = |number: u64, records: u32| {
         let batch = stored_batch(0, 1, records).batch;
         let (request, check, acks) = (RequestId(number), AppendCheck::Unchecked, Acks::None);

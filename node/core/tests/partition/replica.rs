@@ -1,13 +1,14 @@
 //! A partition with a shell around it: a log that may lose its tail, a flush that takes a while, old snapshots.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use weir_core::partition::{
-    Append, AppendCheck, AppendOutcome, BatchMeta, Checkpoints, Effect, Input, Partition, PartitionConfig,
-    ProducerCheckpoint, ProducerStamp, RequestId, Restore, Rule, StorageFault, StoredBatch,
+    Append, AppendCheck, AppendOutcome, Assigned, BatchMeta, Checkpoints, Effect, Input, Member, Partition,
+    PartitionConfig, ProducerCheckpoint, ProducerStamp, Reign, RequestId, Restore, Rule, StorageFault,
+    StoredBatch,
 };
 use weir_core::time::Now;
-use weir_wire::ids::{LeaderEpoch, Offset};
+use weir_wire::ids::{Incarnation, LeaderEpoch, NodeId, Offset, PartitionEpoch};
 use weir_wire::lane::Acks;
 
 use crate::history::History;
@@ -73,8 +74,7 @@ impl Replica {
     }
 
     pub(crate) fn elect(&mut self, now: Now) -> Vec<Answered> {
-        let (leader_epoch, replication_factor) = (self.epoch, self.replication_factor);
-        self.input(now, Input::BecomeLeader { leader_epoch, replication_factor })
+        self.input(now, Input::BecomeLeader(leads_alone(self.epoch, self.replication_factor)))
     }
 
     pub(crate) fn append(&mut self, now: Now, append: Append) -> Vec<Answered> {
@@ -202,6 +202,19 @@ impl Replica {
             answered.extend(self.input(now, Input::Written { end: self.history.end() }));
         }
         answered
+    }
+}
+
+/// A reign of node 0, the only one in sync of the assigned replicas.
+pub(crate) fn leads_alone(leader_epoch: LeaderEpoch, replication_factor: u32) -> Reign {
+    let member = |node| Member { node: NodeId(node), incarnation: Incarnation(1) };
+    let assigned = |node| Assigned { member: member(node), is_eligible: true };
+    Reign {
+        leader_epoch,
+        partition_epoch: PartitionEpoch(leader_epoch.0),
+        me: member(0),
+        replicas: (0..replication_factor).map(assigned).collect(),
+        isr: BTreeSet::from([NodeId(0)]),
     }
 }
 

@@ -13,6 +13,7 @@ use weir_wire::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence};
 use weir_wire::lane::Acks;
 
 use crate::history::History;
+use crate::replica::leads_alone;
 
 pub(super) fn run(script: &str) -> String {
     let mut runner = Runner::new();
@@ -79,10 +80,11 @@ impl Runner {
 
     fn line(&mut self, line: &Line<'_>) {
         match line.command {
-            "lead" => self.input(Input::BecomeLeader {
-                leader_epoch: LeaderEpoch(line.first().expect("lead EPOCH")),
-                replication_factor: line.number("of").unwrap_or(1),
-            }),
+            "lead" => {
+                let leader_epoch = LeaderEpoch(line.first().expect("lead EPOCH"));
+                let replication_factor = line.number("of").unwrap_or(1);
+                self.input(Input::BecomeLeader(leads_alone(leader_epoch, replication_factor)));
+            }
             "append" => self.append(line),
             "written" => self.input(Input::Written { end: line.first().unwrap_or(self.partition.log_end()) }),
             "flushed" => {
@@ -284,6 +286,16 @@ fn describe(effect: &Effect) -> String {
         Effect::LeadershipRefused { offered, newest } => {
             format!("refused to lead {offered}, the log has {newest}")
         }
+        other @ (Effect::ProposeIsr { .. }
+        | Effect::AnswerSubscribe { .. }
+        | Effect::AcceptSubscription { .. }
+        | Effect::EndSubscription { .. }
+        | Effect::Subscribe(_)
+        | Effect::Unsubscribe { .. }
+        | Effect::WriteReplicated { .. }
+        | Effect::Report { .. }
+        | Effect::Truncate { .. }
+        | Effect::StartOver { .. }) => format!("{other:?}"),
         Effect::Retired(cause) => format!("retired: {cause:?}"),
     }
 }
