@@ -37,6 +37,8 @@ pub struct ReplicaOpen {
     pub follower: NodeId,
     /// The follower's life.
     pub incarnation: Incarnation,
+    /// Which two streams belong together; a number never used before by this process.
+    pub session: u64,
 }
 
 /// Names one subscription: a follower's place at the leader of one partition.
@@ -48,7 +50,7 @@ pub struct Subscription(pub u64);
 pub enum FollowerFrame {
     /// Follow a partition from here on. Live stream only.
     Subscribe {
-        /// A number never used before by this process.
+        /// A number never used before by this process; they only grow.
         subscription: Subscription,
         /// The topic.
         topic: TopicId,
@@ -60,6 +62,8 @@ pub enum FollowerFrame {
         leader_incarnation: Incarnation,
         /// The follower's log end.
         log_end: Offset,
+        /// The end of what the follower has flushed.
+        flushed_end: Offset,
         /// The reign of the follower's last batch; `None` for an empty log.
         last_epoch: Option<LeaderEpoch>,
     },
@@ -91,7 +95,7 @@ pub enum LeaderFrame {
     Subscribed {
         /// The subscription.
         subscription: Subscription,
-        /// Where data starts: the follower's log end, or the leader's log start where the log begins above that.
+        /// Where data starts: the follower's log end.
         from: Offset,
         /// The leader's high watermark.
         high_watermark: Offset,
@@ -107,6 +111,14 @@ pub enum LeaderFrame {
         /// Where that reign ends in the leader's log.
         end: Offset,
     },
+    /// The follower's log ends where the leader's has not begun, or beyond its end: it must start over. The subscription
+    /// is over. No payload.
+    OutOfRange {
+        /// The subscription.
+        subscription: Subscription,
+        /// The first offset that the leader still serves.
+        log_start: Offset,
+    },
     /// The subscription is over, or never was: ask again when the metadata moved, or after a pause. No payload.
     Ended {
         /// The subscription.
@@ -114,10 +126,12 @@ pub enum LeaderFrame {
         /// Why.
         error: WireError,
     },
-    /// Whole record batches, byte for byte as they lie in the leader's log, right behind those of the frame before.
+    /// Whole record batches, byte for byte as they lie in the leader's log.
     Data {
         /// The subscription.
         subscription: Subscription,
+        /// Where the frame before it ended, on whichever stream that came; at first [`LeaderFrame::Subscribed`]'s `from`.
+        from: Offset,
         /// The leader's high watermark.
         high_watermark: Offset,
         /// The first offset that the leader still serves.
@@ -127,6 +141,8 @@ pub enum LeaderFrame {
     Marks {
         /// The subscription.
         subscription: Subscription,
+        /// As in [`LeaderFrame::Data`].
+        from: Offset,
         /// The leader's high watermark.
         high_watermark: Offset,
         /// The first offset that the leader still serves.
@@ -141,6 +157,7 @@ impl LeaderFrame {
         match self {
             LeaderFrame::Subscribed { subscription, .. }
             | LeaderFrame::Diverged { subscription, .. }
+            | LeaderFrame::OutOfRange { subscription, .. }
             | LeaderFrame::Ended { subscription, .. }
             | LeaderFrame::Data { subscription, .. }
             | LeaderFrame::Marks { subscription, .. } => *subscription,

@@ -457,7 +457,7 @@ fn replicating() {
     let mut golden = Golden::default();
     golden.body(
         "replica open",
-        &ReplicaOpen { cluster: CLUSTER, follower: NodeId(2), incarnation: Incarnation(300) },
+        &ReplicaOpen { cluster: CLUSTER, follower: NodeId(2), incarnation: Incarnation(300), session: 9 },
     );
     let subscription = Subscription(7);
     let subscribe = |last_epoch| FollowerFrame::Subscribe {
@@ -467,6 +467,7 @@ fn replicating() {
         leader_epoch: LeaderEpoch(3),
         leader_incarnation: Incarnation(4),
         log_end: Offset(300),
+        flushed_end: Offset(299),
         last_epoch,
     };
     golden.header("follow", &subscribe(None));
@@ -484,22 +485,25 @@ fn replicating() {
     );
     golden
         .header("diverged", &LeaderFrame::Diverged { subscription, epoch: LeaderEpoch(1), end: Offset(200) });
+    golden.header("out of range", &LeaderFrame::OutOfRange { subscription, log_start });
     golden
         .header("following ended", &LeaderFrame::Ended { subscription, error: error(ErrorCode::NotLeader) });
-    golden.header("replica data", &LeaderFrame::Data { subscription, high_watermark, log_start });
-    golden.header("marks", &LeaderFrame::Marks { subscription, high_watermark, log_start });
+    let from = Offset(300);
+    golden.header("replica data", &LeaderFrame::Data { subscription, from, high_watermark, log_start });
+    golden.header("marks", &LeaderFrame::Marks { subscription, from, high_watermark, log_start });
     expect![[r#"
-        replica open                 cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc 02 ac 02
-        follow                       00 07 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 02 03 04 ac 02 00
-        follow, epoch known          00 07 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 02 03 04 ac 02 01 02
+        replica open                 cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc 02 ac 02 09
+        follow                       00 07 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 02 03 04 ac 02 ab 02 00
+        follow, epoch known          00 07 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 02 03 04 ac 02 ab 02 01 02
         report                       01 07 ad 02 ac 02
         unfollow                     02 07
         catch-up credit              03 80 80 40
         followed                     00 07 ac 02 ae 02 01
         diverged                     01 07 01 c8 01
-        following ended              02 07 0e 02 6e 6f
-        replica data                 03 07 ae 02 01
-        marks                        04 07 ae 02 01
+        out of range                 02 07 01
+        following ended              03 07 0e 02 6e 6f
+        replica data                 04 07 ac 02 ae 02 01
+        marks                        05 07 ac 02 ae 02 01
     "#]]
     .assert_eq(&golden.0);
 }
