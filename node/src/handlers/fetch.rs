@@ -20,7 +20,7 @@ use weir_wire::ids::{LeaderEpoch, Offset, PartitionIndex, TopicId};
 
 use super::authorize::{Operation, Resource, authorize};
 use super::{Services, broken, find_partition, read_error};
-use crate::partitions::{Bell, PartitionHandle, Standing, Watch};
+use crate::partitions::{Bell, Interest, PartitionHandle, Standing, Watch};
 use crate::storage::{LogReader, ReadError, ReadPlan, Slice};
 
 /// Bounds on what a consumer may ask of one frame, in bytes: a frame is held in memory while it is sent.
@@ -148,7 +148,7 @@ impl Session {
         let name = image.topic_by_id(topic).map(|(name, _)| name).unwrap_or_default();
         authorize(&self.principal, Operation::Read, Resource::Topic(name)).map_err(FetchEnd::Error)?;
         // Watched before the position is checked, so that nothing that moves in between goes unnoticed.
-        let watch = handle.view.watch(Arc::clone(&self.bell), subscription);
+        let watch = handle.view.watch(Interest::Committed, Arc::clone(&self.bell), subscription);
         handle
             .check_position(leader_epoch, position)
             .await

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use weir_core::partition::{AppendCheck, AppendOutcome, BatchMeta, PartitionConfig, Reign};
+use weir_core::partition::{AppendCheck, AppendOutcome, BatchMeta, Member, PartitionConfig, Report, Subscribe, SubscriptionNumber};
 use weir_core::topic_config::TopicConfig;
 use weir_wire::fetch::{FetchEnd, Position};
-use weir_wire::ids::{LeaderEpoch, Offset, PartitionIndex, TopicId};
+use weir_wire::ids::{LeaderEpoch, NodeId, Offset, PartitionIndex, TopicId};
 use weir_wire::lane::Acks;
 
+use super::mailbox::{FollowerSink, Mailbox, PeerMessage};
+use super::roles::Role;
 use super::view::View;
 use crate::storage::{LogConfig, LogReader, PartitionKey, RecoveryPoint, RetentionLimits};
 
@@ -29,6 +31,7 @@ pub struct PartitionHandle {
     /// Reads the log, on any thread.
     pub reader: LogReader,
     pub(super) inbox: mpsc::Sender<Message>,
+    pub(super) mailbox: Arc<Mailbox>,
 }
 
 /// What a replica's task is asked.
@@ -40,11 +43,13 @@ pub(super) enum Message {
         position: Position,
         reply: oneshot::Sender<Result<(), FetchEnd>>,
     },
-    /// Answered once the reign is in force, or was refused.
-    Lead {
-        reign: Box<Reign>,
+    /// Answered once the role was taken, or refused.
+    Role {
+        role: Box<Role>,
         reply: oneshot::Sender<()>,
     },
+    /// How far the followers said they are.
+    Progress(oneshot::Sender<BTreeMap<NodeId, Offset>>),
     Configure(Box<TopicSettings>),
     Housekeep,
     /// Answered when the task is about to end.
@@ -160,6 +165,31 @@ impl PartitionHandle {
         let (reply, answer) = oneshot::channel();
         let message = Message::CheckPosition { leader_epoch, position, reply };
         self.inbox.send(message).await.map_err(|_| Gone)?;
+        answer.await.map_err(|_| Gone)
+    }
+
+    /// A follower wants to follow this replica. The answer goes to `sink`.
+    pub fn subscribe(&self, subscribe: Subscribe, sink: FollowerSink) {
+        self.mailbox.push(PeerMessage::Subscribe { subscribe, sink });
+    }
+
+    /// A follower wants no more, or is gone.
+    pub fn unsubscribe(&self, follower: Member, subscription: SubscriptionNumber) {
+        self.mailbox.push(PeerMessage::Unsubscribe { follower, subscription });
+    }
+
+    /// How far a follower is.
+    pub fn report(&self, report: Report) {
+        self.mailbox.report(report);
+    }
+
+    /// How far each follower said it is, in the reign of this replica.
+    ///
+    /// # Errors
+    /// [`Gone`].
+    pub async fn progress(&self) -> Result<BTreeMap<NodeId, Offset>, Gone> {
+        let (reply, answer) = oneshot::channel();
+        self.inbox.send(Message::Progress(reply)).await.map_err(|_| Gone)?;
         answer.await.map_err(|_| Gone)
     }
 }

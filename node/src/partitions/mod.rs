@@ -1,30 +1,38 @@
 //! The replicas that this node hosts: opening them, finding them, following the metadata, closing them.
 //!
 //! ```text
-//! controller's image ──▶ follow: what should be here? ──▶ open / configure / lead / delete ──▶ one task per replica
+//! controller's image ──▶ follow: what should be here? ──▶ open / configure / roles / delete ──▶ one task per replica
 //! handlers ──▶ get(topic, partition) ──▶ PartitionHandle ──▶ that task's inbox
+//! replication (other nodes) ──▶ PartitionHandle, FollowerMail ──▶ that task's mailbox
+//!                           ◀── Links, FollowerSink ◀── that task
 //! ```
 
 mod handle;
+mod links;
+mod mailbox;
 mod open;
 mod replica;
+mod roles;
 mod space;
 mod upkeep;
 mod view;
 
 pub use handle::{AppendRequest, AppendTag, Gone, PartitionHandle};
-pub use view::{Bell, Standing, View, Watch};
+pub use links::{FollowerOrder, FollowingReplica, LeaderLink, Links, Outgoing};
+pub use mailbox::{
+    Credit, CreditMeter, FRAME_BYTES_QUEUED_MAX, FollowerMail, FollowerSink, ReplicaFrame, ToFollower,
+};
+pub use view::{Bell, Interest, Standing, View, Watch};
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
-use weir_core::metadata::{Image, PartitionState};
-use weir_core::partition::{Assigned, Member, Reign};
-use weir_wire::ids::{LeaderEpoch, MetadataIndex, NodeId, PartitionIndex, TopicId};
+use weir_core::metadata::{CutLog, Image, LogTail, ProcessId};
+use weir_wire::ids::{Incarnation, MetadataIndex, NodeId, PartitionIndex, TopicId};
 
 use crate::controller::Controller;
 use crate::outside::Outside;
@@ -32,7 +40,8 @@ use crate::storage::{CleanShutdown, DataFolder, OpenError, PartitionKey, Recover
 use crate::transport::Threads;
 use crate::watched::Watched;
 use handle::{Message, TopicSettings};
-use open::{OpenOrder, Opened};
+use open::{OpenOrder, Opened, Surroundings};
+use roles::Role;
 use space::SpaceGuard;
 
 /// Replicas that are opened side by side.
@@ -48,14 +57,22 @@ struct Shared {
     outside: Outside,
     node: NodeId,
     data: Arc<DataFolder>,
+    /// Whether the last process on this data folder ended in order.
+    was_clean: bool,
+    controller: Controller,
     space: Arc<SpaceGuard>,
+    links: Arc<Links>,
     /// The runtimes of the network threads; a replica lives on one of them.
     threads: Vec<Handle>,
     next_thread: AtomicUsize,
     hosted: Mutex<BTreeMap<(TopicId, PartitionIndex), Hosted>>,
+    /// Logs that this node cannot vouch for, as they were found when it started.
+    cut: Mutex<Vec<CutLog>>,
+    /// This process, once it is registered.
+    process: OnceLock<ProcessId>,
     /// The metadata that `hosted` follows.
     applied: Watched<MetadataIndex>,
-    /// What runs until the node stops: following the metadata, and upkeep.
+    /// What runs until the node stops: following the metadata, ticks and upkeep.
     background: Mutex<Vec<AbortHandle>>,
 }
 
@@ -63,10 +80,12 @@ struct Shared {
 struct Hosted {
     /// The topic's name.
     topic: String,
-    /// The reign that it was last told about.
-    leader_epoch: Option<LeaderEpoch>,
+    /// The part that it was last told to play.
+    role: Option<Role>,
     /// The topic's configuration that it was last told.
     configs: BTreeMap<String, String>,
+    /// Which thread it lives on.
+    thread: usize,
     /// `None` when it could not be opened: the partition is offline, and the log says why.
     handle: Option<PartitionHandle>,
 }
@@ -82,32 +101,64 @@ impl Partitions {
         outside: Outside,
         node: NodeId,
         data: Arc<DataFolder>,
+        was_clean: bool,
         threads: &Threads,
-        image: &Image,
+        controller: Controller,
     ) -> Result<Partitions, StorageError> {
+        let image = controller.image();
         let partitions = Partitions {
             shared: Arc::new(Shared {
                 space: Arc::new(SpaceGuard::new(outside.clone(), data.root().to_owned())),
                 outside,
                 node,
                 data,
+                was_clean,
+                controller,
+                links: Arc::default(),
                 threads: threads.handles().to_vec(),
                 next_thread: AtomicUsize::new(0),
-                hosted: Mutex::new(BTreeMap::new()),
+                hosted: Mutex::default(),
+                cut: Mutex::default(),
+                process: OnceLock::new(),
                 applied: Watched::new(MetadataIndex(0)),
                 background: Mutex::default(),
             }),
         };
-        partitions.open_missing(image).await?;
+        partitions.open_missing(&image).await?;
         Ok(partitions)
     }
 
-    /// Tells the replicas what the metadata says, and goes on doing so.
-    pub async fn start(&self, controller: Controller) {
-        self.follow(&controller.image()).await;
-        let following = tokio::spawn(follow_metadata(self.clone(), controller));
-        let upkeep = tokio::spawn(upkeep::run(self.clone()));
-        self.background().extend([following.abort_handle(), upkeep.abort_handle()]);
+    /// The logs that this node cannot vouch for, for its registration.
+    #[must_use]
+    pub fn cut_logs(&self) -> Vec<CutLog> {
+        self.shared.cut.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What replicas here have to say to their leaders elsewhere.
+    #[must_use]
+    pub fn links(&self) -> Arc<Links> {
+        Arc::clone(&self.shared.links)
+    }
+
+    /// Tells the replicas what the metadata says, and goes on doing so. Call it when this process is registered: under
+    /// `incarnation`, or a later one of its own.
+    pub async fn start(&self, incarnation: Incarnation) {
+        let image = self.shared.controller.image();
+        let registered =
+            image.nodes.get(&self.shared.node).filter(|state| state.incarnation >= incarnation);
+        if let Some(state) = registered {
+            // A second start would be of the same process.
+            let _ = self.shared.process.set(state.process);
+        }
+        self.follow(&image).await;
+        let mut background = vec![
+            tokio::spawn(follow_metadata(self.clone())).abort_handle(),
+            tokio::spawn(upkeep::run(self.clone())).abort_handle(),
+        ];
+        for (number, thread) in self.shared.threads.iter().enumerate() {
+            background.push(thread.spawn(upkeep::tick(self.clone(), number)).abort_handle());
+        }
+        self.background().extend(background);
     }
 
     /// The replica of a partition, if it is here and could be opened.
@@ -145,13 +196,14 @@ impl Partitions {
             high_watermarks.push((handle.key(), report.high_watermark));
         }
         let data = Arc::clone(&self.shared.data);
+        let incarnation = self.myself(&self.shared.controller.image()).map(|me| me.incarnation);
         self.shared
             .outside
             .on_worker(move || {
                 data.save_high_watermarks(high_watermarks)?;
                 data.save_recovery_points(recovery_points)?;
                 let marked =
-                    if all_clean { data.mark_clean(CleanShutdown { incarnation: None }) } else { Ok(()) };
+                    if all_clean { data.mark_clean(CleanShutdown { incarnation }) } else { Ok(()) };
                 data.release();
                 marked
             })
@@ -205,11 +257,12 @@ impl Partitions {
             .filter(|(_, topic, index, state)| {
                 state.replicas.contains(&self.shared.node) && !hosted.contains_key(&(topic.id, *index))
             })
-            .map(|(name, topic, partition, _)| OpenOrder {
+            .map(|(name, topic, partition, state)| OpenOrder {
                 topic: name.to_owned(),
                 topic_id: topic.id,
                 partition,
                 configs: topic.configs.clone(),
+                has_others: state.replicas.len() > 1,
             })
             .collect()
     }
@@ -223,35 +276,55 @@ impl Partitions {
         let opened = opened.expect("opening a replica does not panic");
         let key = (opened.order.topic_id, opened.order.partition);
         let mut made = None;
+        let thread = self.shared.next_thread.fetch_add(1, Ordering::Relaxed) % self.shared.threads.len();
         let handle = match opened.replica {
             Ok(parts) => {
                 made = parts.made_at().map(|point| (open::key(key.0, key.1), point));
-                Some(self.spawn(&opened.order, *parts))
+                self.cannot_vouch_for(parts.cut(&opened.order, self.shared.was_clean));
+                Some(self.spawn(&opened.order, *parts, thread))
             }
             Err(error) => {
                 let (topic, partition) = (&opened.order.topic, opened.order.partition);
                 tracing::error!(topic, %partition, %error, "the partition is offline");
                 metrics::gauge!("weir_partitions_offline").increment(1.0);
+                let nothing = CutLog { topic: key.0, partition: key.1, tail: LogTail::default() };
+                // Where no other node has it, it waits for an operator to mend this log.
+                self.cannot_vouch_for(opened.order.has_others.then_some(nothing));
                 None
             }
         };
         let OpenOrder { topic, configs, .. } = opened.order;
         metrics::gauge!("weir_partitions").increment(1.0);
-        self.hosted().insert(key, Hosted { topic, leader_epoch: None, configs, handle });
+        self.hosted().insert(key, Hosted { topic, role: None, configs, thread, handle });
         made
     }
 
-    fn spawn(&self, order: &OpenOrder, parts: open::Parts) -> PartitionHandle {
-        let thread = self.shared.next_thread.fetch_add(1, Ordering::Relaxed) % self.shared.threads.len();
-        let (handle, replica) =
-            parts.into_replica(order, self.shared.outside.clone(), Arc::clone(&self.shared.space));
+    fn cannot_vouch_for(&self, log: Option<CutLog>) {
+        self.shared.cut.lock().unwrap_or_else(PoisonError::into_inner).extend(log);
+    }
+
+    fn spawn(&self, order: &OpenOrder, parts: open::Parts, thread: usize) -> PartitionHandle {
+        let surroundings = Surroundings {
+            outside: self.shared.outside.clone(),
+            data: Arc::clone(&self.shared.data),
+            space: Arc::clone(&self.shared.space),
+            controller: self.shared.controller.clone(),
+            links: Arc::clone(&self.shared.links),
+        };
+        let (handle, replica) = parts.into_replica(order, surroundings);
         self.shared.threads[thread].spawn(replica.run());
         handle
     }
 
-    /// Tells replicas of new reigns and configurations.
+    /// This node as it is registered, if the metadata means this process.
+    fn myself(&self, image: &Image) -> Option<weir_core::partition::Member> {
+        roles::myself(image, self.shared.node, *self.shared.process.get()?)
+    }
+
+    /// Tells replicas of new roles and configurations.
     async fn tell(&self, image: &Image) {
-        let (mut messages, mut reigns) = (Vec::new(), Vec::new());
+        let me = self.myself(image);
+        let (mut messages, mut roles) = (Vec::new(), Vec::new());
         {
             let mut hosted = self.hosted();
             for (_, topic, index, state) in image.partitions() {
@@ -262,12 +335,12 @@ impl Partitions {
                     let settings = Box::new(TopicSettings::of(&topic.configs));
                     messages.push((handle.clone(), Message::Configure(settings)));
                 }
-                if state.leader == Some(self.shared.node) && here.leader_epoch != Some(state.leader_epoch) {
-                    here.leader_epoch = Some(state.leader_epoch);
-                    let reign = Box::new(reign_of(image, state, self.shared.node));
+                let Some(role) = me.map(|me| roles::role(image, state, me)) else { continue };
+                if here.role.as_ref() != Some(&role) {
+                    here.role = Some(role.clone());
                     let (reply, in_force) = oneshot::channel();
-                    messages.push((handle.clone(), Message::Lead { reign, reply }));
-                    reigns.push(in_force);
+                    messages.push((handle.clone(), Message::Role { role: Box::new(role), reply }));
+                    roles.push(in_force);
                 }
             }
         }
@@ -276,7 +349,7 @@ impl Partitions {
             let _ = handle.inbox.send(message).await;
         }
         // Who is told that a topic was created may write to it at once.
-        for in_force in reigns {
+        for in_force in roles {
             let _ = in_force.await;
         }
     }
@@ -324,28 +397,10 @@ impl Partitions {
     }
 }
 
-/// What the leader of a partition is told.
-fn reign_of(image: &Image, state: &PartitionState, me: NodeId) -> Reign {
-    let member = |node: &NodeId| {
-        // A node that is not registered has had no life yet.
-        let incarnation = image.nodes.get(node).map(|state| state.incarnation).unwrap_or_default();
-        Member { node: *node, incarnation }
-    };
-    let assigned =
-        |node: &NodeId| Assigned { member: member(node), is_eligible: image.nodes.contains_key(node) };
-    Reign {
-        leader_epoch: state.leader_epoch,
-        partition_epoch: state.partition_epoch,
-        me: member(&me),
-        replicas: state.replicas.iter().map(assigned).collect(),
-        isr: state.isr.iter().copied().collect(),
-    }
-}
-
-async fn follow_metadata(partitions: Partitions, controller: Controller) {
+async fn follow_metadata(partitions: Partitions) {
     let mut seen = *partitions.shared.applied.get();
     loop {
-        let image = controller.newer_than(seen).await;
+        let image = partitions.shared.controller.newer_than(seen).await;
         seen = image.index;
         partitions.follow(&image).await;
     }

@@ -4,18 +4,23 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
+use weir_core::metadata::{CutLog, LogTail};
 use weir_core::partition::{
-    Checkpoints, EpochCheckpoint, Partition, ProducerCheckpoint, Restore, RestoreError, StoredBatch,
+    Checkpoints, EpochCheckpoint, Partition, ProducerCheckpoint, Rebuilt, Restore, RestoreError, StoredBatch,
 };
 use weir_wire::ids::{Offset, PartitionIndex, TopicId};
 
 use super::handle::{MESSAGES_QUEUED_MAX, PartitionHandle, TopicSettings};
+use super::links::Links;
+use super::mailbox::Mailbox;
 use super::replica::{Replica, State};
 use super::space::SpaceGuard;
 use super::view::View;
+use crate::controller::Controller;
 use crate::outside::{Clock, Outside};
 use crate::storage::{
     DataFolder, Log, OnDamage, OpenError, PartitionKey, ReadError, Recovery, RecoveryPoint, StorageError,
+    TruncateError,
 };
 
 /// A replica that should be opened.
@@ -24,6 +29,8 @@ pub(super) struct OpenOrder {
     pub(super) topic_id: TopicId,
     pub(super) partition: PartitionIndex,
     pub(super) configs: BTreeMap<String, String>,
+    /// Whether other nodes have replicas too: what is damaged here can come from them.
+    pub(super) has_others: bool,
 }
 
 /// What became of an order.
@@ -39,6 +46,8 @@ pub(super) struct Parts {
     settings: TopicSettings,
     /// Whether there was no log before.
     is_new: bool,
+    /// Whether nothing that this replica may have promised is gone, as far as opening it can tell.
+    keeps_its_place: bool,
 }
 
 /// Why a replica stays offline.
@@ -52,6 +61,8 @@ pub(super) enum OpenFailure {
     Read(#[from] ReadError),
     #[error("its log contradicts itself: {0}")]
     Restore(#[from] RestoreError),
+    #[error("its log could not be cut: {0}")]
+    Truncate(#[from] TruncateError),
 }
 
 /// The partition as storage names it.
@@ -70,28 +81,36 @@ fn try_open(data: &DataFolder, clock: &dyn Clock, order: &OpenOrder) -> Result<P
     let key = key(order.topic_id, order.partition);
     // A log that has been here must be here: a partition that may hold records does not come back empty.
     let is_new = !data.has_had(key);
-    let (log, recovery) = open_log(data, order, key, &settings, is_new)?;
+    let (log, recovery, is_lost) = open_log(data, order, key, &settings, is_new)?;
     report(order, &recovery);
     let core = restore(data, clock, key, &log, &settings)?;
-    Ok(Parts { core, log, settings, is_new })
+    let keeps_its_place = recovery.keeps_its_place() && !is_lost;
+    Ok(Parts { core, log, settings, is_new: is_new || is_lost, keeps_its_place })
 }
 
-/// Opens the log; a folder that another topic of the same name left behind is moved aside, never reused.
+/// Opens the log; a folder that another topic of the same name left behind is moved aside, never reused. Says too
+/// whether the log was gone.
 fn open_log(
     data: &DataFolder,
     order: &OpenOrder,
     key: PartitionKey,
     settings: &TopicSettings,
     is_new: bool,
-) -> Result<(Log, Recovery), OpenError> {
-    let open = || data.open_log(&order.topic, key, settings.log, is_new, OnDamage::Refuse);
-    match open() {
+) -> Result<(Log, Recovery, bool), OpenError> {
+    // What is missing here and lies on other nodes too comes back from there; until then this replica is not in sync.
+    let on_damage = if order.has_others { OnDamage::Cut } else { OnDamage::Refuse };
+    let open = |create| data.open_log(&order.topic, key, settings.log, create, on_damage);
+    match open(is_new) {
         Err(stale @ OpenError::Stale { .. }) => {
             tracing::warn!(error = %stale, "moving the stale folder aside");
             data.move_aside(&order.topic, order.partition)?;
-            open()
+            open(is_new).map(|(log, recovery)| (log, recovery, false))
         }
-        other => other,
+        Err(missing @ OpenError::Missing { .. }) if order.has_others => {
+            tracing::error!(error = %missing, "beginning an empty log; the records come from other nodes");
+            open(true).map(|(log, recovery)| (log, recovery, true))
+        }
+        opened => opened.map(|(log, recovery)| (log, recovery, false)),
     }
 }
 
@@ -125,22 +144,45 @@ fn restore(
     log: &Log,
     settings: &TopicSettings,
 ) -> Result<Partition, OpenFailure> {
+    let high_watermark = data.high_watermark(key).unwrap_or(Offset::ZERO);
+    put_together(clock, key, log, settings, high_watermark, Restore::finish)
+}
+
+/// As when a replica is opened, for one whose log was cut while it went on.
+pub(super) fn rebuild(
+    clock: &dyn Clock,
+    key: PartitionKey,
+    log: &Log,
+    settings: &TopicSettings,
+    high_watermark: Offset,
+) -> Result<Rebuilt, OpenFailure> {
+    put_together(clock, key, log, settings, high_watermark, Restore::finish_truncation)
+}
+
+fn put_together<T>(
+    clock: &dyn Clock,
+    key: PartitionKey,
+    log: &Log,
+    settings: &TopicSettings,
+    high_watermark: Offset,
+    finish: impl Fn(Restore) -> Result<T, RestoreError>,
+) -> Result<T, OpenFailure> {
     let side = log.side_files();
     let mut found = Checkpoints {
         log_start: log.start(),
         log_end: log.end(),
         flushed_end: log.flushed_end(),
-        high_watermark: data.high_watermark(key).unwrap_or(Offset::ZERO),
+        high_watermark,
         epochs: side.load_epochs::<EpochCheckpoint>()?,
         producers: side.latest_snapshot::<ProducerCheckpoint>(log.end())?.map(|(_, snapshot)| snapshot),
     };
-    let replayed = replay(clock, log, settings, found.clone());
+    let replayed = replay(clock, log, settings, found.clone()).and_then(|restore| Ok(finish(restore)?));
     match replayed {
         // Both checkpoints only save reading; the log has the last word.
         Err(OpenFailure::Restore(error)) => {
             tracing::warn!(partition = %key, %error, "the checkpoints do not fit the log; reading all of it");
             (found.epochs, found.producers) = (None, None);
-            replay(clock, log, settings, found)
+            replay(clock, log, settings, found).and_then(|restore| Ok(finish(restore)?))
         }
         other => other,
     }
@@ -151,14 +193,23 @@ fn replay(
     log: &Log,
     settings: &TopicSettings,
     found: Checkpoints,
-) -> Result<Partition, OpenFailure> {
+) -> Result<Restore, OpenFailure> {
     let mut restore = Restore::new(clock.now(), settings.core, found)?;
     if restore.replay_from() < log.end() {
         for header in log.reader().headers(restore.replay_from()) {
             restore.replay(&StoredBatch::from(&header?))?;
         }
     }
-    Ok(restore.finish()?)
+    Ok(restore)
+}
+
+/// What a replica's task is put together with.
+pub(super) struct Surroundings {
+    pub(super) outside: Outside,
+    pub(super) data: Arc<DataFolder>,
+    pub(super) space: Arc<SpaceGuard>,
+    pub(super) controller: Controller,
+    pub(super) links: Arc<Links>,
 }
 
 impl Parts {
@@ -167,32 +218,58 @@ impl Parts {
         self.is_new.then(|| self.log.recovery_point())
     }
 
+    /// How far the log goes, where the node cannot vouch for it: opening it lost something, or may have. After an
+    /// unclean stop that holds for everything that was not flushed before it was acknowledged (KIP-966).
+    pub(super) fn cut(&self, order: &OpenOrder, was_clean: bool) -> Option<CutLog> {
+        let may_lack = !was_clean && self.settings.core.write_caching;
+        if self.keeps_its_place && !may_lack {
+            return None;
+        }
+        let end = self.log.end();
+        // A reign that began at the end of the log has no batch.
+        let epochs = self.core.epoch_checkpoint().entries;
+        let last_epoch = epochs.iter().rev().find(|reign| reign.start < end).map(|reign| reign.epoch);
+        Some(CutLog {
+            topic: order.topic_id,
+            partition: order.partition,
+            tail: LogTail { last_epoch: last_epoch.filter(|_| end > self.log.start()), end },
+        })
+    }
+
     /// Puts the task together, and the handle to it.
     pub(super) fn into_replica(
         self,
         order: &OpenOrder,
-        outside: Outside,
-        space: Arc<SpaceGuard>,
+        surroundings: Surroundings,
     ) -> (PartitionHandle, Replica) {
         let (sender, inbox) = mpsc::channel(MESSAGES_QUEUED_MAX);
         let Parts { core, log, settings, .. } = self;
+        let Surroundings { outside, data, space, controller, links } = surroundings;
         let view = Arc::new(View::new(core.log_start(), core.high_watermark(), core.log_end()));
+        let mailbox = Arc::new(Mailbox::default());
         let handle = PartitionHandle {
             topic: order.topic_id,
             partition: order.partition,
             view: Arc::clone(&view),
             reader: log.reader(),
             inbox: sender,
+            mailbox: Arc::clone(&mailbox),
         };
         let replica = Replica {
             name: format!("{}-{}", order.topic, order.partition),
+            key: key(order.topic_id, order.partition),
+            me: None,
             outside,
             core,
-            log,
+            log: Some(log),
+            data,
             view,
-            retention: settings.retention,
+            settings,
             space,
+            controller,
+            links,
             inbox,
+            mailbox,
             state: State::new(),
         };
         (handle, replica)

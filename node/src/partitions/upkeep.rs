@@ -1,4 +1,5 @@
-//! What is due now and then, for all replicas together: retention, flushes of what `write.caching` left, checkpoints.
+//! What is due now and then, for all replicas together: ticks, retention, flushes of what `write.caching` left,
+//! checkpoints. One timer for all, so that an idle replica costs none.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,21 @@ use super::handle::Message;
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
 /// How many checkpoints pass between two rounds of housekeeping.
 const CHECKPOINTS_PER_ROUND: u32 = 6;
+
+/// How often replicas that have others beside them hear that time passed: who lags is noticed within this.
+const TICK_EVERY: Duration = Duration::from_millis(250);
+
+/// Ticks for the replicas of one thread, until the runtime ends.
+pub(super) async fn tick(partitions: Partitions, thread: usize) {
+    let mut ticks = interval_at(Instant::now() + TICK_EVERY, TICK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let hosted = partitions.hosted();
+        let here = hosted.values().filter(|hosted| hosted.thread == thread);
+        here.filter_map(|hosted| hosted.handle.as_ref()).for_each(|handle| handle.mailbox.tick());
+    }
+}
 
 /// Runs until the runtime ends.
 pub(super) async fn run(partitions: Partitions) {

@@ -29,7 +29,7 @@ pub struct View {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Standing {
-    /// It has not been told to lead, or has stopped leading.
+    /// It does not lead: it follows, or was not told anything yet.
     Idle = 0,
     /// It takes appends and serves readers.
     Leading = 1,
@@ -92,33 +92,34 @@ impl View {
 
     pub(super) fn set_log_start(&self, to: Offset) {
         self.log_start.store(to.0, Ordering::Release);
-        self.ring();
+        self.ring(|_| true);
     }
 
     pub(super) fn set_high_watermark(&self, to: Offset) {
         self.high_watermark.store(to.0, Ordering::Release);
-        self.ring();
+        self.ring(|_| true);
     }
 
     pub(super) fn set_log_end(&self, to: Offset) {
         self.log_end.store(to.0, Ordering::Release);
+        self.ring(|interest| interest == Interest::Written);
     }
 
     pub(super) fn set_standing(&self, standing: Standing, leader_epoch: LeaderEpoch) {
         self.leader_epoch.store(leader_epoch.0, Ordering::Release);
         self.standing.store(standing as u8, Ordering::Release);
-        self.ring();
+        self.ring(|_| true);
     }
 
-    /// Rings `bell` with `token` whenever a mark moves, until the watch is dropped.
-    pub fn watch(self: &Arc<Self>, bell: Arc<Bell>, token: u64) -> Watch {
+    /// Rings `bell` with `token` whenever a mark of interest moves, until the watch is dropped.
+    pub fn watch(self: &Arc<Self>, interest: Interest, bell: Arc<Bell>, token: u64) -> Watch {
         let id = self.next_watcher.fetch_add(1, Ordering::Relaxed);
-        self.watchers().insert(id, Watcher { bell, token });
+        self.watchers().insert(id, Watcher { interest, bell, token });
         Watch { view: Arc::clone(self), id }
     }
 
-    fn ring(&self) {
-        for watcher in self.watchers().values() {
+    fn ring(&self, concerns: impl Fn(Interest) -> bool) {
+        for watcher in self.watchers().values().filter(|watcher| concerns(watcher.interest)) {
             watcher.bell.ring(watcher.token);
         }
     }
@@ -129,8 +130,18 @@ impl View {
     }
 }
 
+/// Which marks a watcher wants to hear of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// What consumers may read.
+    Committed,
+    /// Everything that is written, as a follower needs it.
+    Written,
+}
+
 #[derive(Debug)]
 struct Watcher {
+    interest: Interest,
     bell: Arc<Bell>,
     token: u64,
 }
@@ -200,13 +211,16 @@ mod tests {
     fn a_watch_rings_once_per_token_until_it_is_dropped() {
         let view = Arc::new(View::new(Offset(0), Offset(0), Offset(0)));
         let bell = Arc::new(Bell::default());
-        let watch = view.watch(Arc::clone(&bell), 7);
+        let watch = view.watch(Interest::Committed, Arc::clone(&bell), 7);
+        let _follower = view.watch(Interest::Written, Arc::clone(&bell), 8);
+        view.set_log_end(Offset(4));
+        assert_eq!((bell.take(), bell.take()), (Some(8), None));
         view.set_high_watermark(Offset(3));
         view.set_high_watermark(Offset(4));
-        assert_eq!((bell.take(), bell.take()), (Some(7), None));
+        assert_eq!((bell.take(), bell.take(), bell.take()), (Some(7), Some(8), None));
         assert_eq!(view.high_watermark(), Offset(4));
         drop(watch);
         view.set_high_watermark(Offset(5));
-        assert_eq!(bell.take(), None);
+        assert_eq!((bell.take(), bell.take()), (Some(8), None));
     }
 }

@@ -77,7 +77,7 @@ pub use side_files::{PartitionKey, SIDE_FILE_BYTES_MAX, SideFiles};
 pub use sim_disk::{SimDisk, SimRandom};
 pub use tail::Slice;
 pub use values::{ValueError, load_value, make_folder, save_value};
-pub use walk::{BATCH_BYTES_MAX, BatchFault};
+pub use walk::{BATCH_BYTES_MAX, BatchFault, STORED_LIMITS};
 pub use workers::{InlineWorkers, Job, ThreadWorkers, Workers};
 
 /// Locks, also after a panic elsewhere: what our locks protect is changed in single steps, or checked by assertions.

@@ -18,7 +18,7 @@ pub(super) const NEAR_WINDOW_BYTES: usize = 4 << 10;
 pub(super) const FAR_WINDOW_BYTES: usize = 256 << 10;
 
 /// What batches in a log are held to: they were accepted once, under limits that may have been changed since.
-pub(super) const STORED_LIMITS: Limits = Limits {
+pub const STORED_LIMITS: Limits = Limits {
     batch_bytes_max: BATCH_BYTES_MAX,
     uncompressed_bytes_max: u32::MAX,
     compression_ratio_max: u32::MAX,

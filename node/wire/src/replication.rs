@@ -19,12 +19,17 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::WireError;
+use crate::frame::Limits;
 use crate::ids::{ClusterId, Incarnation, LeaderEpoch, NodeId, Offset, PartitionIndex, TopicId};
 
 /// The most subscriptions that one follower may hold at one leader: every partition of a full cluster.
 pub const REPLICA_SUBSCRIPTIONS_MAX: usize = 200_000;
 /// About how many payload bytes one data frame holds at most; a larger single batch travels alone.
 pub const REPLICA_FRAME_BYTES: usize = 1024 * 1024;
+/// What both replication streams may carry per frame: the payload is record batches, and the longest that a log holds
+/// travels alone.
+pub const REPLICA_LIMITS: Limits =
+    Limits { header_bytes_max: 4 * 1024, payload_bytes_max: 64 * 1024 * 1024 };
 /// The most credit that a catch-up stream may have, in bytes; grants above it are cut.
 pub const CATCH_UP_CREDIT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 

@@ -2,14 +2,24 @@
 //! asks for.
 //!
 //! ```text
-//! inbox ──┐                  ┌─▶ log (write)        ─▶ Input::Written
-//!         ├─▶ core.handle ───┼─▶ worker (flush)     ─▶ Input::Flushed, by way of the flush channel
-//! flushes ┘                  ├─▶ view (marks, bell)
-//!                            └─▶ replies
+//! inbox ────┐                  ┌─▶ log (write)        ─▶ Input::Written
+//! mailbox ──┼─▶ core.handle ───┼─▶ worker (flush)     ─▶ Input::Flushed, by way of the flush channel
+//! flushes ──┘                  ├─▶ view (marks, bell)
+//!                              ├─▶ replies
+//!                              └─▶ links to leaders, answers to followers, proposals to the controller
 //! ```
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `mod` | the task: this node's own business |
+//! | `peers` | followers, leaders, and who is in sync |
+//! | `cutting` | taking back the end of the log |
 //!
 //! `apply` does not wait: everything that takes time was started and reports back as the next event. Appends that
 //! arrived together are written together, and reported written once.
+
+mod cutting;
+mod peers;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,8 +27,8 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use weir_core::partition::{
-    Append, AppendOutcome, Effect, Input, Partition, ReadError, RequestId, RetireCause, RetryReason,
-    StorageFault,
+    Append, AppendOutcome, Effect, EpochCheckpoint, Input, Member, Partition, ReadError, RequestId,
+    RetireCause, RetryReason, StorageFault,
 };
 use weir_wire::batch::{self, BatchHeader};
 use weir_wire::error::{ErrorCode, WireError};
@@ -26,10 +36,16 @@ use weir_wire::fetch::FetchEnd;
 use weir_wire::ids::{LeaderEpoch, Offset};
 
 use super::handle::{AppendRequest, AppendTag, CloseReport, MESSAGES_QUEUED_MAX, Message, TopicSettings};
+use super::links::Links;
+use super::mailbox::{Credit, Mailbox};
+use super::roles::Role;
 use super::space::SpaceGuard;
 use super::view::{Standing, View};
+use crate::controller::Controller;
 use crate::outside::Outside;
-use crate::storage::{Flushed, Log, Removed, RetentionLimits, StampedBatch, StorageError};
+use crate::storage::{DataFolder, Flushed, Log, PartitionKey, Removed, StampedBatch, StorageError};
+use cutting::CutOrder;
+use peers::Peers;
 
 /// The log target under which everything that the core is told and decides is written down, at level trace.
 const CORE_TARGET: &str = "weir_core";
@@ -39,12 +55,20 @@ pub(super) struct Replica {
     pub(super) outside: Outside,
     /// Topic and index, for the log.
     pub(super) name: String,
+    pub(super) key: PartitionKey,
+    /// This node as the metadata knew it when it last gave this replica a role.
+    pub(super) me: Option<Member>,
     pub(super) core: Partition,
-    pub(super) log: Log,
+    /// `None` only while it is being cut.
+    pub(super) log: Option<Log>,
+    pub(super) data: Arc<DataFolder>,
     pub(super) view: Arc<View>,
-    pub(super) retention: RetentionLimits,
+    pub(super) settings: TopicSettings,
     pub(super) space: Arc<SpaceGuard>,
+    pub(super) controller: Controller,
+    pub(super) links: Arc<Links>,
     pub(super) inbox: mpsc::Receiver<Message>,
+    pub(super) mailbox: Arc<Mailbox>,
     pub(super) state: State,
 }
 
@@ -59,10 +83,17 @@ pub(super) struct State {
     to_write: Vec<StampedBatch>,
     /// The memory of the batches to be written, given back afterwards.
     memory: Vec<Arc<OwnedSemaphorePermit>>,
+    /// What the leader may send again once they are written.
+    credit: Vec<Credit>,
+    peers: Peers,
+    /// What the core wants cut, before anything else is handled.
+    cut: Option<CutOrder>,
     effects: Vec<Effect>,
     /// Whether a snapshot is due: a segment was rolled since the last one.
     snapshot_due: bool,
     flushing: Flushing,
+    /// The flush that is under way began before the log was cut: it says nothing about what was written since.
+    flush_is_stale: bool,
 }
 
 /// At most one flush is under way; who wants one meanwhile shares the next.
@@ -94,9 +125,13 @@ impl State {
             waiting: HashMap::new(),
             to_write: Vec::new(),
             memory: Vec::new(),
+            credit: Vec::new(),
+            peers: Peers::default(),
+            cut: None,
             effects: Vec::new(),
             snapshot_due: false,
             flushing: Flushing::No,
+            flush_is_stale: false,
         }
     }
 }
@@ -104,11 +139,17 @@ impl State {
 impl Replica {
     /// Runs until the inbox is closed, the topic is deleted, or it is asked to close.
     pub(super) async fn run(mut self) {
+        self.serve().await;
+        self.mailbox.close();
+    }
+
+    async fn serve(&mut self) {
         let mut messages = Vec::with_capacity(MESSAGES_QUEUED_MAX);
         loop {
             tokio::select! {
                 biased;
                 Some(done) = self.state.done.1.recv() => self.work_done(done),
+                () = self.mailbox.wait() => self.take_mail().await,
                 received = self.inbox.recv_many(&mut messages, MESSAGES_QUEUED_MAX) => {
                     if received == 0 {
                         return;
@@ -134,12 +175,14 @@ impl Replica {
                             other => {
                                 self.write();
                                 self.apply(other);
+                                self.cut_if_due().await;
                             }
                         }
                     }
                     self.write();
                 }
             }
+            self.cut_if_due().await;
         }
     }
 
@@ -150,16 +193,46 @@ impl Replica {
                 // Who asked may be gone.
                 let _ = reply.send(window.map(|_| ()).map_err(fetch_end));
             }
-            Message::Lead { reign, reply } => {
-                self.handle(Input::BecomeLeader(*reign));
-                self.publish_standing();
+            Message::Role { role, reply } => {
+                self.take_role(*role);
                 // Who asked may have stopped waiting.
                 let _ = reply.send(());
+            }
+            Message::Progress(reply) => {
+                // Who asked may be gone.
+                let _ = reply.send(self.state.peers.log_ends());
             }
             Message::Configure(settings) => self.configure(*settings),
             Message::Housekeep => self.housekeep(),
             Message::Append(_) | Message::Delete(_) | Message::Close(_) => {
                 unreachable!("handled by the loop, which knows what they end")
+            }
+        }
+    }
+
+    fn take_role(&mut self, role: Role) {
+        let before = self.core.leading();
+        let (leader_epoch, has_others) = match role {
+            Role::Leader(reign) => {
+                self.me = Some(reign.me);
+                let (leader_epoch, has_others) = (reign.leader_epoch, reign.replicas.len() > 1);
+                self.handle(Input::BecomeLeader(reign));
+                (leader_epoch, has_others)
+            }
+            Role::Follower(following) => {
+                self.me = Some(following.me);
+                self.handle(Input::BecomeFollower(following));
+                (following.leader_epoch, true)
+            }
+        };
+        self.mailbox.want_ticks(has_others);
+        if self.core.leading() != before {
+            self.state.peers.forget();
+        }
+        if self.core.retired().is_none() {
+            match self.core.leading() {
+                Some(leader_epoch) => self.view.set_standing(Standing::Leading, leader_epoch),
+                None => self.view.set_standing(Standing::Idle, leader_epoch),
             }
         }
     }
@@ -202,29 +275,24 @@ impl Replica {
                 let _ = waiting.reply.send((waiting.tag, outcome));
             }
             Effect::HighWatermark(to) => self.view.set_high_watermark(to),
-            // Retention moved the log's own start before the core was told.
-            Effect::LogStart(to) => self.view.set_log_start(to),
-            Effect::SaveEpochs(checkpoint) => {
-                if let Err(error) = self.log.side_files().save_epochs(&checkpoint) {
-                    self.storage_failed(StorageFault::Write, &error);
-                }
-            }
+            Effect::LogStart(to) => self.raise_log_start(to),
+            Effect::SaveEpochs(checkpoint) => self.save_epochs(&checkpoint),
             Effect::LeadershipRefused { offered, newest } => tracing::error!(
                 partition = %self.name, %offered, %newest,
                 "the metadata offers a reign that is not above those in the log; the partition stays without a leader"
             ),
+            Effect::WriteReplicated { skip, base_offset, end } => {
+                self.write_replicated(skip, base_offset, end);
+            }
+            Effect::Truncate { to } => self.state.cut = Some(CutOrder::Truncate { to }),
+            Effect::StartOver { at } => self.state.cut = Some(CutOrder::StartOver { at }),
             Effect::ProposeIsr { .. }
             | Effect::AnswerSubscribe { .. }
             | Effect::AcceptSubscription { .. }
             | Effect::EndSubscription { .. }
             | Effect::Subscribe(_)
             | Effect::Unsubscribe { .. }
-            | Effect::WriteReplicated { .. }
-            | Effect::Report { .. }
-            | Effect::Truncate { .. }
-            | Effect::StartOver { .. } => {
-                unreachable!("a replica that has no others beside it asks for nothing of theirs")
-            }
+            | Effect::Report { .. } => self.tell_others(effect),
             Effect::Retired(cause) => {
                 let standing =
                     if cause == RetireCause::Deleted { Standing::Deleted } else { Standing::Failed };
@@ -249,11 +317,13 @@ impl Replica {
     /// Writes what is lined up, in one go, and tells the core.
     fn write(&mut self) {
         if self.state.to_write.is_empty() {
-            return;
+            // Frames that the core did not want.
+            return self.state.credit.clear();
         }
         let batches = std::mem::take(&mut self.state.to_write);
-        let written = self.log.append(&batches);
+        let written = self.log_mut().append(&batches);
         self.state.memory.clear();
+        self.state.credit.clear();
         match written {
             Ok(appended) => {
                 self.state.snapshot_due |= appended.rolled_at.is_some();
@@ -272,9 +342,9 @@ impl Replica {
             self.state.flushing = Flushing::UnderWayAndWanted;
             return;
         }
-        let Some(job) = self.log.prepare_flush() else {
+        let Some(job) = self.log_mut().prepare_flush() else {
             // Everything is flushed already, by a roll or an interval; the core has not heard of it.
-            return self.handle(Input::Flushed { end: self.log.flushed_end() });
+            return self.handle(Input::Flushed { end: self.log().flushed_end() });
         };
         self.state.flushing = Flushing::UnderWay;
         self.start(move || Done::Flush(job.run()));
@@ -292,7 +362,7 @@ impl Replica {
     fn work_done(&mut self, done: Done) {
         match done {
             Done::Flush(outcome) => self.flush_ended(outcome),
-            Done::Removal(outcome) => match self.log.removal_done(outcome) {
+            Done::Removal(outcome) => match self.log_mut().removal_done(outcome) {
                 Ok((segments, bytes)) => {
                     tracing::info!(partition = %self.name, segments, bytes, "old segments were deleted");
                 }
@@ -305,13 +375,16 @@ impl Replica {
 
     fn flush_ended(&mut self, outcome: Flushed) {
         let was = std::mem::replace(&mut self.state.flushing, Flushing::No);
-        match self.log.flush_done(outcome) {
+        let is_stale = std::mem::take(&mut self.state.flush_is_stale);
+        match self.log_mut().flush_done(outcome) {
             Ok(end) => {
-                self.view.set_recovery_point(self.log.recovery_point());
+                self.view.set_recovery_point(self.log().recovery_point());
                 if was == Flushing::UnderWayAndWanted {
                     self.start_flush();
                 }
-                self.handle(Input::Flushed { end });
+                if !is_stale {
+                    self.handle(Input::Flushed { end });
+                }
             }
             Err(error) => self.storage_failed(StorageFault::Flush, &error),
         }
@@ -322,7 +395,7 @@ impl Replica {
         if self.core.retired().is_none() {
             self.start_flush();
         }
-        while self.state.flushing != Flushing::No || self.log.is_removing() {
+        while self.state.flushing != Flushing::No || self.log().is_removing() {
             let done = self.state.done.1.recv().await.expect("the sender is kept beside the receiver");
             self.work_done(done);
         }
@@ -335,16 +408,38 @@ impl Replica {
         self.handle(Input::StorageFailed(fault));
     }
 
-    fn publish_standing(&self) {
-        if let Some(leader_epoch) = self.core.leading() {
-            self.view.set_standing(Standing::Leading, leader_epoch);
+    fn save_epochs(&mut self, checkpoint: &EpochCheckpoint) {
+        if let Err(error) = self.log().side_files().save_epochs(checkpoint) {
+            self.storage_failed(StorageFault::Write, &error);
         }
     }
 
+    /// Lets go of what the leader does not have any more either. Retention of this replica's own has moved the log's
+    /// start before the core was told.
+    fn raise_log_start(&mut self, to: Offset) {
+        self.view.set_log_start(to);
+        // What could not go now goes with the next retention; until then readers are held back by the view.
+        if to <= self.log().start() || to > self.log().end() || self.log().is_removing() {
+            return;
+        }
+        if let Some(job) = self.log_mut().set_log_start(to) {
+            self.start(move || Done::Removal(job.run()));
+        }
+    }
+
+    /// The log. It is away only while it is cut, which nothing interrupts.
+    fn log(&self) -> &Log {
+        self.log.as_ref().expect("the log is here between two cuts")
+    }
+
+    fn log_mut(&mut self) -> &mut Log {
+        self.log.as_mut().expect("the log is here between two cuts")
+    }
+
     fn configure(&mut self, settings: TopicSettings) {
-        self.log.set_config(settings.log);
-        self.retention = settings.retention;
+        self.log_mut().set_config(settings.log);
         self.handle(Input::Configure(settings.core));
+        self.settings = settings;
     }
 
     /// What is due now and then: retention, rolling by time, a flush of what `write.caching` left unflushed.
@@ -364,12 +459,15 @@ impl Replica {
     /// Lets go of what is older or more than the topic keeps.
     fn retain(&mut self) -> Result<(), StorageError> {
         let now_ms = self.outside.clock.now().wall_ms;
-        let due = self.log.retention(now_ms, self.view.high_watermark(), &self.retention)?;
+        let (high_watermark, retention) = (self.view.high_watermark(), self.settings.retention);
+        let due = self.log_mut().retention(now_ms, high_watermark, &retention)?;
         if let Some(job) = due.job {
-            self.handle(Input::MoveLogStart { to: self.log.start() });
+            self.handle(Input::MoveLogStart { to: self.log().start() });
             self.start(move || Done::Removal(job.run()));
+        } else if self.view.log_start() > self.log().start() {
+            self.raise_log_start(self.view.log_start());
         }
-        if due.last_segment_expired && self.log.roll()?.is_some() {
+        if due.last_segment_expired && self.log_mut().roll()?.is_some() {
             self.save_snapshot();
         }
         Ok(())
@@ -379,7 +477,7 @@ impl Replica {
         self.state.snapshot_due = false;
         // A snapshot only saves time at the next start; the log is what counts.
         let checkpoint = self.core.producer_checkpoint();
-        if let Err(error) = self.log.side_files().save_snapshot(checkpoint.end, &checkpoint) {
+        if let Err(error) = self.log().side_files().save_snapshot(checkpoint.end, &checkpoint) {
             tracing::warn!(partition = %self.name, %error, "a producer snapshot could not be written");
         }
     }
@@ -388,13 +486,13 @@ impl Replica {
         self.handle(Input::Resign);
         self.view.set_standing(Standing::Idle, self.view.leader_epoch());
         let checkpoint = self.core.producer_checkpoint();
-        let saved = self.log.side_files().save_snapshot(checkpoint.end, &checkpoint);
+        let saved = self.log().side_files().save_snapshot(checkpoint.end, &checkpoint);
         if let Err(error) = &saved {
             tracing::error!(partition = %self.name, %error, "the partition could not be closed cleanly");
         }
         CloseReport {
-            is_clean: saved.is_ok() && self.core.retired().is_none() && !self.log.needs_flush(),
-            recovery_point: self.log.recovery_point(),
+            is_clean: saved.is_ok() && self.core.retired().is_none() && !self.log().needs_flush(),
+            recovery_point: self.log().recovery_point(),
             high_watermark: self.core.high_watermark(),
         }
     }

@@ -1,0 +1,186 @@
+//! A replica's part in what happens between nodes: followers that ask it, the leader that it follows, and the
+//! controller that decides who is in sync.
+
+use std::collections::BTreeMap;
+
+use weir_core::metadata::{AlterPartition, Command, MetadataError};
+use weir_core::partition::{
+    Effect, Input, Member, ProposalNumber, Replicated, StoredBatch, SubscribeAnswer, SubscriptionNumber,
+};
+use weir_wire::ids::{LeaderEpoch, NodeId, Offset, PartitionEpoch};
+
+use super::super::links::{FollowerOrder, FollowingReplica};
+use super::super::mailbox::{FollowerMail, FollowerSink, Mail, PeerMessage, ReplicaFrame};
+use super::Replica;
+use crate::controller::SubmitError;
+use crate::storage::StampedBatch;
+
+/// What the task knows of the other replicas.
+#[derive(Default)]
+pub(in super::super) struct Peers {
+    /// Where the followers' subscriptions are answered.
+    sinks: BTreeMap<(NodeId, SubscriptionNumber), FollowerSink>,
+    /// How far each follower said it is, for people.
+    log_ends: BTreeMap<NodeId, Offset>,
+    /// The frame that the core is being asked about.
+    frame: Vec<StampedBatch>,
+}
+
+impl Peers {
+    /// How far each follower said it is in this reign.
+    pub(super) fn log_ends(&self) -> BTreeMap<NodeId, Offset> {
+        self.log_ends.clone()
+    }
+
+    /// The reign is another: nothing is known of the followers.
+    pub(super) fn forget(&mut self) {
+        self.log_ends.clear();
+    }
+}
+
+impl Replica {
+    /// Takes everything that waits in the mailbox.
+    pub(super) async fn take_mail(&mut self) {
+        let Mail { messages, reports, tick } = self.mailbox.take();
+        for message in messages {
+            self.take_message(message);
+            self.cut_if_due().await;
+        }
+        for report in reports.into_values() {
+            self.state.peers.log_ends.insert(report.follower.node, report.log_end);
+            self.handle(Input::Report(report));
+        }
+        if tick {
+            self.handle(Input::Tick);
+        }
+        // Frames that arrived together are written together.
+        self.write();
+        self.cut_if_due().await;
+    }
+
+    fn take_message(&mut self, message: PeerMessage) {
+        match message {
+            PeerMessage::Subscribe { subscribe, sink } => {
+                let key = (subscribe.follower.node, subscribe.subscription);
+                self.state.peers.sinks.insert(key, sink);
+                self.state.peers.log_ends.insert(subscribe.follower.node, subscribe.log_end);
+                self.handle(Input::Subscribe(subscribe));
+            }
+            PeerMessage::Unsubscribe { follower, subscription } => {
+                if let Some(sink) = self.state.peers.sinks.remove(&(follower.node, subscription)) {
+                    sink.forget();
+                }
+                self.handle(Input::Unsubscribe { follower, subscription });
+            }
+            PeerMessage::Answered { subscription, answer } => {
+                self.handle(Input::SubscribeAnswered { subscription, answer });
+            }
+            PeerMessage::Replicated(frame) => self.take_frame(frame),
+            PeerMessage::Ended(subscription) => self.handle(Input::SubscriptionEnded(subscription)),
+            PeerMessage::IsrRefused(proposal) => self.handle(Input::IsrRefused(proposal)),
+            PeerMessage::IsrUnknown(proposal) => self.handle(Input::IsrUnknown(proposal)),
+        }
+    }
+
+    fn take_frame(&mut self, frame: ReplicaFrame) {
+        let ReplicaFrame { subscription, from, batches, high_watermark, log_start, credit } = frame;
+        let headers = batches.iter().map(|batch| StoredBatch::from(&batch.header)).collect();
+        self.state.peers.frame = batches;
+        let replicated = Replicated { subscription, from, batches: headers, high_watermark, log_start };
+        self.handle(Input::Replicated(replicated));
+        self.state.peers.frame.clear();
+        self.state.credit.extend(credit);
+    }
+
+    /// Lines up what the core takes of the frame in hand, byte for byte as the leader has it.
+    pub(super) fn write_replicated(&mut self, skip: usize, base_offset: Offset, end: Offset) {
+        let batches = self.state.peers.frame.drain(..).skip(skip);
+        let before = self.state.to_write.len();
+        self.state.to_write.extend(batches);
+        let taken = &self.state.to_write[before..];
+        let ends = taken.first().zip(taken.last());
+        let ends = ends.map(|(first, last)| (first.header.base_offset, last.header.next_offset()));
+        assert!(ends == Some((base_offset, end)), "the core takes what the frame in hand holds");
+    }
+
+    /// Carries out what concerns other nodes.
+    pub(super) fn tell_others(&mut self, effect: Effect) {
+        match effect {
+            Effect::ProposeIsr { proposal, leader_epoch, partition_epoch, isr } => {
+                self.propose(proposal, leader_epoch, partition_epoch, &isr);
+            }
+            Effect::AcceptSubscription { follower, subscription, from } => {
+                if let Some(sink) = self.state.peers.sinks.get(&(follower.node, subscription)) {
+                    sink.accept(from);
+                }
+            }
+            Effect::AnswerSubscribe { follower, subscription, answer } => {
+                self.answer(follower, subscription, answer);
+            }
+            Effect::EndSubscription { follower, subscription } => {
+                // Dropped, the sink says so.
+                self.state.peers.sinks.remove(&(follower.node, subscription));
+            }
+            Effect::Subscribe(subscribe) => {
+                let mail = FollowerMail(std::sync::Arc::clone(&self.mailbox));
+                let replica =
+                    FollowingReplica { topic: self.key.topic_id, partition: self.key.partition, mail };
+                let order = FollowerOrder::Subscribe { replica, subscribe };
+                self.links.to(subscribe.leader.node).order(order);
+            }
+            Effect::Unsubscribe { leader, subscription } => {
+                let (topic, partition) = (self.key.topic_id, self.key.partition);
+                self.links.to(leader.node).order(FollowerOrder::Unsubscribe {
+                    topic,
+                    partition,
+                    subscription,
+                });
+            }
+            Effect::Report { leader, report } => {
+                self.links.to(leader.node).report(self.key.topic_id, self.key.partition, report);
+            }
+            other => unreachable!("{other:?} concerns this replica alone"),
+        }
+    }
+
+    fn answer(&mut self, follower: Member, subscription: SubscriptionNumber, answer: SubscribeAnswer) {
+        if let Some(sink) = self.state.peers.sinks.remove(&(follower.node, subscription)) {
+            sink.answer(answer);
+        }
+    }
+
+    /// Asks the controller. What becomes of it arrives in the mailbox, or as newer metadata.
+    fn propose(
+        &self,
+        proposal: ProposalNumber,
+        leader_epoch: LeaderEpoch,
+        partition_epoch: PartitionEpoch,
+        isr: &[Member],
+    ) {
+        let Some(me) = self.me else { return self.mailbox.push(PeerMessage::IsrUnknown(proposal)) };
+        let command = Command::AlterPartition(AlterPartition {
+            topic: self.key.topic_id,
+            partition: self.key.partition,
+            leader: me.node,
+            leader_incarnation: me.incarnation,
+            leader_epoch,
+            partition_epoch,
+            isr: isr.iter().map(|member| (member.node, member.incarnation)).collect(),
+        });
+        let (controller, mailbox) = (self.controller.clone(), std::sync::Arc::clone(&self.mailbox));
+        let name = self.name.clone();
+        tokio::spawn(async move {
+            match controller.submit(command).await {
+                Ok(_) => tracing::debug!(partition = name, "the in-sync replicas changed"),
+                Err(SubmitError::Refused(error @ MetadataError::IneligibleReplica { .. })) => {
+                    tracing::debug!(partition = name, %error, "a change of the in-sync replicas was refused");
+                    mailbox.push(PeerMessage::IsrRefused(proposal));
+                }
+                Err(error) => {
+                    tracing::debug!(partition = name, %error, "a change of the in-sync replicas is open");
+                    mailbox.push(PeerMessage::IsrUnknown(proposal));
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,40 @@
+//! What the metadata says that each replica of this node is.
+
+use weir_core::metadata::{Image, NodeState, PartitionState, ProcessId};
+use weir_core::partition::{Assigned, Following, Member, Reign};
+use weir_wire::ids::{Incarnation, NodeId};
+
+/// A replica's part in its partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Leader(Reign),
+    Follower(Following),
+}
+
+/// This node as it is registered.
+///
+/// `None` while the metadata knows another process under the node's number: whatever it says then is meant for that
+/// one, and no process may use a life that is not its own.
+pub(super) fn myself(image: &Image, node: NodeId, process: ProcessId) -> Option<Member> {
+    let state = image.nodes.get(&node).filter(|state| state.process == process)?;
+    Some(Member { node, incarnation: state.incarnation })
+}
+
+/// The role of `me` in a partition that is assigned to it.
+pub(super) fn role(image: &Image, state: &PartitionState, me: Member) -> Role {
+    let (leader_epoch, partition_epoch) = (state.leader_epoch, state.partition_epoch);
+    if state.leader == Some(me.node) {
+        let replicas = state.replicas.iter().map(|node| assigned(image, *node)).collect();
+        let isr = state.isr.iter().copied().collect();
+        return Role::Leader(Reign { leader_epoch, partition_epoch, me, replicas, isr });
+    }
+    let leader = state.leader.map(|leader| assigned(image, leader).member);
+    Role::Follower(Following { leader_epoch, partition_epoch, me, leader })
+}
+
+fn assigned(image: &Image, node: NodeId) -> Assigned {
+    let state = image.nodes.get(&node);
+    // A node that was never registered has no life that anything could be said about.
+    let incarnation = state.map_or(Incarnation(0), |state| state.incarnation);
+    Assigned { member: Member { node, incarnation }, is_eligible: state.is_some_and(NodeState::is_active) }
+}
