@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
-use weir_core::metadata::{Applied, Command, Image};
+use weir_core::metadata::{Applied, Command, Image, LastLife, ProcessId, Registration};
 use weir_quic::certs::CertsError;
 use weir_quic::endpoint::EndpointError;
 use weir_quic::{
@@ -152,7 +152,7 @@ impl Node {
             .await
             .map_err(FolderError::from)?;
         let advertised = config.advertised.clone().unwrap_or_else(|| address.to_string());
-        register(&controller, config.node_id, advertised).await?;
+        register(&controller, config.node_id, advertised, &outside, found.clean.is_some()).await?;
 
         partitions.start(controller.clone()).await;
         let identity = identity(&config, &outside)?;
@@ -230,8 +230,26 @@ async fn form_cluster(controller: &Controller, outside: &Outside) -> Result<Clus
 }
 
 /// Ends every reign of this node's earlier life before anything is appended in this one.
-async fn register(controller: &Controller, node: NodeId, address: String) -> Result<(), SubmitError> {
-    let (_, applied) = controller.submit(Command::RegisterNode { node, address }).await?;
+async fn register(
+    controller: &Controller,
+    node: NodeId,
+    address: String,
+    outside: &Outside,
+    clean: bool,
+) -> Result<(), SubmitError> {
+    // The metadata lies in the same folder as the logs: what it knows of the node is what the folder remembers.
+    let known = controller.image().nodes.get(&node).map(|state| state.incarnation);
+    let registration = Registration {
+        node,
+        process: ProcessId(outside.random.id()),
+        address,
+        rack: None,
+        last: known.map(|incarnation| LastLife { incarnation, clean }),
+        unanswered: Vec::new(),
+        // The only replica leads whatever it still has.
+        cut: Vec::new(),
+    };
+    let (_, applied) = controller.submit(Command::RegisterNode(registration)).await?;
     let Applied::Registered(incarnation) = applied else {
         unreachable!("registering leads to an incarnation")
     };
