@@ -12,6 +12,7 @@
 //! | [`request`] | the control stream: one file per request kind |
 //! | [`lane`] | the produce stream |
 //! | [`fetch`] | the fetch stream and its credit |
+//! | [`metadata`] | the metadata connection between nodes |
 //! | [`batch`] | Kafka's RecordBatch v2 |
 //! | [`error`] | error codes, and what a receiver may do about each |
 //! | [`stored`] | postcard values on disk: version and checksum |
@@ -24,6 +25,7 @@ pub mod fetch;
 pub mod frame;
 pub mod ids;
 pub mod lane;
+pub mod metadata;
 pub mod names;
 pub mod open;
 pub mod placement;
