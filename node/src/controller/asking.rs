@@ -49,6 +49,19 @@ pub(super) struct Asking {
     image: Arc<Watched<Image>>,
     /// Where nodes said that they are reached when they joined; the image knows better once they registered.
     joined: Arc<Mutex<BTreeMap<NodeId, Joined>>>,
+    /// What the last node said that is not of this cluster.
+    foreign: Arc<Mutex<Option<String>>>,
+}
+
+/// Whether somebody answered who belongs to another cluster, or another authority.
+fn is_foreign(error: &AskError) -> bool {
+    match error {
+        AskError::Refused { refusal, .. } => {
+            matches!(refusal, Refusal::WrongCluster { .. } | Refusal::OtherIdentity { .. })
+        }
+        AskError::Unreachable(error) => !error.is_retryable(),
+        AskError::Address { .. } | AskError::Broken { .. } => false,
+    }
 }
 
 /// Where a node said that it is reached.
@@ -64,7 +77,7 @@ impl Asking {
         cluster: Arc<Watched<Option<ClusterId>>>,
         image: Arc<Watched<Image>>,
     ) -> Asking {
-        Asking { peers, cluster, image, joined: Arc::default() }
+        Asking { peers, cluster, image, joined: Arc::default(), foreign: Arc::default() }
     }
 
     /// Remembers where a node is reached that may not have registered yet.
@@ -94,10 +107,21 @@ impl Asking {
         Some(Member { node, address: address.clone() })
     }
 
+    /// What a node said that is not of this cluster, if one did.
+    pub(super) fn foreign(&self) -> Option<String> {
+        self.foreign.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Asks a node, for as long as the caller waits.
     pub(super) async fn ask<R: Request>(&self, node: NodeId, request: &R) -> Result<R::Response, NoAnswer> {
         let member = self.member(node).ok_or(NoAnswer::Unknown(node))?;
-        Ok(self.peers.ask(node, &member.address, self.header::<R>(), request).await?)
+        let answer = self.peers.ask(node, &member.address, self.header::<R>(), request).await;
+        if let Err(error) = &answer
+            && is_foreign(error)
+        {
+            *self.foreign.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+        }
+        Ok(answer?)
     }
 
     /// Asks a node, and waits so long.

@@ -4,19 +4,22 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use weir_core::metadata::Command;
+use weir_core::metadata::{Command, MetadataError};
 use weir_wire::ids::ClusterId;
 use weir_wire::metadata::{Join, Member, Refusal};
 
 use super::submit::SubmitError;
 use super::types::{Site, raft_node};
 use super::{Controller, ControllerError};
+use crate::outside::Outside;
 use crate::transport::AskError;
 
 /// How long a node tries to join: time enough for the first node to start beside it.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long one node is given to answer.
 const ASK_TIMEOUT: Duration = Duration::from_secs(4);
+/// How long a node waits for the lease of an earlier life of its number to run out.
+const DUPLICATE_WAIT: Duration = Duration::from_secs(5);
 /// The pause between two rounds through the addresses.
 const ROUND_PAUSE: Duration = Duration::from_millis(100);
 /// How long a node that has joined waits for the metadata, and one that formed a cluster for its own reign.
@@ -51,10 +54,32 @@ pub enum JoinError {
 }
 
 impl Controller {
-    /// The cluster that the data folder knows, if it does.
+    /// Whether the folder held nothing of a cluster's metadata when the node started.
     #[must_use]
-    pub fn cluster(&self) -> Option<ClusterId> {
-        self.image().cluster
+    pub fn is_blank(&self) -> bool {
+        self.0.was_blank
+    }
+
+    /// Goes on in the cluster that the folder knows; else joins the one at these addresses; else, without any, forms
+    /// one. Returns once this node has the cluster's metadata.
+    ///
+    /// # Errors
+    /// See [`JoinError`].
+    pub async fn take_part(&self, addresses: &[String], outside: &Outside) -> Result<ClusterId, JoinError> {
+        if let Some(cluster) = self.image().cluster {
+            return Ok(cluster);
+        }
+        // Either the folder is empty, or an earlier start did not come this far.
+        let knows_its_cluster = self.0.cluster.get().is_some();
+        if self.was_forming() || (self.is_blank() && addresses.is_empty()) {
+            return self.form(ClusterId(outside.random.id())).await;
+        }
+        if !knows_its_cluster {
+            self.join(addresses).await?;
+        }
+        let told = self.0.image.wait_until(|image| image.cluster.is_some());
+        let image = tokio::time::timeout(METADATA_TIMEOUT, told).await.map_err(|_| JoinError::NoMetadata)?;
+        image.cluster.ok_or(JoinError::NoMetadata)
     }
 
     /// Whether the folder holds the beginnings of a cluster that this node was forming by itself.
@@ -64,36 +89,34 @@ impl Controller {
     }
 
     /// Forms a cluster of this node, or goes on with it where an earlier start was interrupted.
-    ///
-    /// # Errors
-    /// See [`JoinError`].
-    pub async fn form(&self, cluster: ClusterId) -> Result<ClusterId, JoinError> {
-        if let Some(cluster) = self.cluster() {
-            return Ok(cluster);
-        }
+    async fn form(&self, cluster: ClusterId) -> Result<ClusterId, JoinError> {
         if !self.was_forming() {
             let site = Site { address: self.0.config.address.clone() };
             let members = BTreeMap::from([(raft_node(self.node()), site)]);
             let initialised = self.0.raft.initialize(members).await;
             initialised.map_err(|error| ControllerError::Raft(error.to_string()))?;
         }
-        self.submit(Command::Initialise { cluster }).await?;
+        match self.submit(Command::Initialise { cluster }).await {
+            Ok(_) => {}
+            // By the earlier start.
+            Err(SubmitError::Refused(MetadataError::AlreadyInitialised(_))) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let cluster = self.image().cluster.unwrap_or(cluster);
         self.0.cluster.set(Some(cluster));
         Ok(cluster)
     }
 
-    /// Joins the cluster that nodes at these addresses belong to. Returns once this node has its metadata.
-    ///
-    /// # Errors
-    /// See [`JoinError`].
-    pub async fn join(&self, addresses: &[String]) -> Result<ClusterId, JoinError> {
-        let deadline = Instant::now() + JOIN_TIMEOUT;
+    /// Has the nodes at these addresses take this one into their cluster.
+    async fn join(&self, addresses: &[String]) -> Result<(), JoinError> {
+        let started = Instant::now();
+        let deadline = started + JOIN_TIMEOUT;
         let mut last = None;
-        'rounds: loop {
+        loop {
             for address in addresses {
                 match self.join_through(address).await {
-                    Ok(()) => break 'rounds,
-                    Err(error) if is_final(&error) => {
+                    Ok(()) => return Ok(()),
+                    Err(error) if is_final(&error, started.elapsed()) => {
                         return Err(JoinError::Refused { address: address.clone(), error });
                     }
                     Err(error) => {
@@ -107,16 +130,13 @@ impl Controller {
             }
             tokio::time::sleep(ROUND_PAUSE).await;
         }
-        let told = self.0.image.wait_until(|image| image.cluster.is_some());
-        let image = tokio::time::timeout(METADATA_TIMEOUT, told).await.map_err(|_| JoinError::NoMetadata)?;
-        image.cluster.ok_or(JoinError::NoMetadata)
     }
 
     /// Asks one node, and whom that names as the active controller.
     async fn join_through(&self, address: &str) -> Result<(), AskError> {
         let config = &self.0.config;
         let member = Member { node: config.node, address: config.address.clone() };
-        let request = Join { member, is_empty: self.0.was_empty && self.0.log.is_empty() };
+        let request = Join { member, is_empty: self.is_blank() };
         let mut asked = address.to_owned();
         // The named one may have lost its reign a moment ago, and name the next.
         for _ in 0..3 {
@@ -141,14 +161,15 @@ impl Controller {
     }
 }
 
-/// Whether asking again cannot help.
-fn is_final(error: &AskError) -> bool {
+/// Whether asking again cannot help, after having asked for so long.
+fn is_final(error: &AskError, asked_for: Duration) -> bool {
     match error {
         AskError::Refused { refusal, .. } => match refusal {
             Refusal::WrongCluster { .. }
-            | Refusal::DuplicateNode { .. }
             | Refusal::Invalid(_)
             | Refusal::OtherIdentity { .. } => true,
+            // An earlier life of this node, whose disk was replaced, may hold its lease still.
+            Refusal::DuplicateNode { .. } => asked_for > DUPLICATE_WAIT,
             Refusal::NotController { .. } | Refusal::NotFormed | Refusal::Unavailable(_) => false,
         },
         AskError::Unreachable(error) => !error.is_retryable(),

@@ -53,7 +53,7 @@ impl Controller {
     pub(super) fn taken_by(&self, node: NodeId, is_empty: bool) -> Option<String> {
         let image = self.image();
         let state = image.nodes.get(&node)?;
-        let is_gone = node != self.node() && self.is_gone(&image, node);
+        let is_gone = node != self.node() && Controller::is_gone(&image, node);
         (is_empty && !is_gone).then(|| state.address.clone())
     }
 
@@ -101,7 +101,7 @@ fn promote(
     is_close: impl Fn(&RaftNode) -> bool,
 ) -> Option<BTreeSet<RaftNode>> {
     let newest = membership.get_joint_config().last()?;
-    if membership.is_in_joint_consensus() {
+    if membership.get_joint_config().len() > 1 {
         // Begun by an active controller that is gone: it must come to its end.
         return Some(newest.clone());
     }

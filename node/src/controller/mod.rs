@@ -18,7 +18,8 @@
 //! | `rpc` | what it answers others, one file per request |
 //! | `submit` | commands on their way |
 //! | `members`, `leases` | what the active controller looks after: who votes, and who is alive |
-//! | `formation` | forming and joining a cluster |
+//! | `formation`, `registration` | forming and joining a cluster, and saying that a node starts |
+//! | `shutdown` | leaving it in order |
 //!
 //! Every node runs one. Voters vote; the others are learners, and have the whole image too. A node of its own is a
 //! quorum of one voter, and leads itself as soon as it has started.
@@ -31,25 +32,30 @@ mod leases;
 mod log_store;
 mod members;
 mod network;
+mod registration;
 mod rpc;
 mod runtime;
+mod shutdown;
 mod state_machine;
 mod status;
 mod submit;
+#[cfg(test)]
+mod testing;
 mod types;
 
 pub use formation::JoinError;
 pub use log_store::LogError;
+pub use registration::{Introduction, Lives, RegisterError};
 pub use status::QuorumStatus;
 pub use submit::SubmitError;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use openraft::{Config, SnapshotPolicy};
 use tokio::sync::mpsc;
-use weir_core::metadata::{Command, Image};
+use weir_core::metadata::Image;
 use weir_wire::ids::{ClusterId, Incarnation, MetadataIndex, NodeId};
 
 use self::asking::Asking;
@@ -58,7 +64,7 @@ use self::network::Networks;
 use self::runtime::Runtime;
 use self::state_machine::StateMachine;
 use self::submit::Proposal;
-use self::types::{Raft, node_id, raft_node};
+use self::types::{Raft, raft_node};
 use crate::outside::{Outside, Randomness};
 use crate::storage::ValueError;
 use crate::transport::Peers;
@@ -102,6 +108,19 @@ impl Default for Timing {
     }
 }
 
+impl Timing {
+    /// Whether the times go together.
+    ///
+    /// # Errors
+    /// What to change.
+    pub fn check(&self) -> Result<(), String> {
+        if self.session_timeout < self.heartbeat_interval * 3 {
+            return Err("node.session.timeout.ms must be at least three times node.heartbeat.interval.ms: one lost heartbeat must not fence a node".to_owned());
+        }
+        Ok(())
+    }
+}
+
 /// What an operator decides about a node's part in the metadata quorum.
 #[derive(Clone, Debug)]
 pub struct ControllerConfig {
@@ -109,6 +128,8 @@ pub struct ControllerConfig {
     pub node: NodeId,
     /// Where the other nodes reach it, as `host:port`.
     pub address: String,
+    /// The cluster whose data the data folder holds, if any.
+    pub cluster: Option<ClusterId>,
     /// How many nodes vote at most, as soon as there are as many.
     pub voters: u32,
     /// See [`Timing`].
@@ -146,10 +167,11 @@ struct Inner {
     leases: leases::Leases,
     /// This node's registration; heartbeats begin with it.
     registered: Watched<Option<Incarnation>>,
+    registration: Mutex<Option<registration::Registered>>,
     /// Changes of the membership, one after the other.
     membership_turn: tokio::sync::Mutex<()>,
     /// The data folder held nothing of a cluster's metadata when the node started.
-    was_empty: bool,
+    was_blank: bool,
     stopping: Arc<Watched<bool>>,
     random: Arc<dyn Randomness>,
 }
@@ -174,9 +196,9 @@ impl Controller {
         peers: Peers,
     ) -> Result<Controller, ControllerError> {
         let log = LogStore::open(outside, folder).await?;
-        let was_empty = log.is_empty();
+        let was_blank = log.is_empty();
         let (machine, image) = StateMachine::open(outside, folder)?;
-        let cluster = Arc::new(Watched::new(image.get().cluster));
+        let cluster = Arc::new(Watched::new(image.get().cluster.or(config.cluster)));
         let asking = Asking::new(peers, Arc::clone(&cluster), Arc::clone(&image));
         let random = Arc::clone(&outside.random);
         let raft_config = Arc::new(raft_config(&config.timing));
@@ -186,7 +208,7 @@ impl Controller {
             .await
             .map_err(|error| ControllerError::Raft(error.to_string()))?;
         // What the log has behind the snapshot was applied while starting.
-        cluster.set(image.get().cluster);
+        cluster.set(image.get().cluster.or(config.cluster));
         let (proposals, inbox) = mpsc::channel(submit::COMMANDS_QUEUED_MAX);
         let inner = Arc::new(Inner {
             leases: leases::Leases::new(Arc::clone(&outside.clock)),
@@ -195,12 +217,13 @@ impl Controller {
             log,
             image,
             cluster,
-            standing: Arc::default(),
+            standing: Arc::new(Watched::new(Standing::default())),
             asking,
             proposals,
             registered: Watched::new(None),
+            registration: Mutex::default(),
             membership_turn: tokio::sync::Mutex::default(),
-            was_empty,
+            was_blank,
             stopping: Arc::new(Watched::new(false)),
             random,
         });
@@ -267,9 +290,8 @@ impl Controller {
         self.leader() == Some(self.node())
     }
 
-    /// Tells the controller under which incarnation this node is registered: it keeps the lease from now on.
-    pub fn registered(&self, incarnation: Incarnation) {
-        self.0.registered.set(Some(incarnation));
+    fn registration(&self) -> MutexGuard<'_, Option<registration::Registered>> {
+        self.0.registration.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -72,7 +72,7 @@ impl StateMachine {
     ) -> Result<(StateMachine, Arc<Watched<Image>>), ValueError> {
         let path = folder.join(FILE);
         storage::make_folder(&*outside.disk, folder)?;
-        let newest = match storage::load_value::<StoredSnapshot>(&*outside.disk, &path)? {
+        let newest: Option<Snapshot<Types>> = match storage::load_value::<StoredSnapshot>(&*outside.disk, &path)? {
             Some(stored) => {
                 let image = stored::decode::<Image>(&stored.image)
                     .map_err(|error| ValueError::Unreadable { path: path.clone(), error })?;
@@ -89,7 +89,7 @@ impl StateMachine {
             Some(snapshot) => (
                 snapshot.meta.last_log_id,
                 snapshot.meta.last_membership.clone(),
-                Image::clone(&snapshot.snapshot),
+                Image::clone(&**snapshot.snapshot),
             ),
             None => (None, StoredMembership::default(), Image::default()),
         };

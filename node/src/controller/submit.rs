@@ -33,14 +33,24 @@ pub enum SubmitError {
     #[error("the metadata could not be stored: {0}")]
     Storage(Arc<StorageError>),
     /// No active controller took it. It has no effect.
-    #[error("no majority of the metadata quorum answers; start enough of its nodes again ('weir cluster quorum' shows which)")]
-    NoQuorum,
+    #[error("no majority of the metadata quorum answers{}", hint(.foreign.as_deref()))]
+    NoQuorum {
+        /// What a node said that is not of this cluster, if one did: trying again does not help then.
+        foreign: Option<String>,
+    },
     /// An active controller may have taken it, but whether a majority has it is not known.
     #[error("whether the change took effect is not known: the active controller did not answer in time; look before you try again")]
     Unknown,
     /// The node is stopping.
     #[error("the node is shutting down")]
     Stopping,
+}
+
+fn hint(foreign: Option<&str>) -> String {
+    match foreign {
+        Some(said) => format!(": {said}"),
+        None => "; start enough of its nodes ('weir cluster quorum' shows which there are)".to_owned(),
+    }
 }
 
 #[derive(Debug)]
@@ -170,7 +180,7 @@ impl Controller {
         match self.0.log.failing().as_ref() {
             Some(error) => SubmitError::Storage(Arc::new(error.clone())),
             None if is_ambiguous => SubmitError::Unknown,
-            None => SubmitError::NoQuorum,
+            None => SubmitError::NoQuorum { foreign: self.0.asking.foreign() },
         }
     }
 }

@@ -62,8 +62,9 @@ async fn serve_connection(peer: Peer, handler: impl StreamHandler, stopping: Arc
                     break;
                 }
             },
-            // Streams that are being served finish by themselves; new ones are not taken any more.
-            _ = stopping.wait_until(|stopping| *stopping) => {
+            // Streams that are being served finish by themselves; new ones are not taken any more. Other nodes are
+            // answered until the end: the quorum counts on this one.
+            _ = stopping.wait_until(|stopping| *stopping), if protocol == Protocol::Client => {
                 peer.connection.closed().await;
                 break;
             }
