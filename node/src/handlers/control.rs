@@ -154,6 +154,8 @@ pub(super) fn submit_error(error: SubmitError) -> WireError {
     let code = match &error {
         SubmitError::Stopping => ErrorCode::ShuttingDown,
         SubmitError::Storage(_) => ErrorCode::StorageFailed,
+        SubmitError::NoQuorum { .. } => ErrorCode::TimedOut,
+        SubmitError::Unknown => ErrorCode::OutcomeUnknown,
         SubmitError::Refused(refusal) => match refusal {
             MetadataError::InvalidName(_) | MetadataError::InternalName(_) => ErrorCode::InvalidTopicName,
             MetadataError::TopicExists(_) => ErrorCode::TopicAlreadyExists,
