@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
-use weir_core::metadata::MetadataError;
+use weir_core::metadata::{Command, MetadataError};
 use weir_quic::certs::CertsError;
 use weir_quic::endpoint::EndpointError;
 use weir_quic::{
@@ -25,8 +25,9 @@ use crate::controller::{
 use crate::handlers::{self, PRODUCE_MEMORY_BYTES, ProducerIds, Services};
 use crate::outside::Outside;
 use crate::partitions::Partitions;
+use crate::replication::Replication;
 use crate::storage::{DataFolder, FolderError, Found, StorageConfig, StorageError, ValueError};
-use crate::transport::{self, Peers, StreamHandler, Threads};
+use crate::transport::{self, Dialler, Peers, StreamHandler, Threads};
 use crate::watched::Watched;
 
 /// The port that nodes listen on when nobody says otherwise.
@@ -164,6 +165,7 @@ struct Listening {
     servers: Vec<Server>,
     controller: Controller,
     peers: Peers,
+    dialler: Dialler,
     /// Set once the node serves clients; until then their streams wait.
     services: Arc<Watched<Option<Arc<Services>>>>,
 }
@@ -244,7 +246,9 @@ impl Listening {
         stopping: &Arc<Watched<bool>>,
     ) -> Result<Listening, StartError> {
         let identity = identity(config, outside)?;
-        let peers = Peers::new(Connector::new(&outside.network, outside.network.bind_client()?, &identity)?);
+        // Bulk data and consensus share no socket.
+        let connector = || Connector::new(&outside.network, outside.network.bind_client()?, &identity);
+        let (peers, dialler) = (Peers::new(connector()?), Dialler::new(connector()?));
         let controller_config = ControllerConfig {
             node: config.node_id,
             address: advertised.to_owned(),
@@ -265,7 +269,7 @@ impl Listening {
             handle.spawn(transport::accept(server.clone(), handler, Arc::clone(stopping)));
             servers.push(server);
         }
-        Ok(Listening { servers, controller, peers, services })
+        Ok(Listening { servers, controller, peers, dialler, services })
     }
 
     async fn close(&self) {
@@ -274,6 +278,7 @@ impl Listening {
             server.close(CloseCode::ShuttingDown, "the node is shutting down");
         }
         self.peers.close();
+        self.dialler.close();
         for server in &self.servers {
             server.wait_idle().await;
         }
@@ -300,6 +305,7 @@ async fn join_and_open(
     }
     let cluster = controller.take_part(&config.join, outside).await?;
     data.bind_cluster(cluster)?;
+    catch_up(controller, cluster).await?;
     let was_clean = found.clean.is_some();
     let opening =
         Partitions::open(outside.clone(), config.node_id, data, was_clean, threads, controller.clone());
@@ -307,6 +313,16 @@ async fn join_and_open(
     let (rack, cut) = (config.rack.clone(), partitions.cut_logs());
     let introduction = Introduction { address: advertised, rack, was_clean, cut };
     let incarnation = register(controller, lives, introduction).await?;
+    let replication = Replication::new(
+        config.node_id,
+        cluster,
+        outside.clone(),
+        controller.clone(),
+        partitions.clone(),
+        listening.dialler.clone(),
+        Arc::clone(stopping),
+    );
+    replication.start();
     partitions.start(incarnation).await;
     Ok(Arc::new(Services {
         node: config.node_id,
@@ -314,6 +330,7 @@ async fn join_and_open(
         outside: outside.clone(),
         controller: controller.clone(),
         partitions,
+        replication,
         producer_ids: ProducerIds::default(),
         produce_memory: Arc::new(Semaphore::new(PRODUCE_MEMORY_BYTES)),
         stopping: Arc::clone(stopping),
@@ -329,6 +346,22 @@ fn check_owner(config: &NodeConfig, lives: &Lives) -> Result<(), StartError> {
             configured: config.node_id,
         }),
         _ => Ok(()),
+    }
+}
+
+/// Waits until this node has all metadata that there was when it started: it must know every log that is its own before
+/// it says for which of them it cannot vouch. However long it takes until a majority of the voters runs.
+async fn catch_up(controller: &Controller, cluster: ClusterId) -> Result<(), RegisterError> {
+    loop {
+        // Changes nothing, and is answered behind everything that was decided before.
+        match controller.submit(Command::Initialise { cluster }).await {
+            Ok(_) | Err(SubmitError::Refused(_)) => return Ok(()),
+            Err(error @ (SubmitError::NoQuorum { foreign: None } | SubmitError::Unknown)) => {
+                tracing::warn!(%error, "the metadata is not up to date yet; trying on");
+            }
+            Err(error) => return Err(error.into()),
+        }
+        tokio::time::sleep(REGISTER_PAUSE).await;
     }
 }
 
@@ -392,11 +425,17 @@ impl StreamHandler for Streams {
                     handlers::serve_stream(Arc::clone(services), principal, reader, writer).await;
                 }
             }
+            (Protocol::Replication, Principal::Node(_)) => {
+                let services = self.services.wait_until(Option::is_some).await;
+                if let Some(services) = &*services {
+                    services.replication.serve(principal, reader, writer).await;
+                }
+            }
             (Protocol::Metadata, Principal::Node(from)) => {
                 transport::serve_peer_stream(self.controller.clone(), *from, reader, writer).await;
             }
-            // Replication is not served yet; a client never gets here with a protocol of the nodes'.
-            (Protocol::Replication, _) | (Protocol::Metadata, Principal::Client(_)) => {}
+            // A client never gets here with a protocol of the nodes'.
+            (Protocol::Replication | Protocol::Metadata, Principal::Client(_)) => {}
         }
     }
 }

@@ -34,6 +34,7 @@ use weir_wire::request::decode_body;
 use crate::controller::Controller;
 use crate::outside::Outside;
 use crate::partitions::{PartitionHandle, Partitions, Standing};
+use crate::replication::Replication;
 use crate::storage::ReadError;
 use crate::watched::Watched;
 
@@ -53,6 +54,8 @@ pub struct Services {
     pub controller: Controller,
     /// The hosted replicas.
     pub partitions: Partitions,
+    /// What happens between this node and others.
+    pub replication: Replication,
     /// Producer ids to hand out.
     pub producer_ids: ProducerIds,
     /// See [`PRODUCE_MEMORY_BYTES`].

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use weir_core::partition::{Report, Subscribe, SubscriptionNumber};
 use weir_wire::ids::{NodeId, PartitionIndex, TopicId};
+use weir_wire::replication::Subscription;
 
 use super::mailbox::FollowerMail;
 use crate::watched::Watched;
@@ -83,6 +84,8 @@ pub enum FollowerOrder {
 pub struct Outgoing {
     /// In order.
     pub orders: VecDeque<FollowerOrder>,
+    /// Subscriptions, by the numbers that travel, that cannot go on for reasons that their replicas were told.
+    pub abandoned: Vec<Subscription>,
     /// The newest of each replica; they count behind the orders.
     pub reports: BTreeMap<(TopicId, PartitionIndex), Report>,
 }
@@ -107,12 +110,21 @@ impl LeaderLink {
         self.arrived.notify_one();
     }
 
+    /// The leader need not send under this number any more.
+    pub fn abandon(&self, subscription: Subscription) {
+        self.lock().abandoned.push(subscription);
+        self.arrived.notify_one();
+    }
+
     /// Waits until there is something to take. Cancel safe.
     pub async fn wait(&self) {
         loop {
             {
                 let waiting = self.lock();
-                if !waiting.orders.is_empty() || !waiting.reports.is_empty() {
+                if !waiting.orders.is_empty()
+                    || !waiting.abandoned.is_empty()
+                    || !waiting.reports.is_empty()
+                {
                     return;
                 }
             }

@@ -3,10 +3,12 @@
 //! Each network thread is a single-threaded runtime with an endpoint of its own on the common port, so that a
 //! connection's driver and its streams stay on one core. In simulation there is one thread: the simulator's.
 
+mod dialling;
 mod peer_streams;
 mod peers;
 mod threads;
 
+pub use dialling::{DialError, Dialler};
 pub use peer_streams::{PeerHandler, serve_peer_stream};
 pub use peers::{AskError, Peers};
 pub use threads::{NETWORK_THREADS_MAX, Threads};

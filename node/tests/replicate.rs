@@ -1,0 +1,234 @@
+//! Replicas on several nodes in this process, over real QUIC and real disks, by way of the client library.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use weir_client::{
+    Acks, Client, ClientConfig, ConsumerConfig, DeliveryResult, NewTopic, NodeId, PartitionIndex, Producer,
+    ProducerConfig, Record, StartAt,
+};
+use weir_node::outside::Outside;
+use weir_node::server::{Node, NodeConfig};
+use weir_wire::request::PartitionState;
+
+/// How long anything may take that heals by itself.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Three nodes on one certs folder.
+struct Cluster {
+    folder: tempfile::TempDir,
+    nodes: Vec<Option<Node>>,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Cluster {
+    async fn start() -> Cluster {
+        let folder = tempfile::tempdir().unwrap();
+        let mut cluster = Cluster { folder, nodes: Vec::new(), addresses: Vec::new() };
+        for number in 1..=3 {
+            let node = cluster.start_node(number).await;
+            cluster.addresses.push(node.address());
+            cluster.nodes.push(Some(node));
+        }
+        cluster
+    }
+
+    async fn start_node(&self, number: u32) -> Node {
+        let data = self.folder.path().join(format!("node-{number}"));
+        let at = usize::try_from(number).unwrap() - 1;
+        let any_port = "127.0.0.1:0".parse().unwrap();
+        let mut config = NodeConfig::new(data, self.addresses.get(at).copied().unwrap_or(any_port));
+        config.node_id = NodeId(number);
+        config.certs = Some(self.folder.path().join("certs"));
+        config.join = self.addresses.first().map(ToString::to_string).into_iter().collect();
+        Node::start(config, Outside::real().unwrap()).await.unwrap()
+    }
+
+    async fn stop(&mut self, node: NodeId) {
+        let at = usize::try_from(node.0).unwrap() - 1;
+        self.nodes[at].take().unwrap().stop().await.unwrap();
+    }
+
+    async fn restart(&mut self, node: NodeId) {
+        let at = usize::try_from(node.0).unwrap() - 1;
+        self.nodes[at] = Some(self.start_node(node.0).await);
+    }
+
+    async fn client(&self) -> Client {
+        let bootstrap = self.addresses.iter().map(ToString::to_string);
+        let config = ClientConfig::new(bootstrap, self.folder.path().join("certs"));
+        Client::connect(config).await.unwrap()
+    }
+
+    /// The segment files of a partition on a node, which must be stopped, by name.
+    fn segments(&self, node: NodeId, topic: &str) -> Vec<(String, Vec<u8>)> {
+        let folder = self.folder.path().join(format!("node-{node}/topics/{topic}-0"));
+        let mut segments = files(&folder);
+        segments.sort();
+        segments
+    }
+}
+
+fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    #[expect(clippy::disallowed_methods, reason = "a test looks at what a stopped node left")]
+    let entries = std::fs::read_dir(folder).unwrap();
+    let names = entries.map(|entry| entry.unwrap().path());
+    let logs = names.filter(|path| path.extension().is_some_and(|end| end == "log"));
+    #[expect(clippy::disallowed_methods, reason = "a test looks at what a stopped node left")]
+    let content = |path: &Path| std::fs::read(path).unwrap();
+    logs.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), content(&path))).collect()
+}
+
+/// Asks again until the answer is there.
+async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+    let asking = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
+}
+
+async fn describe(client: &Client, topic: &str) -> Option<PartitionState> {
+    client.describe_topic(topic).await.ok()?.partitions.into_iter().next()
+}
+
+/// Waits until a partition is as wanted.
+async fn partition(
+    client: &Client,
+    topic: &str,
+    what: &str,
+    wanted: impl Fn(&PartitionState) -> bool,
+) -> PartitionState {
+    until(what, || async { describe(client, topic).await.filter(&wanted) }).await
+}
+
+async fn produce(producer: &Producer, topic: &str, values: std::ops::Range<u32>) {
+    let mut deliveries = Vec::new();
+    for value in values {
+        let value = value.to_string();
+        deliveries.push(producer.send(Record::to(topic).value(value.as_bytes())).await.unwrap());
+    }
+    for delivery in deliveries {
+        let result = delivery.await;
+        assert!(result.is_stored(), "{result:?}");
+    }
+}
+
+async fn consume(client: &Client, topic: &str, count: usize) -> Vec<String> {
+    let mut consumer = client.consumer(ConsumerConfig::default()).unwrap();
+    consumer.assign(topic, PartitionIndex(0), StartAt::Earliest).await.unwrap();
+    let mut values = Vec::new();
+    let reading = async {
+        while values.len() < count {
+            let batch = consumer.next_batch().await.unwrap();
+            values.extend(batch.iter().map(|record| String::from_utf8_lossy(record.value.unwrap()).into_owned()));
+        }
+    };
+    tokio::time::timeout(PATIENCE, reading).await.expect("everything committed is readable");
+    values
+}
+
+fn numbers(range: std::ops::Range<u32>) -> Vec<String> {
+    range.map(|number| number.to_string()).collect()
+}
+
+fn in_sync(state: &PartitionState, count: usize) -> bool {
+    state.isr.len() == count
+}
+
+#[tokio::test]
+async fn three_replicas_take_everything_and_end_up_byte_for_byte_alike() {
+    let mut cluster = Cluster::start().await;
+    let client = cluster.client().await;
+    client.create_topic(NewTopic::new("t").partitions(1).replication_factor(3)).await.unwrap();
+    let producer = client.producer(ProducerConfig::default()).unwrap();
+    produce(&producer, "t", 0..100).await;
+    let state = partition(&client, "t", "all are in sync", |state| in_sync(state, 3)).await;
+    assert_eq!(state.high_watermark.unwrap().0, 100, "acks=all means committed");
+    let first = producer.send(Record::to("t").value(b"100")).await.unwrap().await;
+    let DeliveryResult::Stored { promise, .. } = first else { panic!("{first:?}") };
+    assert_eq!((promise.replicas, promise.flushed), (3, true));
+    assert_eq!(consume(&client, "t", 101).await, numbers(0..101));
+
+    for node in 1..=3 {
+        cluster.stop(NodeId(node)).await;
+    }
+    let logs: Vec<_> = (1..=3).map(|node| cluster.segments(NodeId(node), "t")).collect();
+    assert!(!logs[0][0].1.is_empty());
+    assert!(logs.iter().all(|log| *log == logs[0]), "the logs differ");
+}
+
+#[tokio::test]
+async fn a_follower_that_was_away_catches_up_and_joins_the_isr_again() {
+    let mut cluster = Cluster::start().await;
+    let client = cluster.client().await;
+    client.create_topic(NewTopic::new("t").partitions(1).replication_factor(3)).await.unwrap();
+    let producer = client.producer(ProducerConfig::default()).unwrap();
+    produce(&producer, "t", 0..10).await;
+    let state = partition(&client, "t", "all are in sync", |state| in_sync(state, 3)).await;
+    let away = *state.isr.iter().find(|node| Some(**node) != state.leader).unwrap();
+    cluster.stop(away).await;
+    produce(&producer, "t", 10..60).await;
+    cluster.restart(away).await;
+    partition(&client, "t", "it is back", |state| in_sync(state, 3)).await;
+    produce(&producer, "t", 60..70).await;
+    assert_eq!(consume(&client, "t", 70).await, numbers(0..70));
+}
+
+#[tokio::test]
+async fn a_follower_takes_over_from_a_leader_that_stops_and_nobody_but_the_clock_notices() {
+    let mut cluster = Cluster::start().await;
+    let client = cluster.client().await;
+    client.create_topic(NewTopic::new("t").partitions(1).replication_factor(3)).await.unwrap();
+    let producer = client.producer(ProducerConfig::default()).unwrap();
+    produce(&producer, "t", 0..10).await;
+    let state = partition(&client, "t", "all are in sync", |state| in_sync(state, 3)).await;
+    let leader = state.leader.unwrap();
+    let (_, ()) = tokio::join!(cluster.stop(leader), produce(&producer, "t", 10..200));
+    let state = partition(&client, "t", "another leads", |state| state.leader.is_some_and(|now| now != leader)).await;
+    assert!(state.leader_epoch.0 > 0);
+    produce(&producer, "t", 200..210).await;
+    assert_eq!(consume(&client, "t", 210).await, numbers(0..210));
+    cluster.restart(leader).await;
+    partition(&client, "t", "the old one follows", |state| in_sync(state, 3)).await;
+}
+
+#[tokio::test]
+async fn a_replica_that_went_its_own_way_is_cut_back_to_what_the_others_have() {
+    let mut cluster = Cluster::start().await;
+    let client = cluster.client().await;
+    let topic = NewTopic::new("t").partitions(1).replication_factor(2).config("min.insync.replicas", "2");
+    client.create_topic(topic).await.unwrap();
+    let producer = client.producer(ProducerConfig::default()).unwrap();
+    produce(&producer, "t", 0..10).await;
+    let state = partition(&client, "t", "both are in sync", |state| in_sync(state, 2)).await;
+    let leader = state.leader.unwrap();
+    let other = *state.isr.iter().find(|node| **node != leader).unwrap();
+
+    // Records that the leader alone has: never committed, since two must be in sync for that.
+    cluster.stop(other).await;
+    let alone = client.producer(ProducerConfig { acks: Acks::Leader, ..ProducerConfig::default() }).unwrap();
+    produce(&alone, "t", 1000..1005).await;
+    cluster.stop(leader).await;
+
+    // The other one leads without them, and takes others at their offsets once the first is back.
+    cluster.restart(other).await;
+    partition(&client, "t", "the other leads", |state| state.leader == Some(other)).await;
+    produce(&alone, "t", 10..13).await;
+    cluster.restart(leader).await;
+    partition(&client, "t", "both are in sync again", |state| in_sync(state, 2)).await;
+    produce(&producer, "t", 13..20).await;
+    assert_eq!(consume(&client, "t", 20).await, numbers(0..20));
+    for node in [leader, other] {
+        cluster.stop(node).await;
+    }
+    assert_eq!(cluster.segments(leader, "t"), cluster.segments(other, "t"));
+}
