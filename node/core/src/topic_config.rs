@@ -1,10 +1,12 @@
 //! What can be configured per topic: Kafka's names, and only what the node honours.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 
-use serde::{Deserialize, Serialize};
 use weir_wire::frame::Limits;
+
+use crate::config_keys::{ConfigKey, Configurable, or_unlimited, show_or_unlimited, whole, whole_u32};
+
+pub use crate::config_keys::{ConfigError, ConfigValue};
 
 /// The largest `max.message.bytes`: what fits one produce or fetch frame.
 pub const MESSAGE_BYTES_MAX: u32 = Limits::DATA.payload_bytes_max;
@@ -63,63 +65,34 @@ impl Default for TopicConfig {
     }
 }
 
-/// Why a topic's configuration is refused. All of them are the caller's fault.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-pub enum ConfigError {
-    /// No such key.
-    #[error(
-        "unknown topic config '{key}'{}; known are: {}",
-        .nearest.as_ref().map(|name| format!(", did you mean '{name}'?")).unwrap_or_default(),
-        TopicConfig::KEYS.map(|known| known.name).join(", ")
-    )]
-    UnknownKey {
-        /// What was given.
-        key: String,
-        /// The known key that it resembles most, if any resembles it.
-        nearest: Option<String>,
-    },
-    /// A value that the key does not take.
-    #[error("topic config {key}={value} is not valid: {key} takes {valid}")]
-    InvalidValue {
-        /// The key.
-        key: String,
-        /// What was given.
-        value: String,
-        /// What would be valid.
-        valid: String,
-    },
-}
-
-/// One thing that can be configured.
-#[derive(Clone, Copy, Debug)]
-pub struct TopicConfigKey {
-    /// Kafka's name.
-    pub name: &'static str,
-    /// One line for people.
-    pub doc: &'static str,
-    /// Which values it takes, with their unit, for people.
-    pub valid: &'static str,
-    /// Sets it from text; `None` if the text is not valid.
-    set: fn(&mut TopicConfig, &str) -> Option<()>,
-    /// Its value as text, as it could be given.
-    get: fn(&TopicConfig) -> String,
-}
-
-/// A value in force, for `describe`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigValue {
-    /// The key.
-    pub name: &'static str,
-    /// The value, as it could be given.
-    pub value: String,
-    /// Whether it is the default.
-    pub is_default: bool,
-}
-
 impl TopicConfig {
-    /// Every key, by name.
-    pub const KEYS: [TopicConfigKey; 10] = [
-        TopicConfigKey {
+    /// The defaults with these values over them.
+    ///
+    /// # Errors
+    /// For the first key, by name, that is unknown or has a value that is not valid.
+    pub fn from_overrides(overrides: &BTreeMap<String, String>) -> Result<TopicConfig, ConfigError> {
+        Configurable::from_overrides(overrides)
+    }
+
+    /// Every value in force, by name.
+    #[must_use]
+    pub fn values(&self) -> Vec<ConfigValue> {
+        Configurable::values(self)
+    }
+
+    /// How many replicas must be in sync for anything to be committed: never more than there are (KIP-966 counts
+    /// the same way).
+    #[must_use]
+    pub fn required_in_sync(&self, replication_factor: usize) -> usize {
+        let asked = self.min_insync_replicas.and_then(|count| usize::try_from(count).ok());
+        asked.unwrap_or(replication_factor / 2 + 1).min(replication_factor)
+    }
+}
+
+impl Configurable for TopicConfig {
+    const WHAT: &'static str = "topic config";
+    const KEYS: &'static [ConfigKey<TopicConfig>] = &[
+        ConfigKey {
             name: "cleanup.policy",
             doc: "What happens to old records.",
             valid: "'delete' (compaction is not built yet)",
@@ -128,7 +101,7 @@ impl TopicConfig {
                 CleanupPolicy::Delete => "delete".into(),
             },
         },
-        TopicConfigKey {
+        ConfigKey {
             name: "index.interval.bytes",
             doc: "How many bytes of log lie between two index entries: less finds faster, more saves memory.",
             valid: "bytes, from 0 to 2147483647",
@@ -137,7 +110,7 @@ impl TopicConfig {
             },
             get: |config| config.index_interval_bytes.to_string(),
         },
-        TopicConfigKey {
+        ConfigKey {
             name: "max.message.bytes",
             doc: "The largest record batch that is stored, as it is stored (compressed, header included).",
             valid: "bytes, from 1 to 33554432",
@@ -146,7 +119,7 @@ impl TopicConfig {
             },
             get: |config| config.max_message_bytes.to_string(),
         },
-        TopicConfigKey {
+        ConfigKey {
             name: "min.insync.replicas",
             doc: "How many replicas must be in sync for acks=all, and for anything to become readable.",
             valid: "a number of replicas, from 1 to 1000, or 'majority' (half the replication factor plus one)",
@@ -157,7 +130,7 @@ impl TopicConfig {
             },
             get: |config| config.min_insync_replicas.map_or("majority".into(), |count| count.to_string()),
         },
-        TopicConfigKey {
+        ConfigKey {
             name: "producer.id.expiration.ms",
             doc: "How long a quiet idempotent producer is remembered, so that a resend is stored once.",
             valid: "milliseconds, from 3720000 (longer than any client resends)",
@@ -167,21 +140,21 @@ impl TopicConfig {
             },
             get: |config| config.producer_id_expiration_ms.to_string(),
         },
-        TopicConfigKey {
+        ConfigKey {
             name: "retention.bytes",
             doc: "How large a partition may grow before its oldest segments go.",
             valid: "bytes from 0, or -1 for no limit",
             set: |config, text| or_unlimited(text).map(|bytes| config.retention_bytes = bytes),
             get: |config| show_or_unlimited(config.retention_bytes),
         },
-        TopicConfigKey {
+        ConfigKey {
             name: "retention.ms",
             doc: "How old the newest record of a segment may be before the segment goes.",
             valid: "milliseconds from 0, or -1 for ever",
             set: |config, text| or_unlimited(text).map(|ms| config.retention_ms = ms),
             get: |config| show_or_unlimited(config.retention_ms),
         },
-        TopicConfigKey {
+        ConfigKey {
             name: "segment.bytes",
             doc: "How large a segment file grows before the next one is begun.",
             valid: "bytes, from 1024 to 2147483647",
@@ -190,14 +163,14 @@ impl TopicConfig {
             },
             get: |config| config.segment_bytes.to_string(),
         },
-        TopicConfigKey {
+        ConfigKey {
             name: "segment.ms",
             doc: "How long a segment file is written to before the next one is begun, however small it is.",
             valid: "milliseconds, from 1",
             set: |config, text| whole(text, 1..=i64::MAX as u64).map(|ms| config.segment_ms = ms),
             get: |config| config.segment_ms.to_string(),
         },
-        TopicConfigKey {
+        ConfigKey {
             name: "write.caching",
             doc: "Whether a record counts as stored when it is written but not yet flushed to the disk: faster, and \
                   lost if all replicas lose power at once.",
@@ -206,77 +179,6 @@ impl TopicConfig {
             get: |config| config.write_caching.to_string(),
         },
     ];
-
-    /// The defaults with these values over them.
-    ///
-    /// # Errors
-    /// For the first key, by name, that is unknown or has a value that is not valid.
-    pub fn from_overrides(overrides: &BTreeMap<String, String>) -> Result<TopicConfig, ConfigError> {
-        let mut config = TopicConfig::default();
-        for (name, value) in overrides {
-            let key = find(name)?;
-            (key.set)(&mut config, value).ok_or_else(|| ConfigError::InvalidValue {
-                key: key.name.into(),
-                value: value.clone(),
-                valid: key.valid.into(),
-            })?;
-        }
-        Ok(config)
-    }
-
-    /// How many replicas must be in sync for anything to be committed: never more than there are (KIP-966 counts
-    /// the same way).
-    #[must_use]
-    pub fn required_in_sync(&self, replication_factor: usize) -> usize {
-        let asked = self.min_insync_replicas.and_then(|count| usize::try_from(count).ok());
-        asked.unwrap_or(replication_factor / 2 + 1).min(replication_factor)
-    }
-
-    /// Every value in force, by name.
-    #[must_use]
-    pub fn values(&self) -> Vec<ConfigValue> {
-        let default = TopicConfig::default();
-        let describe = |key: &TopicConfigKey| {
-            let value = (key.get)(self);
-            ConfigValue { name: key.name, is_default: value == (key.get)(&default), value }
-        };
-        Self::KEYS.iter().map(describe).collect()
-    }
-}
-
-fn find(name: &str) -> Result<&'static TopicConfigKey, ConfigError> {
-    const KEYS: &[TopicConfigKey] = &TopicConfig::KEYS;
-    KEYS.iter().find(|key| key.name == name).ok_or_else(|| ConfigError::UnknownKey {
-        key: name.into(),
-        nearest: nearest(name).map(str::to_owned),
-    })
-}
-
-/// The known key nearest to a misspelt one, unless none is near.
-fn nearest(name: &str) -> Option<&'static str> {
-    const SIMILAR: f64 = 0.6;
-    TopicConfig::KEYS
-        .iter()
-        .map(|key| (strsim::normalized_damerau_levenshtein(name, key.name), key.name))
-        .filter(|(similarity, _)| *similarity >= SIMILAR)
-        .max_by(|one, other| one.0.total_cmp(&other.0))
-        .map(|(_, nearest)| nearest)
-}
-
-fn whole(text: &str, valid: RangeInclusive<u64>) -> Option<u64> {
-    text.parse().ok().filter(|number| valid.contains(number))
-}
-
-fn whole_u32(text: &str, valid: RangeInclusive<u32>) -> Option<u32> {
-    text.parse().ok().filter(|number| valid.contains(number))
-}
-
-fn or_unlimited(text: &str) -> Option<Option<u64>> {
-    if text == "-1" { Some(None) } else { whole(text, 0..=i64::MAX as u64).map(Some) }
-}
-
-fn show_or_unlimited(value: Option<u64>) -> String {
-    value.map_or("-1".into(), |limit| limit.to_string())
 }
 
 #[cfg(test)]

@@ -1,14 +1,67 @@
-//! Configuration of topics and nodes.
+//! Configuration of topics and nodes (KIP-339: keys that are not named stay as they are).
+
+use std::collections::BTreeMap;
 
 use weir_wire::ids::NodeId;
 
 use super::partition::{Around, Reign};
 use super::rules::Rules;
-use super::{Applied, ConfigChange, Image, MetadataError};
+use super::{Applied, ConfigChange, Image, MetadataError, TopicState};
+use crate::config_keys::{ConfigError, Configurable};
+use crate::node_config::NodeConfig;
 use crate::topic_config::TopicConfig;
 
+impl ConfigChange {
+    /// What the change makes of a configuration.
+    fn of<C: Configurable>(
+        &self,
+        configs: &BTreeMap<String, String>,
+    ) -> Result<BTreeMap<String, String>, ConfigError> {
+        self.delete.iter().try_for_each(|key| C::check_key(key))?;
+        let mut changed = configs.clone();
+        changed.retain(|key, _| !self.delete.contains(key));
+        changed.extend(self.set.iter().map(|(key, value)| (key.clone(), value.clone())));
+        C::from_overrides(&changed)?;
+        Ok(changed)
+    }
+}
+
+impl TopicState {
+    /// The configuration in force.
+    #[must_use]
+    pub fn config(&self) -> TopicConfig {
+        TopicConfig::from_overrides(&self.configs).expect("the metadata takes only configurations that parse")
+    }
+
+    /// How many replicas must be in sync for anything to be committed.
+    #[must_use]
+    pub fn required_in_sync(&self) -> usize {
+        // All partitions of a topic have as many replicas.
+        let replication_factor = self.partitions.first().map_or(1, |partition| partition.replicas.len());
+        self.config().required_in_sync(replication_factor)
+    }
+}
+
 impl Image {
-    /// A lower `min.insync.replicas` may leave nothing that only the ELR could hold.
+    /// The configuration in force for all nodes.
+    #[must_use]
+    pub fn cluster_config(&self) -> NodeConfig {
+        NodeConfig::from_overrides(&self.node_configs)
+            .expect("the metadata takes only configurations that parse")
+    }
+
+    /// The configuration in force for a node: its own values over those for all.
+    #[must_use]
+    pub fn node_config(&self, node: NodeId) -> NodeConfig {
+        let mut config = self.cluster_config();
+        if let Some(state) = self.nodes.get(&node) {
+            config.set_all(&state.configs).expect("the metadata takes only configurations that parse");
+        }
+        config
+    }
+
+    /// With another `min.insync.replicas` other replicas are eligible: with a lower one the ISR alone may have
+    /// committed what the ELR lacks.
     pub(super) fn alter_topic_configs(
         &mut self,
         rules: Rules,
@@ -17,11 +70,7 @@ impl Image {
     ) -> Result<Applied, MetadataError> {
         let Image { nodes, topics, .. } = self;
         let topic = topics.get_mut(name).ok_or_else(|| MetadataError::UnknownTopic(name.to_owned()))?;
-        let mut configs = topic.configs.clone();
-        configs.retain(|key, _| !change.delete.contains(key));
-        configs.extend(change.set.clone());
-        TopicConfig::from_overrides(&configs)?;
-        topic.configs = configs;
+        topic.configs = change.of::<TopicConfig>(&topic.configs)?;
         let around = Around { nodes, required_in_sync: topic.required_in_sync(), rules };
         for partition in &mut topic.partitions {
             partition.change(rules, |partition| {
@@ -38,12 +87,15 @@ impl Image {
         node: Option<NodeId>,
         change: &ConfigChange,
     ) -> Result<Applied, MetadataError> {
-        let configs = match node {
-            None => &mut self.node_configs,
-            Some(node) => &mut self.nodes.get_mut(&node).ok_or(MetadataError::UnknownNode(node))?.configs,
-        };
-        configs.retain(|key, _| !change.delete.contains(key));
-        configs.extend(change.set.clone());
+        match node {
+            None => self.node_configs = change.of::<NodeConfig>(&self.node_configs)?,
+            Some(node) => {
+                let state = self.nodes.get_mut(&node).ok_or(MetadataError::UnknownNode(node))?;
+                let configs = change.of::<NodeConfig>(&state.configs)?;
+                NodeConfig::check_per_node(&configs)?;
+                state.configs = configs;
+            }
+        }
         Ok(Applied::ConfigsAltered)
     }
 }

@@ -6,7 +6,7 @@ use weir_wire::ids::{NodeId, PartitionIndex};
 
 use super::partition::{Around, Reign};
 use super::rules::{Rule, Rules};
-use super::{Applied, ElectionKind, Image, MetadataError, PartitionState, Selection};
+use super::{Applied, ElectionKind, Image, MetadataError, NodeState, Nodes, PartitionState, Selection};
 
 impl PartitionState {
     /// Sees to it that a live member of the ISR leads. Does nothing where one does, or where nobody can.
@@ -64,14 +64,14 @@ impl PartitionState {
     }
 
     /// The preferred leader, where it could lead and does not.
-    pub(super) fn preferred_move(&self, around_nodes: &super::Nodes) -> Option<NodeId> {
+    pub(super) fn preferred_move(&self, nodes: &Nodes) -> Option<NodeId> {
         let preferred = *self.replicas.first()?;
-        let is_active = around_nodes.get(&preferred).is_some_and(super::NodeState::is_active);
+        let is_active = nodes.get(&preferred).is_some_and(NodeState::is_active);
         (self.leader != Some(preferred) && is_active && self.isr.contains(&preferred)).then_some(preferred)
     }
 
     /// Whom an operator's unclean election makes the leader: of the live replicas the one known to hold most.
-    fn unclean_candidate(&self, nodes: &super::Nodes) -> Option<NodeId> {
+    fn unclean_candidate(&self, nodes: &Nodes) -> Option<NodeId> {
         let rank = |node: &NodeId| Reverse(self.replicas.iter().position(|replica| replica == node));
         self.replicas
             .iter()

@@ -12,7 +12,9 @@ mod command;
 mod configs;
 mod elect;
 mod fence;
+mod hosted;
 mod image;
+pub mod leases;
 mod outcome;
 mod partition;
 mod placement;
@@ -27,6 +29,7 @@ pub use command::{
     AlterPartition, Command, ConfigChange, CutLog, ElectionKind, LastLife, LogTail, ProcessId, Registration,
     Selection,
 };
+pub use hosted::{Hosted, Role};
 pub use image::{Image, NodeState, PartitionState, TopicState};
 pub use outcome::{Applied, Ineligible, MetadataError};
 

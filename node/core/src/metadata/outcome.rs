@@ -6,7 +6,7 @@ use weir_wire::ids::{
 };
 
 use super::PARTITIONS_PER_CLUSTER_MAX;
-use crate::topic_config::ConfigError;
+use crate::config_keys::ConfigError;
 
 /// What a command led to. Sent between nodes: new kinds go to the end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,17 +1,14 @@
 //! How one partition changes: who is in sync, who is eligible, and what counts up with it.
 
-use std::collections::BTreeMap;
-
 use weir_wire::ids::NodeId;
 
 use super::rules::{Rule, Rules};
-use super::{LogTail, NodeState, PartitionState, TopicState};
-use crate::topic_config::TopicConfig;
+use super::{LogTail, Nodes, PartitionState};
 
 /// What decisions about a partition look at besides the partition.
 #[derive(Clone, Copy)]
 pub(super) struct Around<'i> {
-    pub(super) nodes: &'i BTreeMap<NodeId, NodeState>,
+    pub(super) nodes: &'i Nodes,
     /// `min.insync.replicas` of its topic.
     pub(super) required_in_sync: usize,
     pub(super) rules: Rules,
@@ -22,22 +19,6 @@ pub(super) struct Around<'i> {
 pub(super) enum Reign {
     GoesOn,
     Ends,
-}
-
-impl TopicState {
-    /// The configuration in force.
-    #[must_use]
-    pub fn config(&self) -> TopicConfig {
-        TopicConfig::from_overrides(&self.configs).expect("the metadata takes only configurations that parse")
-    }
-
-    /// How many replicas must be in sync for anything to be committed.
-    #[must_use]
-    pub fn required_in_sync(&self) -> usize {
-        // All partitions of a topic have as many replicas.
-        let replication_factor = self.partitions.first().map_or(1, |partition| partition.replicas.len());
-        self.config().required_in_sync(replication_factor)
-    }
 }
 
 impl PartitionState {

@@ -11,8 +11,6 @@ use super::{
 };
 use crate::topic_config::TopicConfig;
 
-/// How many partitions a topic gets when nobody says.
-const PARTITIONS_DEFAULT: u32 = 1;
 /// How many replicas a partition gets when nobody says, as far as there are nodes.
 const REPLICATION_FACTOR_DEFAULT: u32 = 3;
 
@@ -53,11 +51,13 @@ impl Image {
         if self.topics.contains_key(name) {
             return Err(MetadataError::TopicExists(name.to_owned()));
         }
-        let partitions = partitions.unwrap_or(PARTITIONS_DEFAULT);
+        let defaults = self.cluster_config();
+        let partitions = partitions.unwrap_or(defaults.num_partitions);
         self.check_partition_count(partitions, partitions)?;
         TopicConfig::from_overrides(configs)?;
-        let live = self.active_count();
-        let replication_factor = replication_factor.unwrap_or(REPLICATION_FACTOR_DEFAULT.min(live));
+        let replication_factor = replication_factor
+            .or(defaults.default_replication_factor)
+            .unwrap_or_else(|| REPLICATION_FACTOR_DEFAULT.min(self.active_count()));
         self.check_replication_factor(replication_factor)?;
         let placed = placement::spread(self, partitions, replication_factor);
         let topic = TopicState {

@@ -1,0 +1,176 @@
+//! What can be configured for nodes while they run: Kafka's names, and only what is honoured.
+
+use std::collections::BTreeMap;
+
+use weir_wire::request::CreateTopic;
+
+use crate::config_keys::{ConfigError, ConfigKey, Configurable, whole, whole_u32};
+
+/// The configuration of a node, every value in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeConfig {
+    /// `auto.leader.rebalance.enable`.
+    pub auto_leader_rebalance: bool,
+    /// `broker.session.timeout.ms`.
+    pub session_timeout_ms: u64,
+    /// `default.replication.factor`; `None` is three, or as many as there are nodes.
+    pub default_replication_factor: Option<u32>,
+    /// `leader.imbalance.check.interval.seconds`.
+    pub leader_imbalance_check_interval_s: u64,
+    /// `num.partitions`.
+    pub num_partitions: u32,
+    /// `replica.lag.time.max.ms`.
+    pub replica_lag_time_max_ms: u64,
+}
+
+impl Default for NodeConfig {
+    fn default() -> NodeConfig {
+        NodeConfig {
+            auto_leader_rebalance: true,
+            session_timeout_ms: 9000,
+            default_replication_factor: None,
+            leader_imbalance_check_interval_s: 300,
+            num_partitions: 1,
+            replica_lag_time_max_ms: 10_000,
+        }
+    }
+}
+
+/// The keys that may differ from node to node. The others are read by the active controller, whichever node that is.
+const PER_NODE: [&str; 1] = ["replica.lag.time.max.ms"];
+
+impl NodeConfig {
+    /// Whether these values can be set for one node.
+    ///
+    /// # Errors
+    /// For a key that is unknown, holds for the whole cluster, or has a value that is not valid.
+    pub fn check_per_node(overrides: &BTreeMap<String, String>) -> Result<(), ConfigError> {
+        NodeConfig::from_overrides(overrides)?;
+        match overrides.keys().find(|key| !PER_NODE.contains(&key.as_str())) {
+            Some(key) => Err(ConfigError::NotPerNode { what: NodeConfig::WHAT.into(), key: key.clone() }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Configurable for NodeConfig {
+    const WHAT: &'static str = "node config";
+    const KEYS: &'static [ConfigKey<NodeConfig>] = &[
+        ConfigKey {
+            name: "auto.leader.rebalance.enable",
+            doc: "Whether leaderships go back to the preferred replicas by themselves.",
+            valid: "'true' or 'false'",
+            set: |config, text| text.parse().ok().map(|on| config.auto_leader_rebalance = on),
+            get: |config| config.auto_leader_rebalance.to_string(),
+        },
+        ConfigKey {
+            name: "broker.session.timeout.ms",
+            doc: "How long a node that is not heard of keeps its leaderships.",
+            valid: "milliseconds, from 1000 to 3600000",
+            set: |config, text| whole(text, 1000..=3_600_000).map(|ms| config.session_timeout_ms = ms),
+            get: |config| config.session_timeout_ms.to_string(),
+        },
+        ConfigKey {
+            name: "default.replication.factor",
+            doc: "How many replicas a partition gets when nobody says.",
+            valid: "a number of replicas, from 1 to 1000, or 'auto' (three, or as many as there are nodes)",
+            set: |config, text| {
+                let count = if text == "auto" { None } else { Some(whole_u32(text, 1..=1000)?) };
+                config.default_replication_factor = count;
+                Some(())
+            },
+            get: |config| config.default_replication_factor.map_or("auto".into(), |count| count.to_string()),
+        },
+        ConfigKey {
+            name: "leader.imbalance.check.interval.seconds",
+            doc: "How often it is looked for leaderships that are not at their preferred replicas.",
+            valid: "seconds, from 1 to 86400",
+            set: |config, text| {
+                whole(text, 1..=86_400).map(|seconds| config.leader_imbalance_check_interval_s = seconds)
+            },
+            get: |config| config.leader_imbalance_check_interval_s.to_string(),
+        },
+        ConfigKey {
+            name: "num.partitions",
+            doc: "How many partitions a topic gets when nobody says.",
+            valid: "a number of partitions, from 1 to 10000",
+            set: |config, text| {
+                whole_u32(text, 1..=CreateTopic::PARTITIONS_MAX).map(|count| config.num_partitions = count)
+            },
+            get: |config| config.num_partitions.to_string(),
+        },
+        ConfigKey {
+            name: "replica.lag.time.max.ms",
+            doc: "How long a follower may lag behind before it no longer counts as in sync.",
+            valid: "milliseconds, from 100 to 3600000",
+            set: |config, text| whole(text, 100..=3_600_000).map(|ms| config.replica_lag_time_max_ms = ms),
+            get: |config| config.replica_lag_time_max_ms.to_string(),
+        },
+    ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    fn overrides(key: &str, value: &str) -> BTreeMap<String, String> {
+        BTreeMap::from([(key.to_owned(), value.to_owned())])
+    }
+
+    #[test]
+    fn keys_are_in_order_and_their_defaults_are_valid() {
+        assert!(NodeConfig::KEYS.is_sorted_by(|one, next| one.name < next.name));
+        let shown: Vec<String> =
+            NodeConfig::default().values().iter().map(|v| format!("{}={}\n", v.name, v.value)).collect();
+        expect![[r#"
+            auto.leader.rebalance.enable=true
+            broker.session.timeout.ms=9000
+            default.replication.factor=auto
+            leader.imbalance.check.interval.seconds=300
+            num.partitions=1
+            replica.lag.time.max.ms=10000
+        "#]]
+        .assert_eq(&shown.concat());
+        for value in NodeConfig::default().values() {
+            let parsed = NodeConfig::from_overrides(&overrides(value.name, &value.value));
+            assert_eq!(parsed, Ok(NodeConfig::default()), "{}", value.name);
+        }
+    }
+
+    #[test]
+    fn every_key_can_be_set_and_is_shown_as_set() {
+        let given = [
+            ("auto.leader.rebalance.enable", "false"),
+            ("broker.session.timeout.ms", "1000"),
+            ("default.replication.factor", "2"),
+            ("leader.imbalance.check.interval.seconds", "1"),
+            ("num.partitions", "10000"),
+            ("replica.lag.time.max.ms", "100"),
+        ];
+        let all = given.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let shown = NodeConfig::from_overrides(&all).unwrap().values();
+        let shown: Vec<(&str, &str)> = shown.iter().map(|value| (value.name, value.value.as_str())).collect();
+        assert_eq!(shown, given);
+    }
+
+    #[test]
+    fn refusals_say_what_is_valid() {
+        let refused = |key: &str, value: &str| {
+            NodeConfig::check_per_node(&overrides(key, value)).unwrap_err().to_string() + "\n"
+        };
+        expect![[r#"
+            unknown node config 'replica.lag.max.ms', did you mean 'replica.lag.time.max.ms'?; known are: auto.leader.rebalance.enable, broker.session.timeout.ms, default.replication.factor, leader.imbalance.check.interval.seconds, num.partitions, replica.lag.time.max.ms
+            node config replica.lag.time.max.ms=99 is not valid: replica.lag.time.max.ms takes milliseconds, from 100 to 3600000
+            node config 'num.partitions' holds for the whole cluster: set it for all nodes, not for one
+        "#]]
+        .assert_eq(
+            &[
+                refused("replica.lag.max.ms", "1"),
+                refused("replica.lag.time.max.ms", "99"),
+                refused("num.partitions", "3"),
+            ]
+            .concat(),
+        );
+    }
+}

@@ -1,0 +1,32 @@
+//! The partition epoch counts every change by one. The leader epoch never falls, grows at most by one, and does grow
+//! with another leader and with a registration of the leader's node (INVARIANTS 25, 57).
+
+use weir_core::metadata::{Applied, Command, PartitionState};
+
+use super::Step;
+
+pub(super) fn check(step: &Step<'_>) -> Result<(), String> {
+    for (place, before, after) in step.partitions() {
+        let steps = u32::from(before != after);
+        if after.partition_epoch.0 != before.partition_epoch.0 + steps {
+            return Err(format!("{place:?}: the partition epoch does not count {before:?} to {after:?}"));
+        }
+        let must_grow = before.leader != after.leader || leader_registered(step, before);
+        let grows = after.leader_epoch.0 - before.leader_epoch.0;
+        if grows > 1 || (must_grow && grows == 0) {
+            return Err(format!("{place:?}: the leader epoch does not count {before:?} to {after:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the command began another life of the node that led.
+fn leader_registered(step: &Step<'_>, before: &PartitionState) -> bool {
+    let (Command::RegisterNode(registration), Ok(Applied::Registered(incarnation))) =
+        (step.command, step.result)
+    else {
+        return false;
+    };
+    let earlier = step.before.nodes.get(&registration.node).map(|state| state.incarnation);
+    before.leader == Some(registration.node) && earlier != Some(*incarnation)
+}

@@ -1,0 +1,15 @@
+//! Leaders and members of the ISR are registered and not fenced (KIP-841; INVARIANTS 23).
+
+use weir_wire::ids::NodeId;
+
+use super::Step;
+
+pub(super) fn check(step: &Step<'_>) -> Result<(), String> {
+    let is_fenced = |node: &NodeId| step.after.nodes.get(node).is_none_or(|state| state.fenced);
+    for (name, _, index, state) in step.after.partitions() {
+        if state.leader.iter().chain(&state.isr).any(is_fenced) {
+            return Err(format!("{name}/{index}: a fenced node leads or is in sync: {state:?}"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,371 @@
+//! A few nodes with their folders, and everybody who sends commands about them.
+
+use std::collections::BTreeMap;
+
+use weir_core::metadata::rules::Rule;
+use weir_core::metadata::{
+    AlterPartition, Applied, Command, ConfigChange, CutLog, ElectionKind, Image, LastLife, LogTail,
+    MetadataError, PartitionState, ProcessId, Registration, Selection,
+};
+use weir_wire::ids::{ClusterId, Incarnation, LeaderEpoch, NodeId, Offset, PartitionIndex, TopicId};
+
+use crate::invariants::{Invariants, Step};
+use crate::random::Random;
+
+const NODES: u32 = 4;
+const STEPS: usize = 150;
+const TOPICS: [&str; 3] = ["a", "b", "c"];
+
+/// What some schedule must lead to, or they prove little.
+pub(super) const SITUATIONS: [&str; 12] = [
+    "altered",
+    "refused: another incarnation caught up",
+    "refused: another process",
+    "refused: not the leader",
+    "refused: the partition changed",
+    "registered with a lost disk",
+    "registered with a cut log",
+    "a partition without a leader",
+    "led from the elr",
+    "led by the longest of those that lost something",
+    "led uncleanly by order",
+    "led by a node that stops",
+];
+
+/// What a data folder remembers.
+#[derive(Clone, Debug, Default)]
+struct Folder {
+    last: Option<Incarnation>,
+    unanswered: Vec<ProcessId>,
+}
+
+pub(super) struct World {
+    random: Random,
+    rule_missing: Option<Rule>,
+    is_told: bool,
+    image: Image,
+    invariants: Invariants,
+    commands: Vec<Command>,
+    folders: BTreeMap<NodeId, Folder>,
+    /// Wishes of leaders that are still on their way.
+    delayed: Vec<AlterPartition>,
+    names: u8,
+    /// How often what happened.
+    pub(super) tally: BTreeMap<&'static str, u64>,
+}
+
+impl World {
+    pub(super) fn new(seed: u64, rule_missing: Option<Rule>, is_told: bool) -> World {
+        World {
+            random: Random::new(seed),
+            rule_missing,
+            is_told,
+            image: Image::default(),
+            invariants: Invariants::default(),
+            commands: Vec::new(),
+            folders: BTreeMap::new(),
+            delayed: Vec::new(),
+            names: 0,
+            tally: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn play(&mut self) -> Result<(), String> {
+        self.submit(Command::Initialise { cluster: ClusterId([1; 16]) }, &[])?;
+        for _ in 0..STEPS {
+            self.step()?;
+        }
+        self.repeats()
+    }
+
+    /// The same commands lead to the same image, wherever they are applied.
+    fn repeats(&self) -> Result<(), String> {
+        let mut again = Image::default();
+        for command in &self.commands {
+            let _ = apply(&mut again, self.rule_missing, command);
+        }
+        if again == self.image { Ok(()) } else { Err("the same commands led to another image".into()) }
+    }
+
+    fn step(&mut self) -> Result<(), String> {
+        match self.random.below(100) {
+            0..28 => self.register(),
+            28..42 => self.node_goes(true),
+            42..47 => self.node_goes(false),
+            47..67 => self.leader_wishes(),
+            67..77 => self.late_wish(),
+            77..86 => self.topic_command(),
+            86..91 => self.configure(),
+            _ => self.elect(),
+        }
+    }
+
+    fn submit(
+        &mut self,
+        command: Command,
+        lost: &[(TopicId, PartitionIndex, NodeId)],
+    ) -> Result<Result<Applied, MetadataError>, String> {
+        let before = self.image.clone();
+        let result = apply(&mut self.image, self.rule_missing, &command);
+        if self.is_told {
+            println!("{command:?}\n  {result:?}");
+        }
+        let step = Step { before: &before, command: &command, result: &result, after: &self.image, lost };
+        let checked = self.invariants.check(&step);
+        self.count(&before, &command, &result);
+        self.commands.push(command);
+        checked.map_err(|broken| format!("step {}: {broken}", self.commands.len()))?;
+        Ok(result)
+    }
+
+    fn count(&mut self, before: &Image, command: &Command, result: &Result<Applied, MetadataError>) {
+        use weir_core::metadata::Ineligible::OtherIncarnation;
+        let mut note = |what| *self.tally.entry(what).or_insert(0) += 1;
+        match result {
+            Ok(Applied::PartitionAltered(_)) => note("altered"),
+            Err(MetadataError::IneligibleReplica { why: OtherIncarnation { .. }, .. }) => {
+                note("refused: another incarnation caught up");
+            }
+            Err(MetadataError::DuplicateNode { .. }) => note("refused: another process"),
+            Err(MetadataError::NotLeader { .. }) => note("refused: not the leader"),
+            Err(MetadataError::StalePartitionEpoch { .. }) => note("refused: the partition changed"),
+            _ => {}
+        }
+        for (_, topic, index, state) in self.image.partitions() {
+            let earlier = before.topic_by_id(topic.id).map(|(_, topic)| &topic.partitions);
+            let at = usize::try_from(index.0).unwrap();
+            let Some(earlier) = earlier.and_then(|partitions| partitions.get(at)) else { continue };
+            let Some(leader) = state.leader else {
+                note("a partition without a leader");
+                continue;
+            };
+            if earlier.leader == Some(leader) {
+                continue;
+            }
+            if earlier.elr.contains(&leader) {
+                note("led from the elr");
+            }
+            let is_ordered = matches!(command, Command::ElectLeaders { kind: ElectionKind::Unclean, .. });
+            if is_ordered {
+                note("led uncleanly by order");
+            } else if state.unclean && !earlier.unclean {
+                note("led by the longest of those that lost something");
+            }
+            if self.image.nodes[&leader].stopping {
+                note("led by a node that stops");
+            }
+        }
+    }
+
+    fn node(&mut self) -> NodeId {
+        NodeId(1 + u32::try_from(self.random.below(NODES as usize)).unwrap())
+    }
+
+    fn fresh(&mut self) -> [u8; 16] {
+        self.names += 1;
+        [self.names; 16]
+    }
+
+    /// A process starts on a node: on its folder, on an empty one, or on an old copy.
+    fn register(&mut self) -> Result<(), String> {
+        let node = self.node();
+        if self.random.percent(5) {
+            return self.register_again(node);
+        }
+        let is_lost = self.random.percent(15);
+        let mut folder = self.folders.remove(&node).unwrap_or_default();
+        if is_lost {
+            let older = folder.last.filter(|last| last.0 > 1).map(|last| Incarnation(last.0 - 1));
+            folder = Folder { last: older.filter(|_| self.random.percent(50)), unanswered: Vec::new() };
+        }
+        let is_clean = self.random.percent(50);
+        let process = ProcessId(self.fresh());
+        let registration = Registration {
+            node,
+            process,
+            address: format!("n{node}"),
+            rack: self.random.percent(50).then(|| format!("rack {}", node.0 % 2)),
+            last: folder.last.map(|incarnation| LastLife { incarnation, clean: is_clean }),
+            unanswered: folder.unanswered.clone(),
+            cut: self.cut(node, is_clean),
+        };
+        let was_known = self.image.nodes.contains_key(&node);
+        let lost = self.lost(&registration, is_lost && was_known);
+        let note =
+            if is_lost && was_known { "registered with a lost disk" } else { "registered with a cut log" };
+        let any_lost = !lost.is_empty();
+        let result = self.submit(Command::RegisterNode(registration), &lost)?;
+        if let Ok(Applied::Registered(incarnation)) = result {
+            if any_lost {
+                *self.tally.entry(note).or_insert(0) += 1;
+            }
+            // Now and then the process dies before it can note the answer.
+            if self.random.percent(10) {
+                folder.unanswered.push(process);
+            } else {
+                folder = Folder { last: Some(incarnation), unanswered: Vec::new() };
+            }
+        }
+        self.folders.insert(node, folder);
+        Ok(())
+    }
+
+    /// An earlier registration of a node is proposed again, word for word.
+    fn register_again(&mut self, node: NodeId) -> Result<(), String> {
+        let is_its =
+            |command: &&Command| matches!(command, Command::RegisterNode(asked) if asked.node == node);
+        let Some(command) = self.commands.iter().rfind(is_its).cloned() else { return Ok(()) };
+        let Command::RegisterNode(registration) = &command else { return Ok(()) };
+        let is_new_life = self.image.nodes.get(&node).is_some_and(|state| state.fenced);
+        let lost = if is_new_life { self.lost(registration, false) } else { Vec::new() };
+        if let Ok(Applied::Registered(incarnation)) = self.submit(command, &lost)? {
+            self.folders.insert(node, Folder { last: Some(incarnation), unanswered: Vec::new() });
+        }
+        Ok(())
+    }
+
+    /// Logs that lost something.
+    fn cut(&mut self, node: NodeId, is_clean: bool) -> Vec<CutLog> {
+        let mut cut = Vec::new();
+        let percent = if is_clean { 2 } else { 40 };
+        for (_, topic, partition, state) in self.image.partitions() {
+            if state.replicas.contains(&node) && self.random.percent(percent) {
+                let last_epoch = Some(LeaderEpoch(u32::try_from(self.random.below(3)).unwrap()));
+                let end = Offset(u64::try_from(self.random.below(100)).unwrap());
+                cut.push(CutLog { topic: topic.id, partition, tail: LogTail { last_epoch, end } });
+            }
+        }
+        cut
+    }
+
+    /// The replicas that hold less than their node vouched for before.
+    fn lost(&self, registration: &Registration, everything: bool) -> Vec<(TopicId, PartitionIndex, NodeId)> {
+        let node = registration.node;
+        let unclean = registration.last.is_some_and(|last| !last.clean);
+        let on_node = self.image.partitions().filter(|(.., state)| state.replicas.contains(&node));
+        on_node
+            .filter(|(_, topic, index, _)| {
+                let is_cached =
+                    topic.configs.get("write.caching").is_some_and(|value| value.as_str() == "true");
+                let is_cut =
+                    registration.cut.iter().any(|log| log.topic == topic.id && log.partition == *index);
+                everything || is_cut || (unclean && is_cached)
+            })
+            .map(|(_, topic, index, _)| (topic.id, index, node))
+            .collect()
+    }
+
+    /// A lease runs out, or a node says that it is about to stop; now and then that is said of an earlier life.
+    fn node_goes(&mut self, is_fenced: bool) -> Result<(), String> {
+        let node = self.node();
+        let newest = self.image.nodes.get(&node).map_or(Incarnation(1), |state| state.incarnation);
+        let incarnation = Incarnation(newest.0 - u64::from(self.random.percent(10)));
+        let command = if is_fenced {
+            Command::FenceNode { node, incarnation }
+        } else {
+            Command::BeginShutdown { node, incarnation }
+        };
+        self.submit(command, &[]).map(|_| ())
+    }
+
+    /// A leader sees who keeps up, as they run now. What it wishes arrives at once, or later.
+    fn leader_wishes(&mut self) -> Result<(), String> {
+        let led: Vec<(TopicId, PartitionIndex, PartitionState)> = self
+            .image
+            .partitions()
+            .filter(|(.., state)| state.leader.is_some())
+            .map(|(_, topic, index, state)| (topic.id, index, state.clone()))
+            .collect();
+        if led.is_empty() {
+            return Ok(());
+        }
+        let (topic, partition, state) = led[self.random.below(led.len())].clone();
+        let leader = state.leader.unwrap();
+        let eager = self.random.percent(70);
+        let mut isr = vec![leader];
+        for node in state.replicas.iter().filter(|node| **node != leader) {
+            let is_live = self.image.nodes[node].is_active() || self.random.percent(5);
+            if is_live && self.random.percent(if eager { 90 } else { 40 }) {
+                isr.push(*node);
+            }
+        }
+        let asked = AlterPartition {
+            topic,
+            partition,
+            leader,
+            leader_incarnation: self.image.nodes[&leader].incarnation,
+            leader_epoch: state.leader_epoch,
+            partition_epoch: state.partition_epoch,
+            isr: self.image.with_incarnations(&isr),
+        };
+        if self.random.percent(40) {
+            self.delayed.push(asked);
+            return Ok(());
+        }
+        self.submit(Command::AlterPartition(asked), &[]).map(|_| ())
+    }
+
+    fn late_wish(&mut self) -> Result<(), String> {
+        if self.delayed.is_empty() {
+            return Ok(());
+        }
+        let at = self.random.below(self.delayed.len());
+        let asked =
+            if self.random.percent(20) { self.delayed[at].clone() } else { self.delayed.swap_remove(at) };
+        self.submit(Command::AlterPartition(asked), &[]).map(|_| ())
+    }
+
+    fn topic_command(&mut self) -> Result<(), String> {
+        let name = TOPICS[self.random.below(TOPICS.len())].to_owned();
+        let count = 1 + u32::try_from(self.random.below(3)).unwrap();
+        let command = match self.random.below(10) {
+            0 => Command::DeleteTopic { name },
+            1 => Command::CreatePartitions { topic: name, count },
+            _ => Command::CreateTopic {
+                name,
+                id: TopicId(self.fresh()),
+                partitions: Some(count),
+                replication_factor: Some(1 + u32::try_from(self.random.below(3)).unwrap()),
+                configs: self.configs(),
+            },
+        };
+        self.submit(command, &[]).map(|_| ())
+    }
+
+    fn configs(&mut self) -> BTreeMap<String, String> {
+        let mut configs = BTreeMap::new();
+        if self.random.percent(40) {
+            configs.insert("write.caching".into(), self.random.percent(70).to_string());
+        }
+        if self.random.percent(40) {
+            configs.insert("min.insync.replicas".into(), (1 + self.random.below(3)).to_string());
+        }
+        configs
+    }
+
+    fn configure(&mut self) -> Result<(), String> {
+        let topic = TOPICS[self.random.below(TOPICS.len())].to_owned();
+        let set = self.configs();
+        let delete = self.random.percent(20).then(|| "min.insync.replicas".to_owned()).into_iter().collect();
+        self.submit(Command::AlterTopicConfigs { topic, change: ConfigChange { set, delete } }, &[])
+            .map(|_| ())
+    }
+
+    fn elect(&mut self) -> Result<(), String> {
+        let kind = if self.random.percent(30) { ElectionKind::Unclean } else { ElectionKind::Preferred };
+        let partition = PartitionIndex(u32::try_from(self.random.below(3)).unwrap());
+        let selection = if self.random.percent(30) {
+            Selection::All
+        } else {
+            Selection::One { topic: TOPICS[self.random.below(TOPICS.len())].to_owned(), partition }
+        };
+        self.submit(Command::ElectLeaders { selection, kind }, &[]).map(|_| ())
+    }
+}
+
+fn apply(image: &mut Image, missing: Option<Rule>, command: &Command) -> Result<Applied, MetadataError> {
+    match missing {
+        None => image.apply(command),
+        Some(rule) => image.apply_without(rule, command),
+    }
+}

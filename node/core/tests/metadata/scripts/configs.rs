@@ -1,0 +1,109 @@
+//! Configuration of topics and nodes.
+
+use expect_test::expect;
+
+use super::check;
+
+#[test]
+fn keys_are_checked_and_the_nearest_is_named() {
+    check(
+        "
+        register 1
+        create t
+        config t retention.ms=5 segment.ms=7
+        config t -retention.ms segment.ms=8
+        config t -retnetion.ms
+        config t retention.ms=soon
+        config none retention.ms=1
+        node-config all num.partitions=2 default.replication.factor=1
+        create u
+        node-config 1 replica.lag.time.max.ms=500
+        node-config 1 num.partitions=3
+        node-config 1 -replica.lag.time
+        node-config 9 replica.lag.time.max.ms=500
+        node-config all broker.session.timeout.ms=1
+        ",
+        expect![[r#"
+            > register 1
+              registered as incarnation 1
+            > create t
+              created: 1 partitions, 1 replicas
+              t/0 1 leads, epochs 0/0, isr 1 of 1
+            > config t retention.ms=5 segment.ms=7
+              configured
+            > config t -retention.ms segment.ms=8
+              configured
+            > config t -retnetion.ms
+              refused: unknown topic config 'retnetion.ms', did you mean 'retention.ms'?; known are: cleanup.policy, index.interval.bytes, max.message.bytes, min.insync.replicas, producer.id.expiration.ms, retention.bytes, retention.ms, segment.bytes, segment.ms, write.caching
+            > config t retention.ms=soon
+              refused: topic config retention.ms=soon is not valid: retention.ms takes milliseconds from 0, or -1 for ever
+            > config none retention.ms=1
+              refused: there is no topic 'none'; 'weir topics list' shows which there are
+            > node-config all num.partitions=2 default.replication.factor=1
+              configured
+            > create u
+              created: 2 partitions, 1 replicas
+              u/0 1 leads, epochs 0/0, isr 1 of 1
+              u/1 1 leads, epochs 0/0, isr 1 of 1
+            > node-config 1 replica.lag.time.max.ms=500
+              configured
+            > node-config 1 num.partitions=3
+              refused: node config 'num.partitions' holds for the whole cluster: set it for all nodes, not for one
+            > node-config 1 -replica.lag.time
+              refused: unknown node config 'replica.lag.time', did you mean 'replica.lag.time.max.ms'?; known are: auto.leader.rebalance.enable, broker.session.timeout.ms, default.replication.factor, leader.imbalance.check.interval.seconds, num.partitions, replica.lag.time.max.ms
+            > node-config 9 replica.lag.time.max.ms=500
+              refused: there is no node 9; 'weir cluster nodes' shows which there are
+            > node-config all broker.session.timeout.ms=1
+              refused: node config broker.session.timeout.ms=1 is not valid: broker.session.timeout.ms takes milliseconds, from 1000 to 3600000
+        "#]],
+    );
+}
+
+/// INVARIANTS 28: ELR only while the ISR is below its minimum.
+#[test]
+fn with_a_lower_minimum_nobody_is_eligible_besides_the_isr() {
+    check(
+        "
+        register 1 2 3
+        create t p=1 rf=3
+        fence 2
+        fence 3
+        config t min.insync.replicas=1
+        config t min.insync.replicas=3
+        config t -min.insync.replicas
+        fence 1
+        config t min.insync.replicas=1
+        register 1
+        ",
+        expect![[r#"
+            > register 1 2 3
+              registered as incarnation 1
+              registered as incarnation 1
+              registered as incarnation 1
+            > create t p=1 rf=3
+              created: 1 partitions, 3 replicas
+              t/0 1 leads, epochs 0/0, isr 1 2 3 of 1 2 3
+            > fence 2
+              fenced
+              t/0 1 leads, epochs 0/1, isr 1 3 of 1 2 3
+            > fence 3
+              fenced
+              t/0 1 leads, epochs 0/2, isr 1 of 1 2 3, elr 3
+            > config t min.insync.replicas=1
+              configured
+              t/0 1 leads, epochs 0/3, isr 1 of 1 2 3
+            > config t min.insync.replicas=3
+              configured
+            > config t -min.insync.replicas
+              configured
+            > fence 1
+              fenced
+              t/0 nobody leads, epochs 1/4, isr - of 1 2 3, elr 1
+            > config t min.insync.replicas=1
+              configured
+            > register 1
+              registered as incarnation 2
+              t/0 1 leads, epochs 2/5, isr 1 of 1 2 3
+        "#]],
+    );
+}

@@ -1,0 +1,29 @@
+//! Scripts: commands as lines of text, answers and changed partitions as lines of text.
+//!
+//! ```text
+//! register N... [process=P] [last=I | wiped] [unclean] [unanswered=P,P] [rack=R] [cut=T/I:EPOCH@END,T/I:-@0]
+//! fence N [inc=I]      stop N [inc=I]
+//! create T [p=N] [rf=N] [KEY=VALUE]...      grow T N      delete T
+//! alter T/I by=N isr=N,N@INC [epoch=E] [pepoch=E] [inc=I]
+//! elect preferred|unclean [T/I]
+//! config T [KEY=VALUE]... [-KEY]...      node-config all|N [KEY=VALUE]... [-KEY]...
+//! grant N      show      nodes      hosted N      offline T/I      moves      may-stop N
+//! ```
+//!
+//! Left out, an incarnation or an epoch is the one that holds, a process is a new one, `last` is the node's newest
+//! incarnation, stopped politely.
+
+mod altering;
+mod configs;
+mod elections;
+mod interpreter;
+mod lives;
+mod topics;
+
+use expect_test::Expect;
+
+/// Runs a script and compares what it prints.
+#[expect(clippy::needless_pass_by_value, reason = "as expect_test's own helpers are called")]
+fn check(script: &str, expected: Expect) {
+    expected.assert_eq(&interpreter::run(script));
+}
