@@ -96,6 +96,12 @@ impl EpochCache {
         Some(EpochEnd { epoch: found, end })
     }
 
+    /// The reign of the last batch of a log that ends at `log_end`: not one that has written nothing.
+    pub(crate) fn last_written(&self, log_end: Offset) -> Option<LeaderEpoch> {
+        let last = self.entries.iter().rev().find(|entry| entry.start < log_end);
+        last.map(|entry| entry.epoch)
+    }
+
     /// The log now starts at `log_start`. The reign that straddles it starts there.
     pub(crate) fn truncate_from_start(&mut self, log_start: Offset) {
         let kept_from = self.entries.partition_point(|entry| entry.start <= log_start).saturating_sub(1);

@@ -13,7 +13,10 @@ pub(crate) fn assert_all(partition: &Partition, before: LogEnds) {
     marks_are_in_order(partition);
     marks_never_fall(partition, before);
     only_what_counts_was_committed(partition, before);
+    committed_is_held_by_the_isr(partition, before);
     newest_reign_lies_within_the_log(partition);
+    subscriptions_are_the_newest_asked(partition);
+    a_log_that_is_being_cut_stands_still(partition, before);
     nobody_waits_in_vain(partition);
 }
 
@@ -28,7 +31,7 @@ fn marks_are_in_order(partition: &Partition) {
 }
 
 /// The high watermark never falls within a leadership (`Partition.maybeIncrementLeaderHW`); without truncation no
-/// mark does.
+/// mark does. (`before` is the end of a truncation where the input was one.)
 fn marks_never_fall(partition: &Partition, before: LogEnds) {
     let after = &partition.log.ends;
     let fell = after.log_start < before.log_start
@@ -50,6 +53,18 @@ fn only_what_counts_was_committed(partition: &Partition, before: LogEnds) {
     );
 }
 
+/// A leader's high watermark moves only over what every replica in sync says it has (INVARIANTS 13, 14 and 24; Kafka's
+/// `Partition.maybeIncrementLeaderHW`).
+fn committed_is_held_by_the_isr(partition: &Partition, before: LogEnds) {
+    let Role::Leader(leader) = &partition.role else { return };
+    let log = &partition.log;
+    let applies = log.rules.hold(Rule::MaximalIsr) && log.rules.hold(Rule::FollowersUnknownAtReignStart);
+    if log.ends.high_watermark > before.high_watermark && applies {
+        let lacking = leader.progress.lacking(log, log.ends.high_watermark);
+        assert!(lacking.is_none(), "committed up to {}, which {lacking:?} lacks", log.ends.high_watermark);
+    }
+}
+
 /// A reign starts within the log, or at its end if it wrote nothing (Kafka's `LeaderEpochFileCache.assign`), and a
 /// leader's own reign is the newest.
 fn newest_reign_lies_within_the_log(partition: &Partition) {
@@ -64,6 +79,28 @@ fn newest_reign_lies_within_the_log(partition: &Partition) {
             "a leader serves whose reign is not recorded"
         );
     }
+}
+
+/// Nothing older than what a follower asked last is in force, so no late frame can bring it back (INVARIANTS 56).
+fn subscriptions_are_the_newest_asked(partition: &Partition) {
+    let Role::Leader(leader) = &partition.role else { return };
+    for follower in leader.progress.followers.values() {
+        let (in_force, newest) = (follower.subscription, follower.newest_asked);
+        assert!(in_force.is_none() || in_force == newest, "{in_force:?} is in force, {newest:?} was asked");
+    }
+}
+
+/// A truncation is one unit (Kafka's `UnifiedLog.truncateTo`): until the storage is done, no mark moves.
+fn a_log_that_is_being_cut_stands_still(partition: &Partition, before: LogEnds) {
+    let after = partition.log.ends;
+    assert!(
+        partition.cutting.is_none() || after == before,
+        "a log moved while it was cut: {before:?} to {after:?}"
+    );
+    assert!(
+        partition.cutting.is_none() || !matches!(partition.role, Role::Leader(_)),
+        "a replica leads while its log is being cut"
+    );
 }
 
 /// An append whose promise holds is not left waiting.

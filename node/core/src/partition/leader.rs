@@ -4,11 +4,12 @@ use weir_wire::ids::{LeaderEpoch, Offset, Sequence};
 use weir_wire::lane::{Acks, LANE_SEQUENCE_MAX};
 
 use super::log_state::LogState;
-use super::messages::{Append, AppendCheck, BatchMeta, Effect, RequestId};
+use super::messages::{Append, AppendCheck, BatchMeta, Effect, ProposalNumber, RequestId};
 use super::outcome::{AppendOutcome, FailReason, Interruption, InvalidBatch, Promise, RetryReason};
 use super::producers::{CONTIGUOUS_SEQUENCES, Verdict};
 use super::progress::Progress;
 use super::purgatory::{Purgatory, Waiting};
+use super::reign::{Member, Reign};
 use super::rules::Rule;
 use crate::time::Now;
 
@@ -17,8 +18,7 @@ use crate::time::Now;
 pub(crate) struct Leader {
     /// Its number.
     pub(crate) epoch: LeaderEpoch,
-    /// The log end when it began.
-    pub(crate) epoch_start: Offset,
+    pub(crate) me: Member,
     /// How far the replicas are.
     pub(crate) progress: Progress,
     /// The appends that wait for their promise.
@@ -38,19 +38,13 @@ enum Decision {
 impl Leader {
     /// Starts a reign: it stands in the epoch cache, durably, before anything is served (INVARIANTS 5), also when it
     /// will write nothing.
-    pub(crate) fn begin(
-        log: &mut LogState,
-        epoch: LeaderEpoch,
-        replication_factor: u32,
-        effects: &mut Vec<Effect>,
-    ) -> Leader {
-        let epoch_start = log.ends.end;
-        log.epochs.assign(epoch, epoch_start);
+    pub(crate) fn begin(log: &mut LogState, now: Now, reign: &Reign, effects: &mut Vec<Effect>) -> Leader {
+        log.epochs.assign(reign.leader_epoch, log.ends.end);
         effects.push(Effect::SaveEpochs(log.epochs.checkpoint()));
         Leader {
-            epoch,
-            epoch_start,
-            progress: Progress::leader_alone(replication_factor),
+            epoch: reign.leader_epoch,
+            me: reign.me,
+            progress: Progress::begin(log, now, reign),
             waiting: Purgatory::default(),
         }
     }
@@ -75,12 +69,20 @@ impl Leader {
         }
     }
 
-    /// After every input: asks for a flush, moves the high watermark, keeps the promises that can be kept now and
-    /// ends those that cannot. The high watermark goes first, so that who hears "stored" can read it.
-    pub(crate) fn settle(&mut self, log: &mut LogState, effects: &mut Vec<Effect>) {
+    /// After every input: asks for a flush, moves the high watermark, keeps the promises that can be kept now, ends
+    /// those that cannot, and proposes an ISR. The high watermark goes first, so that who hears "stored" can read it.
+    pub(crate) fn settle(
+        &mut self,
+        log: &mut LogState,
+        now: Now,
+        last_proposal: &mut ProposalNumber,
+        effects: &mut Vec<Effect>,
+    ) {
         log.flush_if_needed(effects);
-        if self.has_enough_in_sync(log) {
-            let committed = self.progress.lowest_end(log.durable_end());
+        self.progress.note_end(log, now);
+        if self.has_enough_in_sync(log)
+            && let Some(committed) = self.progress.lowest_end(log, now)
+        {
             log.commit(committed, effects);
         }
         self.keep_promises(log, effects);
@@ -88,6 +90,7 @@ impl Leader {
             let ended = self.waiting.interrupt_all(Interruption::NotEnoughReplicasAfterAppend);
             complete_all(ended, effects);
         }
+        self.propose_isr(log, now, last_proposal, effects);
     }
 
     /// Ends every waiting append.
@@ -178,21 +181,19 @@ impl Leader {
     }
 
     fn keep_promises(&mut self, log: &LogState, effects: &mut Vec<Effect>) {
-        let flushed = log.ends.flushed;
-        let leader_end = log.durable_end();
-        let in_sync = self.progress.in_sync();
-        let mut keep = |released: Option<(Offset, RequestId, Waiting)>, replicas| {
-            let Some((end, request, waiting)) = released else { return false };
-            let promise = Promise { replicas, flushed: end <= flushed };
+        let mut keep = |(request, waiting): (RequestId, Waiting), promise| {
             let Waiting { base_offset, duplicate, .. } = waiting;
             let outcome = AppendOutcome::Stored { base_offset, promise, duplicate };
             effects.push(Effect::Complete { request, outcome });
-            true
         };
-        while keep(self.waiting.take_leader(leader_end), 1) {}
+        while let Some((end, request, waiting)) = self.waiting.take_leader(log.durable_end()) {
+            keep((request, waiting), Promise { replicas: 1, flushed: end <= log.ends.flushed });
+        }
         let committed = log.rules.hold(Rule::AcknowledgedIsCommitted);
         let covered = if committed { log.ends.high_watermark } else { log.ends.end };
-        while keep(self.waiting.take_all(covered), in_sync) {}
+        while let Some((end, request, waiting)) = self.waiting.take_all(covered) {
+            keep((request, waiting), self.progress.promise(log, end));
+        }
     }
 }
 

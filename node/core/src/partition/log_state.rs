@@ -54,10 +54,32 @@ impl LogState {
 
     /// The end that counts for the high watermark and for acknowledgements on this replica.
     pub(crate) fn durable_end(&self) -> Offset {
-        if self.config.write_caching || !self.rules.hold(Rule::OnlyFlushedCounts) {
-            self.ends.written
-        } else {
-            self.ends.flushed
+        if self.only_flushed_counts() { self.ends.flushed } else { self.ends.written }
+    }
+
+    /// Whether an end counts, on any replica, only as far as it is flushed.
+    pub(crate) fn only_flushed_counts(&self) -> bool {
+        !self.config.write_caching && self.rules.hold(Rule::OnlyFlushedCounts)
+    }
+
+    /// The log was cut, and this is what is left. What is committed stays committed as far as the log goes.
+    pub(crate) fn truncated(&mut self, left: LogState, effects: &mut Vec<Effect>) {
+        let before = self.ends;
+        let mut ends = left.ends;
+        ends.high_watermark = before.high_watermark.clamp(ends.log_start, ends.end);
+        let mut producers = left.producers;
+        producers.go_on_counting(&self.producers);
+        if !self.rules.hold(Rule::ProducersSurviveReload) {
+            producers = Producers::new();
+        }
+        *self = LogState { config: self.config, rules: self.rules, ends, producers, ..left };
+        // A reign that this replica began and wrote nothing in goes too (KAFKA-10706).
+        self.epochs.truncate_from_end(ends.end);
+        if ends.high_watermark != before.high_watermark {
+            effects.push(Effect::HighWatermark(ends.high_watermark));
+        }
+        if ends.log_start != before.log_start {
+            effects.push(Effect::LogStart(ends.log_start));
         }
     }
 

@@ -214,7 +214,7 @@ pub enum Effect {
         /// How.
         outcome: AppendOutcome,
     },
-    /// Records below this may be read from now on.
+    /// Records below this may be read from now on. Lower than before only after a truncation.
     HighWatermark(Offset),
     /// Nothing below this is served any more; segments that end at or below it may go.
     LogStart(Offset),
@@ -229,7 +229,7 @@ pub enum Effect {
         newest: LeaderEpoch,
     },
     /// Ask the controller to make this the ISR (KIP-497): one command, compared with the partition epoch. Never asked
-    /// while an earlier one is without an answer. Applied: the next image says so, by [`Input::BecomeLeader`].
+    /// while an earlier one of the same partition epoch is without an answer. Applied: the next image says so, by [`Input::BecomeLeader`].
     /// Anything else: [`Input::IsrRefused`] or [`Input::IsrUnknown`].
     ProposeIsr {
         /// The number to answer with.

@@ -38,8 +38,11 @@
 //! keeps them apart today: appends refuse them, and replaying passes the producers by.
 
 mod epochs;
+mod follower;
 mod headers;
 mod invariants;
+mod isr;
+mod lag;
 mod leader;
 mod log_state;
 mod messages;
@@ -50,11 +53,14 @@ mod purgatory;
 mod reads;
 mod reign;
 mod restore;
+mod roles;
 mod rules;
+mod serving;
 mod settings;
+mod status;
 mod subscription;
 
-use weir_wire::ids::{LeaderEpoch, Offset};
+use weir_wire::ids::{LeaderEpoch, Offset, PartitionEpoch};
 
 pub use epochs::{EpochCheckpoint, EpochEnd, EpochStart};
 pub use messages::{
@@ -75,11 +81,13 @@ pub use restore::{Checkpoints, Rebuilt, Restore, RestoreError};
 #[doc(hidden)]
 pub use rules::Rule;
 pub use settings::{PRODUCERS_MAX, PartitionConfig, REPLICA_LAG_TIME_MAX_MS};
+pub use status::{FollowerStatus, PartitionStats};
 pub use subscription::{
     Replicated, Report, Subscribe, SubscribeAnswer, SubscribeRefusal, SubscriptionNumber,
 };
 
 use crate::time::Now;
+use follower::{Cut, Follower};
 use leader::Leader;
 use log_state::{LogEnds, LogState};
 use producers::Producers;
@@ -90,6 +98,20 @@ use rules::Rules;
 pub struct Partition {
     log: LogState,
     role: Role,
+    /// The newest metadata that this replica was told.
+    known: Option<(LeaderEpoch, PartitionEpoch)>,
+    /// The truncation under way.
+    cutting: Option<Cutting>,
+    last_proposal: ProposalNumber,
+    last_subscription: SubscriptionNumber,
+}
+
+/// The log is being cut by the storage: until it is done, `log` tells of what was.
+#[derive(Clone, Debug)]
+struct Cutting {
+    to: Offset,
+    /// The newest role that was assigned meanwhile.
+    then: Option<Input>,
 }
 
 #[derive(Clone, Debug)]
@@ -97,25 +119,13 @@ enum Role {
     /// Recovered, or resigned: nobody has said yet whom it follows or that it leads.
     Idle,
     Leader(Leader),
+    Follower(Follower),
     /// Stopped for good.
     Retired {
         cause: RetireCause,
         /// The reign that it led then, which may still serve reads.
         last_epoch: Option<LeaderEpoch>,
     },
-}
-
-/// Figures for metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PartitionStats {
-    /// Producers that are remembered.
-    pub producers: usize,
-    /// Producers that were forgotten because there were too many of them, since this replica started.
-    pub producers_evicted: u64,
-    /// Producers that were forgotten because they were quiet, since this replica started.
-    pub producers_expired: u64,
-    /// Appends that wait for their promise.
-    pub waiting: usize,
 }
 
 impl Partition {
@@ -128,7 +138,14 @@ impl Partition {
     }
 
     fn from_log(log: LogState) -> Partition {
-        Partition { log, role: Role::Idle }
+        Partition {
+            log,
+            role: Role::Idle,
+            known: None,
+            cutting: None,
+            last_proposal: ProposalNumber::default(),
+            last_subscription: SubscriptionNumber::default(),
+        }
     }
 
     /// The same replica with one rule taken away, for tests that must then fail.
@@ -136,6 +153,9 @@ impl Partition {
     #[must_use]
     pub fn without_rule(mut self, rule: Rule) -> Partition {
         self.log.rules = Rules::all_but(rule);
+        if rule == Rule::ProducersSurviveReload {
+            self.log.producers = Producers::new();
+        }
         self
     }
 
@@ -144,94 +164,115 @@ impl Partition {
     /// # Panics
     /// When the shell reports what cannot be (a flush of what was not written), or an invariant broke: both are our
     /// own mistakes, and going on would make them somebody else's loss.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "an input is taken in; later ones will carry more than numbers"
-    )]
     pub fn handle(&mut self, now: Now, input: Input, effects: &mut Vec<Effect>) {
         let before = self.log.ends;
-        match input {
-            Input::BecomeLeader(reign) => {
-                let replication_factor = u32::try_from(reign.replicas.len()).unwrap_or(u32::MAX);
-                self.become_leader(reign.leader_epoch, replication_factor, effects);
+        let is_cut = self.cutting.is_some() && matches!(input, Input::Truncated(_));
+        self.take_in(now, input, effects);
+        if self.cutting.is_none() {
+            match &mut self.role {
+                Role::Leader(leader) => {
+                    leader.settle(&mut self.log, now, &mut self.last_proposal, effects);
+                }
+                Role::Follower(follower) => {
+                    follower.settle(&mut self.log, now, &mut self.last_subscription, effects);
+                }
+                Role::Idle | Role::Retired { .. } => {}
             }
-            Input::BecomeFollower(_)
-            | Input::IsrRefused(_)
-            | Input::IsrUnknown(_)
-            | Input::Subscribe(_)
-            | Input::Report(_)
-            | Input::Unsubscribe { .. }
-            | Input::SubscribeAnswered { .. }
-            | Input::Replicated(_)
-            | Input::SubscriptionEnded(_)
-            | Input::Truncated(_) => {}
-            Input::Resign => self.resign(effects),
+        }
+        invariants::assert_all(self, if is_cut { self.log.ends } else { before });
+    }
+
+    fn take_in(&mut self, now: Now, input: Input, effects: &mut Vec<Effect>) {
+        match input {
+            Input::BecomeLeader(_) | Input::BecomeFollower(_) | Input::Resign => {
+                self.assign_role(now, input, effects);
+            }
             Input::Delete => self.retire(RetireCause::Deleted, effects),
             Input::Configure(config) => self.log.config = config,
             Input::Append(append) => self.append(now, &append, effects),
-            Input::Written { end } if !self.is_retired() => self.log.written(end),
-            Input::Flushed { end } if !self.is_retired() => self.log.flushed(end),
             Input::StorageFailed(StorageFault::Write) => self.retire(RetireCause::WriteFailed, effects),
             Input::StorageFailed(StorageFault::Flush) => self.retire(RetireCause::FlushFailed, effects),
-            Input::MoveLogStart { to } if !self.is_retired() => self.log.move_log_start(to, effects),
+            Input::Truncated(left) => self.truncated(now, left, effects),
+            Input::Tick => self.tick(now),
             // Reports of what was under way when the replica stopped, and orders that came too late.
-            Input::Written { .. } | Input::Flushed { .. } | Input::MoveLogStart { .. } => {}
-            Input::Tick => self.log.producers.expire(now, &self.log.config, self.log.rules),
+            Input::Written { .. } | Input::Flushed { .. } | Input::MoveLogStart { .. }
+                if self.is_resting() => {}
+            Input::Written { end } => self.log.written(end),
+            Input::Flushed { end } => self.log.flushed(end),
+            Input::MoveLogStart { to } => self.log.move_log_start(to, effects),
+            Input::IsrRefused(_)
+            | Input::IsrUnknown(_)
+            | Input::Subscribe(_)
+            | Input::Report(_)
+            | Input::Unsubscribe { .. } => self.serve(input, effects),
+            Input::SubscribeAnswered { .. } | Input::Replicated(_) | Input::SubscriptionEnded(_) => {
+                self.follow(now, input, effects);
+            }
         }
-        if let Role::Leader(leader) = &mut self.role {
-            leader.settle(&mut self.log, effects);
-        }
-        invariants::assert_all(self, before);
     }
 
-    fn become_leader(&mut self, offered: LeaderEpoch, replication_factor: u32, effects: &mut Vec<Effect>) {
-        if self.is_retired() {
+    /// What a leader is told about its followers and its ISR. Whoever does not lead says so to who asks.
+    fn serve(&mut self, input: Input, effects: &mut Vec<Effect>) {
+        let Role::Leader(leader) = &mut self.role else {
+            if let Input::Subscribe(Subscribe { follower, subscription, .. }) = input {
+                let answer = SubscribeAnswer::Refused(SubscribeRefusal::NotLeader);
+                effects.push(Effect::AnswerSubscribe { follower, subscription, answer });
+            }
             return;
-        }
-        if let Role::Leader(leader) = &mut self.role {
-            if offered < leader.epoch {
-                return;
-            }
-            if offered == leader.epoch {
-                leader.progress = progress::Progress::leader_alone(replication_factor);
-                return;
-            }
-        }
-        if let Some(newest) = self.log.epochs.newest().map(|newest| newest.epoch)
-            && offered <= newest
-        {
-            effects.push(Effect::LeadershipRefused { offered, newest });
-            return;
-        }
-        let mut next = Leader::begin(&mut self.log, offered, replication_factor, effects);
-        if let Role::Leader(last) = &mut self.role {
-            // The same replica goes on with the same log: what waits is still there and still waits.
-            next.waiting = std::mem::take(&mut last.waiting);
-        }
-        self.role = Role::Leader(next);
-    }
-
-    fn resign(&mut self, effects: &mut Vec<Effect>) {
-        if let Role::Leader(leader) = &mut self.role {
-            leader.interrupt(Interruption::LeadershipLost, effects);
-            self.role = Role::Idle;
-        }
-    }
-
-    fn retire(&mut self, cause: RetireCause, effects: &mut Vec<Effect>) {
-        let last_epoch = match &mut self.role {
-            Role::Leader(leader) => {
-                leader.interrupt(Interruption::Retired(cause), effects);
-                Some(leader.epoch)
-            }
-            Role::Idle => None,
-            // A deletion is news also to a replica whose storage failed; nothing else is.
-            Role::Retired { cause: RetireCause::Deleted, .. } => return,
-            Role::Retired { .. } if cause != RetireCause::Deleted => return,
-            Role::Retired { last_epoch, .. } => *last_epoch,
         };
-        self.role = Role::Retired { cause, last_epoch };
-        effects.push(Effect::Retired(cause));
+        match input {
+            Input::IsrRefused(number) => leader.progress.isr.refused(number),
+            Input::IsrUnknown(number) => leader.progress.isr.unknown(number),
+            Input::Subscribe(asked) => leader.subscribe(&self.log, &asked, effects),
+            Input::Report(report) => leader.report(&self.log, &report),
+            Input::Unsubscribe { follower, subscription } => {
+                leader.unsubscribe(follower, subscription, effects);
+            }
+            _ => unreachable!("the caller hands over what is for leaders"),
+        }
+    }
+
+    /// What a follower is told by its leader.
+    fn follow(&mut self, now: Now, input: Input, effects: &mut Vec<Effect>) {
+        let (Role::Follower(follower), None) = (&mut self.role, &self.cutting) else { return };
+        match input {
+            Input::SubscribeAnswered { subscription, answer } => {
+                let cut = follower.answered(&mut self.log, subscription, answer);
+                self.cut(cut, effects);
+            }
+            Input::Replicated(frame) => follower.replicated(&mut self.log, now, &frame, effects),
+            Input::SubscriptionEnded(subscription) => follower.ended(subscription),
+            _ => unreachable!("the caller hands over what is for followers"),
+        }
+    }
+
+    fn tick(&mut self, now: Now) {
+        self.log.producers.expire(now, &self.log.config, self.log.rules);
+        match &mut self.role {
+            Role::Leader(leader) => leader.progress.isr.tick(),
+            Role::Follower(follower) => follower.tick(now),
+            Role::Idle | Role::Retired { .. } => {}
+        }
+    }
+
+    /// Has the log cut. What was being flushed is not waited for: its report would tell of bytes that are gone.
+    fn cut(&mut self, cut: Option<Cut>, effects: &mut Vec<Effect>) {
+        let (to, effect) = match cut {
+            None => return,
+            Some(Cut::To(to)) => (to, Effect::Truncate { to }),
+            Some(Cut::StartOver(at)) => (at, Effect::StartOver { at }),
+        };
+        self.cutting = Some(Cutting { to, then: None });
+        effects.push(effect);
+    }
+
+    fn truncated(&mut self, now: Now, left: Rebuilt, effects: &mut Vec<Effect>) {
+        let Some(cutting) = self.cutting.take() else { return };
+        assert!(left.log.ends.end <= cutting.to, "a log that was cut ends at or below the cut");
+        self.log.truncated(*left.log, effects);
+        if let Some(role) = cutting.then {
+            self.assign_role(now, role, effects);
+        }
     }
 
     fn append(&mut self, now: Now, append: &Append, effects: &mut Vec<Effect>) {
@@ -241,102 +282,13 @@ impl Partition {
                 AppendOutcome::Failed(FailReason::TopicDeleted)
             }
             Role::Retired { cause, .. } => AppendOutcome::Retry(RetryReason::Retired(*cause)),
-            Role::Idle => AppendOutcome::Retry(RetryReason::NotLeader),
+            Role::Follower(_) | Role::Idle => AppendOutcome::Retry(RetryReason::NotLeader),
         };
         effects.push(Effect::Complete { request: append.request, outcome });
     }
 
-    fn is_retired(&self) -> bool {
-        matches!(self.role, Role::Retired { .. })
-    }
-
-    /// The first offset that is served.
-    #[must_use]
-    pub fn log_start(&self) -> Offset {
-        self.log.ends.log_start
-    }
-
-    /// The end of what is committed, as this replica knows it.
-    #[must_use]
-    pub fn high_watermark(&self) -> Offset {
-        self.log.ends.high_watermark
-    }
-
-    /// The next offset to be given out.
-    #[must_use]
-    pub fn log_end(&self) -> Offset {
-        self.log.ends.end
-    }
-
-    /// The end of what is written.
-    #[must_use]
-    pub fn written_end(&self) -> Offset {
-        self.log.ends.written
-    }
-
-    /// The end of what is flushed.
-    #[must_use]
-    pub fn flushed_end(&self) -> Offset {
-        self.log.ends.flushed
-    }
-
-    /// The reign in which this replica leads, if it does.
-    #[must_use]
-    pub fn leading(&self) -> Option<LeaderEpoch> {
-        match &self.role {
-            Role::Leader(leader) => Some(leader.epoch),
-            Role::Idle | Role::Retired { .. } => None,
-        }
-    }
-
-    /// Why this replica stopped for good, if it did.
-    #[must_use]
-    pub fn retired(&self) -> Option<RetireCause> {
-        match self.role {
-            Role::Retired { cause, .. } => Some(cause),
-            Role::Idle | Role::Leader(_) => None,
-        }
-    }
-
-    /// The newest reign in the log or in force; `None` before the first.
-    #[must_use]
-    pub fn newest_epoch(&self) -> Option<LeaderEpoch> {
-        self.log.epochs.newest().map(|newest| newest.epoch)
-    }
-
-    /// Where a reign ended: what a follower or consumer compares its own history with (KIP-101, KIP-320). `None` for a
-    /// reign newer than any in this log.
-    #[must_use]
-    pub fn end_offset_for(&self, epoch: LeaderEpoch) -> Option<EpochEnd> {
-        self.log.epochs.end_of(epoch, self.log.ends.end)
-    }
-
-    /// The reigns of the log, to be stored beside it.
-    #[must_use]
-    pub fn epoch_checkpoint(&self) -> EpochCheckpoint {
-        self.log.epochs.checkpoint()
-    }
-
-    /// The producers of the log, to be stored beside it under the offset that it names, when a segment rolls and at
-    /// shutdown. Restoring needs one at or below the end of the log that recovery finds, so keep the last few, and
-    /// delete those above that end before anything is appended: they tell of batches that are gone.
-    #[must_use]
-    pub fn producer_checkpoint(&self) -> ProducerCheckpoint {
-        self.log.producers.checkpoint(self.log.ends.end)
-    }
-
-    /// Figures for metrics.
-    #[must_use]
-    pub fn stats(&self) -> PartitionStats {
-        let waiting = match &self.role {
-            Role::Leader(leader) => leader.waiting.len(),
-            Role::Idle | Role::Retired { .. } => 0,
-        };
-        PartitionStats {
-            producers: self.log.producers.len(),
-            producers_evicted: self.log.producers.evicted(),
-            producers_expired: self.log.producers.expired(),
-            waiting,
-        }
+    /// Whether the storage's reports tell of nothing that this replica goes on with.
+    fn is_resting(&self) -> bool {
+        self.cutting.is_some() || matches!(self.role, Role::Retired { .. })
     }
 }

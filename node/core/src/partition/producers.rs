@@ -119,6 +119,11 @@ impl Producers {
         self.expired
     }
 
+    /// Goes on with the counts of the memory that this one replaces.
+    pub(crate) fn go_on_counting(&mut self, replaced: &Producers) {
+        (self.evicted, self.expired) = (replaced.evicted, replaced.expired);
+    }
+
     /// Takes note of a batch that is in the log now: live, by a follower, or replayed. Nothing is checked.
     pub(crate) fn record(
         &mut self,

@@ -93,10 +93,12 @@ impl Partition {
     pub fn latest_offset(&self, leader_epoch: LeaderEpoch) -> Result<Offset, ReadError> {
         self.fence_reader(leader_epoch)?;
         match &self.role {
-            Role::Leader(leader) if self.log.ends.high_watermark < leader.epoch_start => {
+            Role::Leader(leader) if self.log.ends.high_watermark < leader.progress.epoch_start() => {
                 Err(ReadError::OffsetNotAvailable)
             }
-            Role::Leader(_) | Role::Idle | Role::Retired { .. } => Ok(self.log.ends.high_watermark),
+            Role::Leader(_) | Role::Follower(_) | Role::Idle | Role::Retired { .. } => {
+                Ok(self.log.ends.high_watermark)
+            }
         }
     }
 
@@ -107,7 +109,9 @@ impl Partition {
             Role::Leader(leader) => leader.epoch,
             Role::Retired { cause: RetireCause::Deleted, .. } => return Err(ReadError::TopicDeleted),
             Role::Retired { last_epoch: Some(current), .. } => *current,
-            Role::Retired { last_epoch: None, .. } | Role::Idle => return Err(ReadError::NotLeader),
+            Role::Retired { last_epoch: None, .. } | Role::Follower(_) | Role::Idle => {
+                return Err(ReadError::NotLeader);
+            }
         };
         match believed.cmp(&current) {
             Ordering::Less => Err(ReadError::FencedLeaderEpoch { current }),

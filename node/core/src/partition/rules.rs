@@ -26,11 +26,25 @@ pub enum Rule {
     OnlyFlushedCounts,
     /// A producer is forgotten only when it was quiet by this replica's clock too.
     ExpiryNeedsRealTime,
+    /// A follower cuts its log where its reigns part from its leader's, not at its high watermark.
+    TruncateByEpoch,
+    /// The high watermark counts with everybody whom a proposal may have added to the ISR.
+    MaximalIsr,
+    /// A replica joins the ISR with everything that its leader had when its reign began.
+    EpochStartBeforeExpand,
+    /// What an earlier life of a node said counts no more.
+    StaleFollowerIsFenced,
+    /// A report or a frame counts only under the number of the subscription in force.
+    SubscriptionNumbers,
+    /// Producers are put together again when a log is read anew.
+    ProducersSurviveReload,
+    /// A new leader knows of no follower where its log ends.
+    FollowersUnknownAtReignStart,
 }
 
 impl Rule {
-    /// Every rule.
-    pub const ALL: [Rule; 9] = [
+    /// The rules about one leader and its producers.
+    pub const OF_APPENDS: [Rule; 9] = [
         Rule::StoredOnce,
         Rule::AfterIsStored,
         Rule::UnknownProducerStartsOver,
@@ -40,6 +54,19 @@ impl Rule {
         Rule::AcknowledgedIsCommitted,
         Rule::OnlyFlushedCounts,
         Rule::ExpiryNeedsRealTime,
+    ];
+
+    /// The rules between replicas.
+    pub const OF_REPLICATION: [Rule; 9] = [
+        Rule::TruncateByEpoch,
+        Rule::MaximalIsr,
+        Rule::EpochStartBeforeExpand,
+        Rule::StaleFollowerIsFenced,
+        Rule::SubscriptionNumbers,
+        Rule::ProducersSurviveReload,
+        Rule::FollowersUnknownAtReignStart,
+        Rule::AcknowledgedIsCommitted,
+        Rule::OnlyFlushedCounts,
     ];
 }
 
