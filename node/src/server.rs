@@ -19,8 +19,8 @@ use weir_quic::{
 use weir_wire::ids::{ClusterId, Incarnation, NodeId};
 
 use crate::controller::{
-    Controller, ControllerConfig, ControllerError, Introduction, JoinError, Lives, RegisterError, SubmitError,
-    Timing,
+    Controller, ControllerConfig, ControllerError, ENTRIES_PER_SNAPSHOT, Introduction, JoinError, Lives,
+    RegisterError, SubmitError, Timing,
 };
 use crate::handlers::{self, PRODUCE_MEMORY_BYTES, ProducerIds, Services};
 use crate::outside::Outside;
@@ -74,6 +74,8 @@ pub struct NodeConfig {
     pub rack: Option<String>,
     /// How soon nodes notice that one of them is gone.
     pub timing: Timing,
+    /// After how many entries of the metadata log a snapshot takes their place.
+    pub entries_per_snapshot: u64,
 }
 
 impl NodeConfig {
@@ -93,6 +95,7 @@ impl NodeConfig {
             voters: VOTERS_DEFAULT,
             rack: None,
             timing: Timing::default(),
+            entries_per_snapshot: ENTRIES_PER_SNAPSHOT,
         }
     }
 }
@@ -193,8 +196,16 @@ impl Node {
         let stopping = Arc::new(Watched::new(false));
         let listening =
             Listening::start(&config, &outside, &found, &advertised, sockets, &threads, &stopping).await?;
-        let joined =
-            join_and_open(&config, &outside, (data, found), lives, &threads, &listening, advertised, &stopping);
+        let joined = join_and_open(
+            &config,
+            &outside,
+            (data, found),
+            lives,
+            &threads,
+            &listening,
+            advertised,
+            &stopping,
+        );
         match joined.await {
             Ok(services) => {
                 listening.services.set(Some(Arc::clone(&services)));
@@ -228,6 +239,8 @@ impl Node {
     pub async fn stop(self) -> Result<(), StorageError> {
         self.services.controller.hand_over().await;
         self.stopping.set(true);
+        // Before the partitions, which give the data folder back when they are closed.
+        self.services.controller.stop().await;
         let closed = self.services.partitions.close().await;
         self.listening.close().await;
         closed
@@ -254,6 +267,7 @@ impl Listening {
             address: advertised.to_owned(),
             cluster: found.cluster,
             voters: config.voters,
+            entries_per_snapshot: config.entries_per_snapshot,
             timing: config.timing,
         };
         let folder = config.data.join(METADATA_FOLDER);
@@ -340,11 +354,9 @@ async fn join_and_open(
 /// A data folder knows whose it is once a node registered from it.
 fn check_owner(config: &NodeConfig, lives: &Lives) -> Result<(), StartError> {
     match lives.node() {
-        Some(found) if found != config.node_id => Err(StartError::OtherNode {
-            data: config.data.clone(),
-            found,
-            configured: config.node_id,
-        }),
+        Some(found) if found != config.node_id => {
+            Err(StartError::OtherNode { data: config.data.clone(), found, configured: config.node_id })
+        }
         _ => Ok(()),
     }
 }

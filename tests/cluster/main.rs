@@ -6,6 +6,7 @@
 mod full_disk;
 mod interrupt;
 mod kill9;
+mod quorum;
 mod refusals;
 mod roundtrip;
 mod topics;

@@ -3,5 +3,6 @@
 
 mod node;
 mod promises;
+mod quorum;
 mod repeats;
 mod transport;

@@ -76,7 +76,10 @@ impl Cli {
             2 => "debug",
             _ => "trace",
         };
-        let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+        // The controller says what matters of consensus; openraft repeats each failed request at level error.
+        let consensus = if self.global.verbose > 2 { "" } else { ",openraft=off" };
+        let filter = EnvFilter::try_from_env("WEIR_LOG")
+            .unwrap_or_else(|_| EnvFilter::new(format!("{level}{consensus}")));
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     }
 

@@ -12,11 +12,14 @@ use weir_core::time::Now;
 use weir_wire::ids::{Incarnation, NodeId};
 use weir_wire::metadata::{Heartbeat, HeartbeatTaken};
 
-use super::Controller;
+use super::{Controller, Standing};
 use crate::outside::Clock;
 
 /// How often the active controller looks for leases that ran out, in parts of a lease.
 const LOOKS_PER_LEASE: u32 = 10;
+/// What is left of the lease of a node that was the active controller until others missed its signs of life, in parts of
+/// a lease: it was silent for long already, but may live and need a moment to find its successor.
+const SUCCEEDED_LEASE: (u32, u32) = (2, 5);
 /// How long fencing a node may take before it is tried again.
 const FENCE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -63,15 +66,24 @@ impl Table {
         &mut self,
         image: &Image,
         self_node: NodeId,
-        term: u64,
+        standing: &Standing,
         lease: Duration,
         now_ns: u64,
     ) -> Vec<(NodeId, Incarnation)> {
-        let lease_ns = u64::try_from(lease.as_nanos()).unwrap_or(u64::MAX);
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let (lease_ns, term) = (nanos(lease), standing.term);
         // Who did not listen for a while, because another reigned or the machine stood still, accuses nobody.
         let was_deaf = now_ns.saturating_sub(self.looked_ns) > lease_ns / 2;
         if self.term != term || was_deaf {
+            let is_new = self.term != term;
             *self = Table { term, ..Table::default() };
+            if let Some(predecessor) = standing.predecessor.filter(|_| is_new)
+                && let Some(state) = image.nodes.get(&predecessor)
+            {
+                let (part, of) = SUCCEEDED_LEASE;
+                let heard_ns = (now_ns + nanos(lease * part / of)).saturating_sub(lease_ns);
+                self.heard.insert(predecessor, (state.incarnation, heard_ns));
+            }
         }
         self.looked_ns = now_ns;
         self.heard.retain(|node, _| image.nodes.contains_key(node));
@@ -139,7 +151,7 @@ pub(super) async fn watch(controller: Controller) {
         }
         let now_ns = controller.0.leases.clock.now().monotonic_ns;
         let (image, me) = (controller.image(), controller.node());
-        let lapsed = controller.0.leases.table().lapsed(&image, me, standing.term, lease, now_ns);
+        let lapsed = controller.0.leases.table().lapsed(&image, me, &standing, lease, now_ns);
         for (node, incarnation) in lapsed {
             tracing::warn!(%node, %incarnation, lease_ms = lease.as_millis(), "no sign of life from a node: it is fenced");
             let fencing = controller.decide(Command::FenceNode { node, incarnation });
@@ -211,7 +223,9 @@ mod tests {
     }
 
     fn lapsed(table: &mut Table, image: &Image, term: u64, now_ms: u64) -> Vec<u32> {
-        let lapsed = table.lapsed(image, NodeId(1), term, LEASE, ms(now_ms));
+        let predecessor = (term == 3).then_some(NodeId(2));
+        let standing = Standing { leader: Some(NodeId(1)), term, predecessor };
+        let lapsed = table.lapsed(image, NodeId(1), &standing, LEASE, ms(now_ms));
         lapsed.into_iter().map(|(node, _)| node.0).collect()
     }
 
@@ -238,6 +252,17 @@ mod tests {
             assert_eq!(lapsed(&mut table, &image, 2, now), [0; 0]);
         }
         assert_eq!(lapsed(&mut table, &image, 2, 6100), [2, 3]);
+    }
+
+    #[test]
+    fn the_controller_before_has_only_a_part_of_its_lease_left() {
+        let (mut table, image) = (Table::default(), image());
+        for now in (10_000..=10_400).step_by(100) {
+            assert_eq!(lapsed(&mut table, &image, 3, now), [0; 0]);
+        }
+        assert_eq!(lapsed(&mut table, &image, 3, 10_500), [2]);
+        assert_eq!(table.hear(&image, NodeId(2), Incarnation(1), ms(10_600)), Answer::Kept);
+        assert_eq!(lapsed(&mut table, &image, 3, 10_600), [0; 0]);
     }
 
     #[test]

@@ -106,6 +106,12 @@ impl Controller {
         })
     }
 
+    /// The nodes that vote, as far as this node knows.
+    #[must_use]
+    pub fn voters(&self) -> Vec<NodeId> {
+        self.membership().voter_ids().map(node_id).collect()
+    }
+
     /// Who takes part.
     pub(super) fn membership(&self) -> RaftMembership {
         self.0.raft.metrics().borrow().membership_config.membership().clone()
@@ -120,6 +126,7 @@ fn with_roles(membership: &RaftMembership) -> impl Iterator<Item = (NodeId, bool
 /// Publishes who leads. The one task that waits for openraft's metrics: those wake several in an order of chance.
 pub(super) async fn watch(controller: Controller) {
     let mut metrics = controller.0.raft.metrics();
+    let (mut newest, mut predecessor) = (None, None);
     loop {
         let standing = {
             let metrics = metrics.borrow_and_update();
@@ -127,7 +134,12 @@ pub(super) async fn watch(controller: Controller) {
             let leader = metrics.current_leader.filter(|leader| {
                 *leader != super::raft_node(controller.node()) || metrics.state == ServerState::Leader
             });
-            Standing { leader: leader.map(node_id), term: metrics.current_term }
+            let leader = leader.map(node_id);
+            if leader.is_some() && leader != newest {
+                predecessor = newest;
+                newest = leader;
+            }
+            Standing { leader, term: metrics.current_term, predecessor }
         };
         let before = *controller.0.standing.get();
         if standing != before {

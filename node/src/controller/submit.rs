@@ -18,8 +18,6 @@ use crate::storage::StorageError;
 pub(super) const COMMANDS_QUEUED_MAX: usize = 256;
 /// How long a command may take, changes of the active controller included.
 const SUBMIT_TIMEOUT: Duration = Duration::from_secs(6);
-/// How long one active controller is given before the next try: it may have been cut off and not know it.
-const TRY_TIMEOUT: Duration = Duration::from_millis(2500);
 /// The pause between two tries.
 const TRY_PAUSE: Duration = Duration::from_millis(50);
 
@@ -39,7 +37,9 @@ pub enum SubmitError {
         foreign: Option<String>,
     },
     /// An active controller may have taken it, but whether a majority has it is not known.
-    #[error("whether the change took effect is not known: the active controller did not answer in time; look before you try again")]
+    #[error(
+        "whether the change took effect is not known: the active controller did not answer in time; look before you try again"
+    )]
     Unknown,
     /// The node is stopping.
     #[error("the node is shutting down")]
@@ -87,15 +87,15 @@ impl Controller {
                 return Err(SubmitError::Stopping);
             }
             let leader = self.0.standing.wait_until(|standing| standing.leader.is_some());
-            let tried = match tokio::time::timeout_at(deadline, leader).await.map(|standing| standing.leader) {
+            let tried = match tokio::time::timeout_at(deadline, leader).await.map(|standing| standing.leader)
+            {
                 Ok(Some(leader)) => {
-                    let until = deadline.min(Instant::now() + TRY_TIMEOUT);
                     let superseded = self.0.standing.wait_until(|standing| standing.leader != Some(leader));
                     tokio::select! {
                         biased;
                         tried = self.try_at(leader, &command) => tried,
                         _ = superseded => Err(Undecided::Unknown),
-                        () = tokio::time::sleep_until(until) => Err(Undecided::Unknown),
+                        () = tokio::time::sleep_until(deadline) => Err(Undecided::Unknown),
                     }
                 }
                 _ => Err(Undecided::NotActive),
@@ -172,7 +172,9 @@ impl Controller {
         Some(Applied::TopicCreated {
             id: *id,
             partitions: count(topic.partitions.len()),
-            replication_factor: count(topic.partitions.first().map_or(0, |partition| partition.replicas.len())),
+            replication_factor: count(
+                topic.partitions.first().map_or(0, |partition| partition.replicas.len()),
+            ),
         })
     }
 
@@ -202,7 +204,14 @@ pub(super) async fn propose(controller: Controller, mut inbox: mpsc::Receiver<Pr
         }
         let (commands, replies): (Vec<_>, Vec<_>) =
             waiting.drain(..).map(|Proposal { command, reply }| (command, reply)).unzip();
-        match controller.0.raft.client_write(Commands(commands)).await {
+        let me = controller.node();
+        let superseded = controller.0.standing.wait_until(|standing| standing.leader != Some(me));
+        let written = tokio::select! {
+            biased;
+            written = controller.0.raft.client_write(Commands(commands)) => written.map_err(|error| error.to_string()),
+            _ = superseded => Err("this node is not the active controller any more".to_owned()),
+        };
+        match written {
             Ok(written) => {
                 for (reply, (index, outcome)) in replies.into_iter().zip(written.data.0) {
                     let _ = reply.send(Ok((index, outcome)));
@@ -210,7 +219,7 @@ pub(super) async fn propose(controller: Controller, mut inbox: mpsc::Receiver<Pr
             }
             Err(error) => {
                 // openraft says so also of an entry that it took and lost its leadership over.
-                tracing::debug!(%error, "an entry was not decided on");
+                tracing::debug!(error, "an entry was not decided on");
                 for reply in replies {
                     let _ = reply.send(Err(Undecided::Unknown));
                 }

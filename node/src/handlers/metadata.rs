@@ -29,7 +29,7 @@ pub(super) async fn handle(context: Context, request: Metadata) -> Answer<Cluste
     };
     let answer = ClusterMetadata {
         cluster: context.services.cluster,
-        controller: Some(context.services.node),
+        controller: context.services.controller.leader(),
         nodes: image.nodes.iter().map(node).collect(),
         topics,
     };

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+use weir_node::controller::Controller;
 use weir_node::outside::Outside;
 use weir_node::server::{Node, NodeConfig};
 use weir_node::storage::SimDisk;
@@ -47,6 +48,8 @@ pub struct Machine {
     host: Arc<str>,
     address: SocketAddr,
     identity: Identity,
+    /// Where it finds the first node; `None` for the first node itself.
+    join: Option<SocketAddr>,
     weather: Weather,
     lie: Option<Lie>,
     trace: Trace,
@@ -59,6 +62,8 @@ struct Inner {
     power: Power,
     state: NodeState,
     stop: Arc<Notify>,
+    /// The running node's, once it serves.
+    controller: Option<Controller>,
     dice: Dice,
     lives: u32,
 }
@@ -73,6 +78,7 @@ impl Machine {
         host: Arc<str>,
         address: SocketAddr,
         identity: Identity,
+        join: Option<SocketAddr>,
         seed: u64,
         weather: Weather,
         lie: Option<Lie>,
@@ -85,10 +91,11 @@ impl Machine {
             power: Power::on(),
             state: NodeState::Down,
             stop: Arc::new(Notify::new()),
+            controller: None,
             dice,
             lives: 0,
         });
-        Machine { id, host, address, identity, weather, lie, trace, pace, inner }
+        Machine { id, host, address, identity, join, weather, lie, trace, pace, inner }
     }
 
     /// One life of the node, from its start until it ends by itself.
@@ -96,6 +103,7 @@ impl Machine {
         let (config, outside, stop) = self.begin_life();
         let ended = match Node::start(config, outside).await {
             Ok(node) => {
+                self.inner().controller = Some(node.controller().clone());
                 self.enter(NodeState::Serving);
                 stop.notified().await;
                 self.enter(NodeState::Stopping);
@@ -128,6 +136,9 @@ impl Machine {
         config.node_id = self.id;
         config.identity = Some(self.identity.clone());
         config.advertised = Some(self.address.to_string());
+        config.join = self.join.iter().map(SocketAddr::to_string).collect();
+        // Few, so that snapshots are made and sent in a run that makes few changes.
+        config.entries_per_snapshot = 20;
         (config, outside, Arc::clone(&inner.stop))
     }
 
@@ -145,6 +156,7 @@ impl Machine {
             End::PowerCut => inner.disk.power_loss(),
         };
         inner.state = NodeState::Down;
+        inner.controller = None;
         self.trace.note(&self.host, Kind::Fault, format_args!("{end:?}"));
     }
 
@@ -174,6 +186,12 @@ impl Machine {
     #[must_use]
     pub fn state(&self) -> NodeState {
         self.inner().state.clone()
+    }
+
+    /// The controller of its node, while that serves. What it knows may be read from outside of the simulated hosts.
+    #[must_use]
+    pub fn controller(&self) -> Option<Controller> {
+        self.inner().controller.clone()
     }
 
     /// Whether the machine has power. A disk that stops takes it away.

@@ -85,11 +85,13 @@ impl World {
         let host: Arc<str> = format!("node-{id}").into();
         let identity = self.identity(&Principal::Node(id));
         let address = SocketAddr::new(self.sim.lookup(&*host), NODE_PORT);
+        let join = self.nodes.values().next().map(|first| first.address());
         let machine = Arc::new(Machine::new(
             id,
             Arc::clone(&host),
             address,
             identity,
+            join,
             self.seed,
             self.weather.clone(),
             lie,

@@ -11,7 +11,7 @@
 //! broker.rack = "a"
 //! controller.quorum.bootstrap.servers = "10.0.0.5:9440,10.0.0.6:9440"
 //! controller.quorum.voters.max = 3
-//! controller.quorum.election.timeout.ms = 1000
+//! controller.quorum.election.timeout.ms = 800
 //! node.heartbeat.interval.ms = 200
 //! node.session.timeout.ms = 1000
 //! ```

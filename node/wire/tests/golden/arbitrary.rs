@@ -10,6 +10,10 @@ use weir_wire::batch::{self, BatchBuilder, Compression, control};
 use weir_wire::fetch::{FetchCommand, FetchEvent, FetchOpen};
 use weir_wire::frame::{self, Limits};
 use weir_wire::lane::{LaneAnswer, LaneBatch, LaneOpen};
+use weir_wire::metadata::{
+    AppendEntries, Appended, AskVote, Heartbeat, InstallSnapshot, Join, Joined, PeerAnswer, PeerRequest,
+    Propose, Proposed, QuorumDescription, VoteAnswered,
+};
 use weir_wire::open::{StreamAnswer, StreamOpen};
 use weir_wire::replication::{FollowerFrame, LeaderFrame, ReplicaOpen};
 use weir_wire::request::{
@@ -62,6 +66,19 @@ fn take_as_every_message(bytes: &[u8]) {
     take::<ReplicaOpen>(bytes);
     take::<FollowerFrame>(bytes);
     take::<LeaderFrame>(bytes);
+    take::<PeerRequest>(bytes);
+    take::<PeerAnswer>(bytes);
+    take::<AppendEntries>(bytes);
+    take::<Appended>(bytes);
+    take::<AskVote>(bytes);
+    take::<VoteAnswered>(bytes);
+    take::<InstallSnapshot>(bytes);
+    take::<Propose>(bytes);
+    take::<Proposed>(bytes);
+    take::<Join>(bytes);
+    take::<Joined>(bytes);
+    take::<Heartbeat>(bytes);
+    take::<QuorumDescription>(bytes);
 }
 
 fn take_as_batch(bytes: &[u8]) {

@@ -8,6 +8,11 @@ use weir_wire::ids::{
     ProducerEpoch, ProducerId, Revision, TopicId,
 };
 use weir_wire::lane::{Acks, LaneAnswer, LaneBatch, LaneOpen, LaneTarget, Outcome, Promise, Run};
+use weir_wire::metadata::{
+    AppendEntries, Appended, AskVote, DescribeQuorum, Entry, EntryBody, Heartbeat, HeartbeatTaken,
+    InstallSnapshot, Join, Joined, LogPosition, Member, Membership, PeerAnswer, PeerRequest, Propose,
+    Proposed, QuorumDescription, Refusal, SnapshotInstalled, Vote, VoteAnswered, VoterProgress,
+};
 use weir_wire::open::{
     ALPN_CLIENT, ALPN_METADATA, ALPN_REPLICATION, StreamAnswer, StreamKind, StreamOpen, VERSIONS,
     VersionRange,
@@ -506,6 +511,81 @@ fn replicating() {
         marks                        05 07 ac 02 ae 02 01
     "#]]
     .assert_eq(&golden.0);
+}
+
+#[test]
+fn between_nodes() {
+    let mut golden = Golden::default();
+    for (name, kind) in [
+        ("ask append-entries", AppendEntries::KIND),
+        ("ask vote", AskVote::KIND),
+        ("ask install-snapshot", InstallSnapshot::KIND),
+        ("ask propose", Propose::KIND),
+        ("ask heartbeat", Heartbeat::KIND),
+        ("ask describe-quorum", DescribeQuorum::KIND),
+    ] {
+        golden.header(name, &PeerRequest { kind, cluster: Some(CLUSTER) });
+    }
+    golden.header("ask join", &PeerRequest { kind: Join::KIND, cluster: None });
+    let member = |node| Member { node: NodeId(node), address: "h:1".to_owned() };
+    for (name, refusal) in [
+        ("answered", None),
+        ("wrong cluster", Some(Refusal::WrongCluster { found: CLUSTER })),
+        ("not controller", Some(Refusal::NotController { leader: Some(member(2)) })),
+        ("not formed", Some(Refusal::NotFormed)),
+        ("duplicate", Some(Refusal::DuplicateNode { node: NodeId(2), address: "h:1".to_owned() })),
+        ("invalid", Some(Refusal::Invalid("no".to_owned()))),
+        ("identity", Some(Refusal::OtherIdentity { certificate: NodeId(1), claimed: NodeId(2) })),
+        ("unavailable", Some(Refusal::Unavailable("no".to_owned()))),
+    ] {
+        golden.header(name, &PeerAnswer { refusal });
+    }
+    let at = |index| LogPosition { term: 300, leader: NodeId(2), index };
+    let vote = Vote { term: 300, node: NodeId(2), committed: true };
+    let membership = || Membership {
+        voters: vec![vec![NodeId(1)], vec![NodeId(1), NodeId(2)]],
+        members: vec![member(1), member(2)],
+    };
+    let entries = vec![
+        Entry { position: at(5), body: EntryBody::Blank },
+        Entry { position: at(6), body: EntryBody::Commands(vec![0xc0, 0xc1]) },
+        Entry { position: at(7), body: EntryBody::Membership(membership()) },
+    ];
+    golden.body("append-entries", &AppendEntries { vote, previous: Some(at(4)), entries, committed: None });
+    golden.body("appended all", &Appended::All);
+    golden.body("appended up to", &Appended::UpTo(Some(at(5))));
+    golden.body("appended conflict", &Appended::Conflict);
+    golden.body("appended superseded", &Appended::Superseded(vote));
+    golden.body("ask-vote", &AskVote { vote, last: Some(at(7)) });
+    golden.body("vote-answered", &VoteAnswered { vote, granted: true, last: None });
+    let image = vec![0x1a];
+    let snapshot = InstallSnapshot {
+        vote,
+        last: Some(at(7)),
+        membership_at: Some(at(7)),
+        membership: membership(),
+        image,
+    };
+    golden.body("install-snapshot", &snapshot);
+    golden.body("snapshot-installed", &SnapshotInstalled { vote });
+    golden.body("propose", &Propose { command: vec![0xc0] });
+    golden.body("proposed", &Proposed { index: MetadataIndex(300), outcome: vec![0x0a] });
+    golden.body("join", &Join { member: member(2), is_empty: true });
+    golden.body("joined", &Joined { cluster: CLUSTER, members: vec![member(1)] });
+    golden.body("heartbeat", &Heartbeat { node: NodeId(2), incarnation: Incarnation(300) });
+    golden.body("heartbeat-taken", &HeartbeatTaken { is_current: true });
+    golden.body("describe-quorum", &DescribeQuorum {});
+    let progress = VoterProgress { node: NodeId(1), is_voter: true, matched_index: Some(300) };
+    let description = QuorumDescription {
+        leader: NodeId(1),
+        term: 3,
+        last_index: Some(300),
+        committed_index: None,
+        quorum_acknowledged_ms: Some(5),
+        members: vec![progress],
+    };
+    golden.body("quorum-described", &description);
+    expect![[r#""#]].assert_eq(&golden.0);
 }
 
 /// The number of an error code travels, and its class decides what a client does: both are part of the protocol.
