@@ -22,7 +22,7 @@ use crate::controller::{
     Controller, ControllerConfig, ControllerError, ENTRIES_PER_SNAPSHOT, Introduction, JoinError, Lives,
     RegisterError, SubmitError, Timing,
 };
-use crate::handlers::{self, PRODUCE_MEMORY_BYTES, ProducerIds, Services};
+use crate::handlers::{self, FORWARD_MEMORY_BYTES, PRODUCE_MEMORY_BYTES, ProducerIds, Services};
 use crate::outside::Outside;
 use crate::partitions::Partitions;
 use crate::replication::Replication;
@@ -260,7 +260,9 @@ impl Listening {
     ) -> Result<Listening, StartError> {
         let identity = identity(config, outside)?;
         // Bulk data and consensus share no socket.
-        let connector = || Connector::new(&outside.network, outside.network.bind_client()?, &identity);
+        let connector = || -> Result<Connector, StartError> {
+            Ok(Connector::new(&outside.network, outside.network.bind_client()?, &identity)?)
+        };
         let (peers, dialler) = (Peers::new(connector()?), Dialler::new(connector()?));
         let controller_config = ControllerConfig {
             node: config.node_id,
@@ -347,6 +349,7 @@ async fn join_and_open(
         replication,
         producer_ids: ProducerIds::default(),
         produce_memory: Arc::new(Semaphore::new(PRODUCE_MEMORY_BYTES)),
+        forward_memory: Arc::new(Semaphore::new(FORWARD_MEMORY_BYTES)),
         stopping: Arc::clone(stopping),
     }))
 }
@@ -440,7 +443,7 @@ impl StreamHandler for Streams {
             (Protocol::Replication, Principal::Node(_)) => {
                 let services = self.services.wait_until(Option::is_some).await;
                 if let Some(services) = &*services {
-                    services.replication.serve(principal, reader, writer).await;
+                    handlers::node_streams::serve(Arc::clone(services), principal, reader, writer).await;
                 }
             }
             (Protocol::Metadata, Principal::Node(from)) => {

@@ -129,7 +129,9 @@ async fn consume(client: &Client, topic: &str, count: usize) -> Vec<String> {
     let reading = async {
         while values.len() < count {
             let batch = consumer.next_batch().await.unwrap();
-            values.extend(batch.iter().map(|record| String::from_utf8_lossy(record.value.unwrap()).into_owned()));
+            values.extend(
+                batch.iter().map(|record| String::from_utf8_lossy(record.value.unwrap()).into_owned()),
+            );
         }
     };
     tokio::time::timeout(PATIENCE, reading).await.expect("everything committed is readable");
@@ -193,7 +195,8 @@ async fn a_follower_takes_over_from_a_leader_that_stops_and_nobody_but_the_clock
     let state = partition(&client, "t", "all are in sync", |state| in_sync(state, 3)).await;
     let leader = state.leader.unwrap();
     let (_, ()) = tokio::join!(cluster.stop(leader), produce(&producer, "t", 10..200));
-    let state = partition(&client, "t", "another leads", |state| state.leader.is_some_and(|now| now != leader)).await;
+    let state =
+        partition(&client, "t", "another leads", |state| state.leader.is_some_and(|now| now != leader)).await;
     assert!(state.leader_epoch.0 > 0);
     produce(&producer, "t", 200..210).await;
     assert_eq!(consume(&client, "t", 210).await, numbers(0..210));

@@ -9,9 +9,11 @@ mod create_topic;
 mod delete_topic;
 mod describe_topic;
 mod fetch;
+mod forwarded;
 mod init_producer;
 mod list_offsets;
 mod metadata;
+pub mod node_streams;
 mod outcomes;
 mod produce;
 mod sink;
@@ -21,7 +23,7 @@ pub use init_producer::ProducerIds;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use weir_quic::{FrameReader, FrameWriter, Principal, Priority};
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::fetch::FetchOpen;
@@ -42,6 +44,10 @@ use crate::watched::Watched;
 /// finds none left waits, QUIC's windows fill, and the producer feels it.
 pub const PRODUCE_MEMORY_BYTES: usize = 128 * 1024 * 1024;
 
+/// As [`PRODUCE_MEMORY_BYTES`], for parts that entered at other nodes. Apart, so that two nodes that forward to each
+/// other never wait for each other's memory.
+pub const FORWARD_MEMORY_BYTES: usize = 64 * 1024 * 1024;
+
 /// Everything that handlers work with.
 pub struct Services {
     /// This node.
@@ -60,6 +66,8 @@ pub struct Services {
     pub producer_ids: ProducerIds,
     /// See [`PRODUCE_MEMORY_BYTES`].
     pub produce_memory: Arc<Semaphore>,
+    /// See [`FORWARD_MEMORY_BYTES`].
+    pub forward_memory: Arc<Semaphore>,
     /// Becomes true when the node begins to stop.
     pub stopping: Arc<Watched<bool>>,
 }
@@ -156,13 +164,7 @@ fn open(
     open: &StreamOpen,
     body: &[u8],
 ) -> Result<(Opened, StreamAnswer), WireError> {
-    let Some(version) = VERSIONS.newest_common(open.versions) else {
-        let sentence = format!(
-            "this node speaks protocol versions {} to {}, the client {} to {}; update the older of the two",
-            VERSIONS.min, VERSIONS.max, open.versions.min, open.versions.max
-        );
-        return Err(WireError::new(ErrorCode::UnsupportedVersion, sentence));
-    };
+    let version = choose_version(open)?;
     let opened = match open.kind {
         StreamKind::CONTROL => Opened::Control,
         StreamKind::PRODUCE => {
@@ -181,6 +183,25 @@ fn open(
         }
     };
     Ok((opened, StreamAnswer::Opened { version, cluster: services.cluster, node: services.node }))
+}
+
+/// The version that a stream is served in.
+fn choose_version(open: &StreamOpen) -> Result<u16, WireError> {
+    VERSIONS.newest_common(open.versions).ok_or_else(|| {
+        let sentence = format!(
+            "this node speaks protocol versions {} to {}, the other side {} to {}; update the older of the two",
+            VERSIONS.min, VERSIONS.max, open.versions.min, open.versions.max
+        );
+        WireError::new(ErrorCode::UnsupportedVersion, sentence)
+    })
+}
+
+/// Waits until there is memory for a batch.
+async fn reserve(memory: &Arc<Semaphore>, bytes: usize) -> Option<Arc<OwnedSemaphorePermit>> {
+    let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+    let permit = Arc::clone(memory).acquire_many_owned(permits).await;
+    // The semaphore is never closed; without a permit the batch would only not be counted.
+    permit.ok().map(Arc::new)
 }
 
 /// The hosted replica that leads a partition.

@@ -2,28 +2,31 @@
 //! and answers each batch once all its parts are answered.
 //!
 //! ```text
-//! read frame ─▶ validate ─▶ place ─▶ (split) ─▶ partition tasks
+//! read frame ─▶ validate ─▶ place ─▶ (split) ─▶ partition tasks here, forward streams to leaders elsewhere
 //!                                                    │ outcome per part
 //!      answer frame ◀─ EntryLane: all parts there? ◀─┘
 //! ```
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use weir_core::partition::{AppendCheck, AppendOutcome, BatchMeta, RetryReason};
-use weir_core::pipeline::entry::{EntryLane, Part};
+use weir_core::pipeline::entry::{EntryLane, Part, PartPromise};
 use weir_core::pipeline::placing::{DefaultPartitioner, Placement};
 use weir_core::pipeline::splitting;
 use weir_quic::{FrameReader, FrameWriter, Principal};
 use weir_wire::batch::{self, BatchError, BatchHeader, Records};
 use weir_wire::error::{ErrorCode, WireError};
-use weir_wire::ids::{LeaderEpoch, PartitionIndex};
+use weir_wire::forward::{ForwardAnswer, ForwardCheck, ForwardOpen, ForwardPart};
+use weir_wire::ids::{LeaderEpoch, NodeId, PartitionIndex};
 use weir_wire::lane::{LANE_BATCHES_IN_FLIGHT_MAX, LaneAnswer, LaneBatch, LaneOpen, LaneTarget, Outcome};
 
 use super::authorize::{Operation, Resource, authorize};
 use super::{Services, broken, outcomes};
 use crate::partitions::{AppendRequest, AppendTag};
+use crate::replication::{ForwardLane, Forwarded};
 
 /// A lane that may be served: its opening was checked.
 pub(super) struct Lane {
@@ -66,7 +69,34 @@ impl Lane {
     }
 }
 
-type Outcomes = mpsc::UnboundedReceiver<(AppendTag, AppendOutcome)>;
+/// Outcomes of parts, from partitions here and from leaders elsewhere.
+struct Outcomes {
+    here: mpsc::UnboundedReceiver<(AppendTag, AppendOutcome)>,
+    elsewhere: mpsc::UnboundedReceiver<ForwardAnswer>,
+}
+
+/// One of them.
+enum Settled {
+    Here(AppendTag, AppendOutcome),
+    Elsewhere(ForwardAnswer),
+}
+
+impl Outcomes {
+    /// Cancel safe. The lane's own senders keep both channels open.
+    async fn next(&mut self) -> Settled {
+        tokio::select! {
+            biased;
+            Some((tag, outcome)) = self.here.recv() => Settled::Here(tag, outcome),
+            Some(answer) = self.elsewhere.recv() => Settled::Elsewhere(answer),
+            else => std::future::pending().await,
+        }
+    }
+
+    fn next_now(&mut self) -> Option<Settled> {
+        let here = self.here.try_recv().map(|(tag, outcome)| Settled::Here(tag, outcome));
+        here.ok().or_else(|| self.elsewhere.try_recv().ok().map(Settled::Elsewhere))
+    }
+}
 
 /// Serves a lane until the client finishes it, breaks the protocol, or the node stops.
 pub(super) async fn serve(
@@ -75,15 +105,18 @@ pub(super) async fn serve(
     mut reader: FrameReader,
     mut writer: FrameWriter,
 ) {
-    let (reply, mut outcomes) = mpsc::unbounded_channel();
-    let mut server = LaneServer { services, lane, reply, targets: Vec::new() };
+    let (reply, here) = mpsc::unbounded_channel();
+    let (forwarded, elsewhere) = mpsc::unbounded_channel();
+    let mut outcomes = Outcomes { here, elsewhere };
+    let (targets, ways) = (Vec::new(), BTreeMap::new());
+    let mut server = LaneServer { services, lane, reply, forwarded, targets, ways };
     let mut is_open = true;
     while is_open || server.lane.entry.in_flight() > 0 {
         let may_read = is_open && server.lane.entry.in_flight() < LANE_BATCHES_IN_FLIGHT_MAX;
         tokio::select! {
             biased;
-            Some((tag, outcome)) = outcomes.recv() => {
-                server.settle(tag, outcome, &mut writer);
+            settled = outcomes.next() => {
+                server.settle(settled, &mut writer);
                 server.settle_all(&mut outcomes, &mut writer);
             }
             frame = reader.next::<LaneBatch>(), if may_read => match frame {
@@ -112,8 +145,11 @@ struct LaneServer {
     services: Arc<Services>,
     lane: Lane,
     reply: mpsc::UnboundedSender<(AppendTag, AppendOutcome)>,
+    forwarded: mpsc::UnboundedSender<ForwardAnswer>,
     /// Partitions used lately, so that each batch need not look its partition up.
     targets: Vec<crate::partitions::PartitionHandle>,
+    /// Ways to the leaders of partitions that are led elsewhere.
+    ways: BTreeMap<NodeId, ForwardLane>,
 }
 
 impl LaneServer {
@@ -129,7 +165,7 @@ impl LaneServer {
     ) -> Result<(), WireError> {
         let ordinal = header.ordinal;
         self.lane.entry.admit(ordinal)?;
-        let memory = self.reserve_memory(payload.len()).await;
+        let memory = super::reserve(&self.services.produce_memory, payload.len()).await;
         let (batch_header, records) = match self.validate(&payload) {
             Ok(valid) => valid,
             Err(error) => {
@@ -157,14 +193,6 @@ impl LaneServer {
         }
         self.answer(taken.answer, writer);
         Ok(())
-    }
-
-    /// Waits until the node has memory for a batch.
-    async fn reserve_memory(&self, bytes: usize) -> Option<Arc<tokio::sync::OwnedSemaphorePermit>> {
-        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let permit = Arc::clone(&self.services.produce_memory).acquire_many_owned(permits).await;
-        // The semaphore is never closed; without a permit the batch would only not be counted.
-        permit.ok().map(Arc::new)
     }
 
     fn validate(&self, payload: &Bytes) -> Result<(BatchHeader, Records), WireError> {
@@ -202,7 +230,7 @@ impl LaneServer {
         partitioner.place(records.iter().map(|record| record.key))
     }
 
-    /// Hands a part to its partition; a partition that is not here answers by retry.
+    /// Hands a part to its partition, here or at its leader.
     async fn send(
         &mut self,
         ordinal: u64,
@@ -210,6 +238,9 @@ impl LaneServer {
         batch: Bytes,
         memory: Option<Arc<tokio::sync::OwnedSemaphorePermit>>,
     ) {
+        if let Some((leader, leader_epoch)) = self.leader_elsewhere(part.partition) {
+            return self.forward(leader, leader_epoch, ordinal, part, batch, memory);
+        }
         let tag = AppendTag { ordinal, part: part.part };
         let header = BatchHeader::parse(&batch).expect("the batch was validated or made here");
         let check = match (self.lane.open.producer, self.lane.open.target) {
@@ -235,6 +266,50 @@ impl LaneServer {
             self.targets.retain(|target| target.partition != part.partition);
             let _ = self.reply.send((tag, AppendOutcome::Retry(RetryReason::NotLeader)));
         }
+    }
+
+    /// Who leads a partition, if that is another node and the client did not mean to enter at the leader: a client that
+    /// named the partition and came to the wrong node is told so, and goes to the right one.
+    fn leader_elsewhere(&self, partition: PartitionIndex) -> Option<(NodeId, LeaderEpoch)> {
+        match self.lane.open.target {
+            LaneTarget::Explicit { .. } => return None,
+            LaneTarget::Guessed { partition: named, .. } if named == partition => return None,
+            LaneTarget::Guessed { .. } | LaneTarget::Unguessed => {}
+        }
+        let image = self.services.controller.image();
+        let (_, topic) = image.topic_by_id(self.lane.open.topic)?;
+        let state = topic.partitions.get(partition.0 as usize)?;
+        let leader = state.leader.filter(|leader| *leader != self.services.node)?;
+        Some((leader, state.leader_epoch))
+    }
+
+    fn forward(
+        &mut self,
+        leader: NodeId,
+        leader_epoch: LeaderEpoch,
+        ordinal: u64,
+        part: &Part,
+        batch: Bytes,
+        memory: Option<Arc<tokio::sync::OwnedSemaphorePermit>>,
+    ) {
+        let LaneOpen { cluster, topic, producer, acks, .. } = self.lane.open;
+        let (services, answers) = (&self.services, &self.forwarded);
+        let way = self.ways.entry(leader).or_insert_with(|| {
+            let open = ForwardOpen { cluster, topic, producer, acks };
+            services.replication.forward(leader, open, answers.clone())
+        });
+        let check = match producer {
+            None => ForwardCheck::Unchecked,
+            // A client that names the partition enters at its leader: nothing of it is forwarded.
+            Some(_) => ForwardCheck::Lane { after: part.after },
+        };
+        let (partition, part) = (part.partition, part.part);
+        metrics::counter!("weir_forwarded_parts_total").increment(1);
+        way.send(Forwarded {
+            header: ForwardPart { ordinal, part, partition, leader_epoch, check },
+            batch,
+            memory,
+        });
     }
 
     /// The reign that the sender of a part believes in: the client's, where the client named the partition; else
@@ -266,15 +341,23 @@ impl LaneServer {
 
     /// Notes every outcome that is there already, so that their answers leave together.
     fn settle_all(&mut self, outcomes: &mut Outcomes, writer: &mut FrameWriter) {
-        while let Ok((tag, outcome)) = outcomes.try_recv() {
-            self.settle(tag, outcome, writer);
+        while let Some(settled) = outcomes.next_now() {
+            self.settle(settled, writer);
         }
     }
 
-    fn settle(&mut self, tag: AppendTag, outcome: AppendOutcome, writer: &mut FrameWriter) {
-        let partition = self.lane.entry.partition_of(tag.ordinal, tag.part);
-        let (outcome, promise) = outcomes::of_append(partition, outcome);
-        let answer = self.lane.entry.settle(tag.ordinal, tag.part, outcome, promise);
+    fn settle(&mut self, settled: Settled, writer: &mut FrameWriter) {
+        let answer = match settled {
+            Settled::Here(AppendTag { ordinal, part }, outcome) => {
+                let partition = self.lane.entry.partition_of(ordinal, part);
+                let (outcome, promise) = outcomes::of_append(partition, outcome);
+                self.lane.entry.settle(ordinal, part, outcome, promise)
+            }
+            Settled::Elsewhere(ForwardAnswer { ordinal, part, outcome, promise }) => {
+                let promise = promise.map(|(replicas, flushed)| PartPromise { replicas, flushed });
+                self.lane.entry.settle(ordinal, part, outcome, promise)
+            }
+        };
         self.answer(answer, writer);
     }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use weir_core::partition::{AppendCheck, AppendOutcome, BatchMeta, Member, PartitionConfig, Report, Subscribe, SubscriptionNumber};
+use weir_core::partition::{
+    AppendCheck, AppendOutcome, BatchMeta, Member, PartitionConfig, Report, Subscribe, SubscriptionNumber,
+};
 use weir_core::topic_config::TopicConfig;
 use weir_wire::fetch::{FetchEnd, Position};
 use weir_wire::ids::{LeaderEpoch, NodeId, Offset, PartitionIndex, TopicId};

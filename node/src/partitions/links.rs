@@ -121,9 +121,7 @@ impl LeaderLink {
         loop {
             {
                 let waiting = self.lock();
-                if !waiting.orders.is_empty()
-                    || !waiting.abandoned.is_empty()
-                    || !waiting.reports.is_empty()
+                if !waiting.orders.is_empty() || !waiting.abandoned.is_empty() || !waiting.reports.is_empty()
                 {
                     return;
                 }

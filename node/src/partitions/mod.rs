@@ -144,8 +144,7 @@ impl Partitions {
     /// `incarnation`, or a later one of its own.
     pub async fn start(&self, incarnation: Incarnation) {
         let image = self.shared.controller.image();
-        let registered =
-            image.nodes.get(&self.shared.node).filter(|state| state.incarnation >= incarnation);
+        let registered = image.nodes.get(&self.shared.node).filter(|state| state.incarnation >= incarnation);
         if let Some(state) = registered {
             // A second start would be of the same process.
             let _ = self.shared.process.set(state.process);
@@ -202,8 +201,7 @@ impl Partitions {
             .on_worker(move || {
                 data.save_high_watermarks(high_watermarks)?;
                 data.save_recovery_points(recovery_points)?;
-                let marked =
-                    if all_clean { data.mark_clean(CleanShutdown { incarnation }) } else { Ok(()) };
+                let marked = if all_clean { data.mark_clean(CleanShutdown { incarnation }) } else { Ok(()) };
                 data.release();
                 marked
             })

@@ -10,9 +10,21 @@
 //! Decides nothing about data: which subscription is accepted, what is committed and who is in sync is the business of
 //! `weir_core::partition` on both sides. What is decided here is which bytes travel when, so that one slow replica or
 //! follower holds up no other and memory stays bounded.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`following`] | the follower's end of the streams |
+//! | [`leading`] | the leader's end |
+//! | `forwarding`, `status` | what a node asks leaders elsewhere on behalf of clients |
+//! | `connections` | the connections for that |
 
+mod connections;
 pub mod following;
+mod forwarding;
 pub mod leading;
+mod status;
+
+pub use forwarding::{ForwardLane, Forwarded};
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +37,7 @@ use crate::outside::Outside;
 use crate::partitions::Partitions;
 use crate::transport::Dialler;
 use crate::watched::Watched;
+use connections::Connections;
 use leading::Sessions;
 
 /// Replication between this node and the others.
@@ -38,6 +51,7 @@ struct Shared {
     controller: Controller,
     partitions: Partitions,
     dialler: Dialler,
+    connections: Connections,
     /// Followers that this node serves.
     sessions: Sessions,
     /// For subscriptions and sessions alike: numbers that this process has not used before.
@@ -66,6 +80,7 @@ impl Replication {
             controller,
             partitions,
             dialler,
+            connections: Connections::default(),
             sessions: Mutex::new(BTreeMap::new()),
             next_number: AtomicU64::new(1),
             stopping,

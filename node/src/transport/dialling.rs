@@ -12,7 +12,9 @@ pub enum DialError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// The address cannot be looked up.
-    #[error("'{address}' is not an address ({reason}); the node was registered with it, so check its --advertise")]
+    #[error(
+        "'{address}' is not an address ({reason}); the node was registered with it, so check its --advertise"
+    )]
     Address {
         /// What was looked up.
         address: String,

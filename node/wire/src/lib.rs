@@ -12,6 +12,7 @@
 //! | [`request`] | the control stream: one file per request kind |
 //! | [`lane`] | the produce stream |
 //! | [`fetch`] | the fetch stream and its credit |
+//! | [`forward`] | appends and questions that nodes pass on for clients |
 //! | [`replication`] | the streams between a follower and its leader |
 //! | [`metadata`] | the metadata connection between nodes |
 //! | [`batch`] | Kafka's RecordBatch v2 |
@@ -23,6 +24,7 @@
 pub mod batch;
 pub mod error;
 pub mod fetch;
+pub mod forward;
 pub mod frame;
 pub mod ids;
 pub mod lane;

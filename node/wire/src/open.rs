@@ -56,6 +56,11 @@ impl StreamKind {
     /// Data of a follower's subscriptions that lag, as far as credit goes; the payload is a
     /// [`crate::replication::ReplicaOpen`].
     pub const REPLICA_CATCH_UP: StreamKind = StreamKind(6);
+    /// Parts of a lane on their way to their leaders ([`crate::forward`]), between nodes; the payload is a
+    /// [`crate::forward::ForwardOpen`].
+    pub const FORWARD: StreamKind = StreamKind(7);
+    /// How far replicas are, between nodes; the payload is a [`crate::forward::StatusAsk`].
+    pub const STATUS: StreamKind = StreamKind(8);
 }
 
 /// Header of the first frame of a stream.

@@ -28,8 +28,7 @@ pub const REPLICA_SUBSCRIPTIONS_MAX: usize = 200_000;
 pub const REPLICA_FRAME_BYTES: usize = 1024 * 1024;
 /// What both replication streams may carry per frame: the payload is record batches, and the longest that a log holds
 /// travels alone.
-pub const REPLICA_LIMITS: Limits =
-    Limits { header_bytes_max: 4 * 1024, payload_bytes_max: 64 * 1024 * 1024 };
+pub const REPLICA_LIMITS: Limits = Limits { header_bytes_max: 4 * 1024, payload_bytes_max: 64 * 1024 * 1024 };
 /// The most credit that a catch-up stream may have, in bytes; grants above it are cut.
 pub const CATCH_UP_CREDIT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 

@@ -91,7 +91,8 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused() {
-        let offset = |expected, found| FrameFault::Offset { expected: Offset(expected), found: Offset(found) };
+        let offset =
+            |expected, found| FrameFault::Offset { expected: Offset(expected), found: Offset(found) };
         assert_eq!(check(&[], 0), Err(FrameFault::Empty));
         assert_eq!(check(&[batch_at(11, 1, 1)], 10), Err(offset(10, 11)), "a gap in front");
         assert_eq!(check(&[batch_at(8, 1, 2)], 10), Err(offset(10, 8)), "nothing new");

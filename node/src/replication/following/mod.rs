@@ -17,8 +17,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_wire::ids::NodeId;
-
 use super::Replication;
 use crate::partitions::{FollowerOrder, LeaderLink, Outgoing};
 
@@ -76,22 +74,13 @@ async fn follow(replication: Replication, link: Arc<LeaderLink>) {
 
 /// One session, from dialling to its end. Returns why it ended.
 async fn follow_once(replication: &Replication, link: &LeaderLink, outgoing: Outgoing) -> String {
-    let address = address_of(replication, link.node);
-    let dialled = match address {
-        Some(address) => replication.0.dialler.dial(link.node, &address).await.map_err(|error| error.to_string()),
-        None => Err("the node is not registered".to_owned()),
-    };
-    match dialled {
+    match replication.dial(link.node).await {
         Ok(peer) => session::run(replication, link, &peer, outgoing).await,
         Err(reason) => {
             give_up(outgoing);
             reason
         }
     }
-}
-
-fn address_of(replication: &Replication, node: NodeId) -> Option<String> {
-    Some(replication.0.controller.image().nodes.get(&node)?.address.clone())
 }
 
 /// Tells those who wanted to follow that it came to nothing.

@@ -20,11 +20,11 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use weir_core::partition::Member;
-use weir_quic::{FrameReader, FrameWriter, Principal, Priority};
+use weir_quic::{Frame, FrameReader, FrameWriter, Principal, Priority};
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::frame::Limits;
 use weir_wire::ids::{Incarnation, NodeId};
-use weir_wire::open::{StreamAnswer, StreamKind, StreamOpen, VERSIONS};
+use weir_wire::open::{StreamAnswer, StreamKind, StreamOpen};
 use weir_wire::replication::ReplicaOpen;
 use weir_wire::request::decode_body;
 
@@ -45,21 +45,24 @@ enum Kind {
 }
 
 impl Replication {
-    /// Serves one stream of another node, from its opening frame on.
-    pub async fn serve(&self, principal: Arc<Principal>, mut reader: FrameReader, mut writer: FrameWriter) {
-        let frame = match reader.next::<StreamOpen>().await {
-            Ok(Some(frame)) => frame,
-            Ok(None) => return,
-            Err(error) => return broken(&mut reader, &error),
-        };
-        match self.open(&principal, &frame.header, &frame.payload) {
-            Ok((kind, key, session, answer)) => {
+    /// Serves a follower's stream whose opening frame was read and is of version `version`.
+    pub async fn serve(
+        &self,
+        principal: &Principal,
+        open: &Frame<StreamOpen>,
+        version: u16,
+        mut reader: FrameReader,
+        mut writer: FrameWriter,
+    ) {
+        match self.open(principal, &open.header, &open.payload) {
+            Ok((kind, key, session)) => {
                 reader.set_limits(Limits::CONTROL);
                 writer.set_priority(match kind {
                     Kind::Live => Priority::Replication,
                     Kind::CatchUp => Priority::Background,
                 });
-                writer.queue(&answer, Bytes::new());
+                let (cluster, node) = (self.0.cluster, self.0.node);
+                writer.queue(&StreamAnswer::Opened { version, cluster, node }, Bytes::new());
                 match kind {
                     Kind::Live => live::serve(self, &session, reader, writer).await,
                     Kind::CatchUp => catch_up::serve(self, &session, reader, writer).await,
@@ -82,14 +85,7 @@ impl Replication {
         principal: &Principal,
         open: &StreamOpen,
         body: &[u8],
-    ) -> Result<(Kind, SessionKey, Arc<Session>, StreamAnswer), WireError> {
-        let Some(version) = VERSIONS.newest_common(open.versions) else {
-            let sentence = format!(
-                "this node speaks protocol versions {} to {}, the follower {} to {}; update the older of the two",
-                VERSIONS.min, VERSIONS.max, open.versions.min, open.versions.max
-            );
-            return Err(WireError::new(ErrorCode::UnsupportedVersion, sentence));
-        };
+    ) -> Result<(Kind, SessionKey, Arc<Session>), WireError> {
         let kind = match open.kind {
             StreamKind::REPLICA_LIVE => Kind::Live,
             StreamKind::REPLICA_CATCH_UP => Kind::CatchUp,
@@ -111,14 +107,13 @@ impl Replication {
         }
         let key = (replica.follower, replica.incarnation, replica.session);
         let follower = Member { node: replica.follower, incarnation: replica.incarnation };
-        let session = Arc::clone(
-            self.sessions().entry(key).or_insert_with(|| Arc::new(Session::new(follower, node))),
-        );
+        let session =
+            Arc::clone(self.sessions().entry(key).or_insert_with(|| Arc::new(Session::new(follower, node))));
         if !session.attach(kind) {
             let sentence = "a session has one stream of each kind, and neither goes on without the other";
             return Err(WireError::new(ErrorCode::InvalidRequest, sentence));
         }
-        Ok((kind, key, session, StreamAnswer::Opened { version, cluster, node }))
+        Ok((kind, key, session))
     }
 
     fn sessions(&self) -> std::sync::MutexGuard<'_, BTreeMap<SessionKey, Arc<Session>>> {

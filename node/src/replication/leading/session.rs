@@ -46,7 +46,6 @@ struct Followed {
 struct Sending {
     flow: Flow,
     /// Rings the bell of the stream that it is on.
-    #[expect(dead_code, reason = "held for what it does when it is dropped")]
     watch: Watch,
 }
 
@@ -153,20 +152,20 @@ impl Session {
         let Some(number) = self.bell(lane).take() else { return Step::Nothing };
         let mut subscriptions = self.lock();
         let Some(followed) = subscriptions.get_mut(&number) else { return Step::Nothing };
+        let leads = leads(followed);
         let Some(sending) = &mut followed.sending else { return Step::Nothing };
         let marks = marks(&followed.handle.view);
         let log_end = followed.handle.view.log_end();
         let from = match sending.flow.next(lane, log_end, marks) {
             Next::Read { from } => from,
-            Next::Marks { from } if leads(followed) => {
-                let sending = followed.sending.as_mut().expect("it was there just now");
+            Next::Marks { .. } if !leads => return Step::Nothing,
+            Next::Marks { from } => {
                 sending.flow.sent(from, 0, log_end, marks);
                 let (high_watermark, log_start) = marks;
                 let subscription = Subscription(number);
                 let frame = LeaderFrame::Marks { subscription, from, high_watermark, log_start };
                 return Step::Send(frame, Vec::new());
             }
-            Next::Marks { .. } => return Step::Nothing,
             Next::Nothing => {
                 if sending.flow.move_if_due() {
                     self.moved(number, followed);

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use weir_wire::batch::{self, BatchBuilder, Compression, control};
 use weir_wire::fetch::{FetchCommand, FetchEvent, FetchOpen};
+use weir_wire::forward::{ForwardAnswer, ForwardOpen, ForwardPart, StatusAnswer, StatusAsk};
 use weir_wire::frame::{self, Limits};
 use weir_wire::lane::{LaneAnswer, LaneBatch, LaneOpen};
 use weir_wire::metadata::{
@@ -63,6 +64,11 @@ fn take_as_every_message(bytes: &[u8]) {
     take::<FetchOpen>(bytes);
     take::<FetchCommand>(bytes);
     take::<FetchEvent>(bytes);
+    take::<ForwardOpen>(bytes);
+    take::<ForwardPart>(bytes);
+    take::<ForwardAnswer>(bytes);
+    take::<StatusAsk>(bytes);
+    take::<StatusAnswer>(bytes);
     take::<ReplicaOpen>(bytes);
     take::<FollowerFrame>(bytes);
     take::<LeaderFrame>(bytes);

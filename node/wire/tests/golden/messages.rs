@@ -3,6 +3,9 @@
 use expect_test::expect;
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::fetch::{FetchCommand, FetchEnd, FetchEvent, FetchOpen, Position};
+use weir_wire::forward::{
+    ForwardAnswer, ForwardCheck, ForwardOpen, ForwardPart, ReplicaProgress, StatusAnswer, StatusAsk,
+};
 use weir_wire::ids::{
     ClusterId, Incarnation, LeaderEpoch, MetadataIndex, NodeId, Offset, PartitionEpoch, PartitionIndex,
     ProducerEpoch, ProducerId, Revision, TopicId,
@@ -46,6 +49,8 @@ fn opening_a_stream() {
         ("open sink", StreamKind::SINK),
         ("open replica live", StreamKind::REPLICA_LIVE),
         ("open replica catch-up", StreamKind::REPLICA_CATCH_UP),
+        ("open forward", StreamKind::FORWARD),
+        ("open status", StreamKind::STATUS),
     ] {
         golden.header(name, &StreamOpen { kind, versions: VERSIONS });
     }
@@ -511,6 +516,35 @@ fn replicating() {
         marks                        05 07 ac 02 ae 02 01
     "#]]
     .assert_eq(&golden.0);
+}
+
+#[test]
+fn forwarding() {
+    let mut golden = Golden::default();
+    let producer = Some((ProducerId(300), ProducerEpoch(1)));
+    golden.body("forward open", &ForwardOpen { cluster: CLUSTER, topic: TOPIC, producer, acks: Acks::All });
+    let part = |check| ForwardPart {
+        ordinal: 300,
+        part: 2,
+        partition: PartitionIndex(3),
+        leader_epoch: LeaderEpoch(4),
+        check,
+    };
+    let after = Some(Sequence(5));
+    golden.header("part", &part(ForwardCheck::Unchecked));
+    golden.header("part, contiguous", &part(ForwardCheck::Contiguous { after }));
+    golden.header("part, of a lane", &part(ForwardCheck::Lane { after: None }));
+    let outcome = Outcome::Retry(error(ErrorCode::NotLeader));
+    golden.header("part answered", &ForwardAnswer { ordinal: 300, part: 2, outcome, promise: None });
+    let partitions = vec![PartitionIndex(0), PartitionIndex(1)];
+    golden.body("status", &StatusAsk { cluster: CLUSTER, topic: TOPIC, partitions });
+    let progress = ReplicaProgress {
+        log_start: Offset(1),
+        high_watermark: Offset(300),
+        log_ends: vec![(NodeId(2), Offset(301))],
+    };
+    golden.body("status answered", &StatusAnswer { partitions: vec![None, Some(progress)] });
+    expect![[r#""#]].assert_eq(&golden.0);
 }
 
 #[test]
