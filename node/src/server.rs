@@ -245,7 +245,7 @@ async fn register(
         address,
         rack: None,
         last: known.map(|incarnation| LastLife { incarnation, clean }),
-        unanswered: Vec::new(),
+        earlier: Vec::new(),
         // The only replica leads whatever it still has.
         cut: Vec::new(),
     };

@@ -26,8 +26,8 @@ mod tests;
 mod topics;
 
 pub use command::{
-    AlterPartition, Command, ConfigChange, CutLog, ElectionKind, LastLife, LogTail, ProcessId, Registration,
-    Selection,
+    AlterPartition, Command, ConfigChange, CutLog, EARLIER_PROCESSES_MAX, ElectionKind, LastLife, LogTail,
+    ProcessId, Registration, Selection,
 };
 pub use hosted::{Hosted, Role};
 pub use image::{Image, NodeState, PartitionState, TopicState};

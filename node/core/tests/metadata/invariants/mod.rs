@@ -5,6 +5,7 @@ mod clean_elections;
 mod elr_below_minimum;
 mod epochs_count;
 mod isr_is_assigned;
+mod kept_places;
 mod leader_in_isr;
 mod leader_lives;
 mod lost_replicas_wait;
@@ -62,6 +63,7 @@ impl Invariants {
         clean_elections::check(step)?;
         alter_partition_compares::check(step)?;
         placed_on_active::check(step)?;
+        kept_places::check(step)?;
         topics_by_id::check(step)?;
         self.reigns.check(step)?;
         self.lost.check(step)
