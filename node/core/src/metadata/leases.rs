@@ -15,10 +15,6 @@ use weir_wire::ids::{Incarnation, NodeId};
 use super::{Command, Image};
 use crate::time::Now;
 
-#[cfg(test)]
-#[path = "leases_tests.rs"]
-mod tests;
-
 /// The leases of all live nodes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Leases {

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use expect_test::{Expect, expect};
 use weir_wire::ids::{Incarnation, NodeId};
 
-use super::Leases;
-use crate::metadata::{Command, Image, LastLife, ProcessId, Registration};
+use super::leases::Leases;
+use super::{Command, Image, LastLife, ProcessId, Registration};
 use crate::time::Now;
 
 /// ```text

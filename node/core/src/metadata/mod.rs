@@ -15,6 +15,8 @@ mod fence;
 mod hosted;
 mod image;
 pub mod leases;
+#[cfg(test)]
+mod leases_tests;
 mod outcome;
 mod partition;
 mod placement;
