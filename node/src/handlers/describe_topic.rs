@@ -1,7 +1,7 @@
 //! Everything that this node knows about one topic.
 
 use weir_core::metadata::PartitionState as PartitionMetadata;
-use weir_wire::ids::PartitionIndex;
+use weir_wire::ids::{NodeId, PartitionIndex};
 use weir_wire::request::{ConfigEntry, DescribeTopic, PartitionState, ReplicaState, TopicDescription};
 
 use super::authorize::{Operation, Resource, authorize};
@@ -43,8 +43,8 @@ fn describe(
 ) -> PartitionState {
     let here = context.services.node;
     let failed = view.is_none_or(|view| view.standing() == Standing::Failed);
-    let is_fenced = |node| context.image.nodes.get(node).is_none_or(|state| state.fenced);
-    let is_offline = |node: &_| is_fenced(node) || (*node == here && failed);
+    let on_no_live_node = context.image.offline(partition);
+    let is_offline = |node: &NodeId| on_no_live_node.contains(node) || (*node == here && failed);
     let log_end = |node| view.filter(|_| node == here).map(View::log_end);
     PartitionState {
         index,
