@@ -78,8 +78,8 @@ fn describe(
 ) -> PartitionState {
     let here = context.services.node;
     let failed = view.is_none_or(|view| view.standing() == Standing::Failed);
-    let is_fenced = |node: &NodeId| context.image.nodes.get(node).is_none_or(|state| state.fenced);
-    let is_offline = |node: &NodeId| is_fenced(node) || (*node == here && failed);
+    let on_no_live_node = context.image.offline(partition);
+    let is_offline = |node: &NodeId| on_no_live_node.contains(node) || (*node == here && failed);
     let (log_start, high_watermark) =
         progress.as_ref().map(|progress| (progress.log_start, progress.high_watermark)).unzip();
     let log_ends: BTreeMap<_, _> = progress.map(|progress| progress.log_ends).into_iter().flatten().collect();

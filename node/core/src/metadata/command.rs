@@ -88,6 +88,10 @@ pub enum Command {
     },
 }
 
+/// How many earlier processes of a data folder are looked at. A node that starts more often than that without ever
+/// hearing that it is registered may be taken for one that lost its folder.
+pub const EARLIER_PROCESSES_MAX: usize = 64;
+
 /// A node's report on itself at its start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registration {
@@ -101,9 +105,9 @@ pub struct Registration {
     pub rack: Option<String>,
     /// The newest life that its data folder knows of; `None` for a new folder.
     pub last: Option<LastLife>,
-    /// Processes of the same folder that asked to be registered and died before they knew the answer: one of them
-    /// may be the node that the metadata knows.
-    pub unanswered: Vec<ProcessId>,
+    /// The processes that asked from the same folder before: the newest that knew its answer, and those after it. One
+    /// of them may be the node that the metadata knows. At most [`EARLIER_PROCESSES_MAX`] count, the last ones.
+    pub earlier: Vec<ProcessId>,
     /// The logs for which it cannot vouch: cut by recovery, ended below their high-watermark checkpoint, or held a
     /// good batch behind a bad one; after an unclean stop also those with `write.caching`.
     pub cut: Vec<CutLog>,

@@ -2,11 +2,13 @@
 
 use std::cmp::Reverse;
 
-use weir_wire::ids::{NodeId, PartitionIndex};
+use weir_wire::ids::{NodeId, PartitionIndex, TopicId};
 
 use super::partition::{Around, Reign};
 use super::rules::{Rule, Rules};
-use super::{Applied, ElectionKind, Image, MetadataError, NodeState, Nodes, PartitionState, Selection};
+use super::{
+    Applied, Command, ElectionKind, Image, MetadataError, NodeState, Nodes, PartitionState, Selection,
+};
 
 impl PartitionState {
     /// Sees to it that a live member of the ISR leads. Does nothing where one does, or where nobody can.
@@ -84,6 +86,23 @@ impl PartitionState {
 }
 
 impl Image {
+    /// The partitions that a preferred-leader election would move.
+    #[must_use]
+    pub fn preferred_moves(&self) -> Vec<(TopicId, PartitionIndex)> {
+        self.partitions()
+            .filter(|(.., state)| state.preferred_move(&self.nodes).is_some())
+            .map(|(_, topic, index, _)| (topic.id, index))
+            .collect()
+    }
+
+    /// What the active controller proposes every `leader.imbalance.check.interval.seconds`, if there is anything.
+    #[must_use]
+    pub fn rebalance(&self) -> Option<Command> {
+        let is_wanted = self.cluster_config().auto_leader_rebalance && !self.preferred_moves().is_empty();
+        let kind = ElectionKind::Preferred;
+        is_wanted.then_some(Command::ElectLeaders { selection: Selection::All, kind })
+    }
+
     pub(super) fn elect_leaders(
         &mut self,
         rules: Rules,

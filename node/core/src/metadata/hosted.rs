@@ -1,8 +1,8 @@
 //! What the image means for one node, and what an operator sees of a partition.
 
-use weir_wire::ids::{Incarnation, NodeId, PartitionIndex, TopicId};
+use weir_wire::ids::{Incarnation, NodeId, PartitionIndex};
 
-use super::{Image, PartitionState, TopicState};
+use super::{Image, NodeState, PartitionState, TopicState};
 
 /// A partition that is assigned to a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,19 +75,10 @@ impl Image {
         partition.replicas.iter().copied().filter(is_offline).collect()
     }
 
-    /// The partitions that a preferred-leader election would move.
-    #[must_use]
-    pub fn preferred_moves(&self) -> Vec<(TopicId, PartitionIndex)> {
-        self.partitions()
-            .filter(|(.., state)| state.preferred_move(&self.nodes).is_some())
-            .map(|(_, topic, index, _)| (topic.id, index))
-            .collect()
-    }
-
     /// Whether a node that is about to stop leads nothing that another could lead: then it may.
     #[must_use]
     pub fn may_stop(&self, node: NodeId) -> bool {
-        let could_lead = |other: &NodeId| self.nodes.get(other).is_some_and(super::NodeState::is_active);
+        let could_lead = |other: &NodeId| self.nodes.get(other).is_some_and(NodeState::is_active);
         !self.partitions().any(|(.., state)| {
             state.leader == Some(node) && state.isr.iter().any(|other| *other != node && could_lead(other))
         })

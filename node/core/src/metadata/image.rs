@@ -37,6 +37,8 @@ pub struct NodeState {
     pub incarnation: Incarnation,
     /// The process that registered.
     pub process: ProcessId,
+    /// Processes of its folder that are over; what they asked arrives late.
+    pub earlier: Vec<ProcessId>,
     /// Where clients reach it, as `host:port`.
     pub address: String,
     /// Where it stands, if it said so.

@@ -15,6 +15,8 @@ mod fence;
 mod hosted;
 mod image;
 pub mod leases;
+#[cfg(test)]
+mod leases_tests;
 mod outcome;
 mod partition;
 mod placement;
@@ -26,8 +28,8 @@ mod tests;
 mod topics;
 
 pub use command::{
-    AlterPartition, Command, ConfigChange, CutLog, ElectionKind, LastLife, LogTail, ProcessId, Registration,
-    Selection,
+    AlterPartition, Command, ConfigChange, CutLog, EARLIER_PROCESSES_MAX, ElectionKind, LastLife, LogTail,
+    ProcessId, Registration, Selection,
 };
 pub use hosted::{Hosted, Role};
 pub use image::{Image, NodeState, PartitionState, TopicState};

@@ -6,7 +6,7 @@ use weir_wire::ids::{Incarnation, PartitionIndex};
 
 use super::partition::{Around, Reign};
 use super::rules::{Rule, Rules};
-use super::{Applied, Image, MetadataError, NodeState, Registration};
+use super::{Applied, EARLIER_PROCESSES_MAX, Image, MetadataError, NodeState, ProcessId, Registration};
 
 impl Registration {
     /// Whether this is the data folder from which the node registered last. Its earlier process is then dead, as
@@ -14,7 +14,11 @@ impl Registration {
     fn is_of_same_folder(&self, known: &NodeState) -> bool {
         self.process == known.process
             || self.last.is_some_and(|last| last.incarnation == known.incarnation)
-            || self.unanswered.contains(&known.process)
+            || self.counted_earlier().contains(&known.process)
+    }
+
+    fn counted_earlier(&self) -> &[ProcessId] {
+        &self.earlier[self.earlier.len().saturating_sub(EARLIER_PROCESSES_MAX)..]
     }
 }
 
@@ -32,11 +36,12 @@ impl Image {
         asked: &Registration,
     ) -> Result<Applied, MetadataError> {
         let known = self.nodes.get(&asked.node);
-        if let Some(known) = known.filter(|known| !known.fenced) {
-            if known.process == asked.process {
+        if let Some(known) = known {
+            if known.process == asked.process && !known.fenced {
                 return Ok(Applied::Registered(known.incarnation));
             }
-            if !asked.is_of_same_folder(known) {
+            let is_other = !known.fenced && !asked.is_of_same_folder(known);
+            if is_other || known.earlier.contains(&asked.process) {
                 let address = known.address.clone();
                 return Err(MetadataError::DuplicateNode { node: asked.node, address });
             }
@@ -45,6 +50,7 @@ impl Image {
         let state = NodeState {
             incarnation: Incarnation(known.map_or(0, |known| known.incarnation.0) + 1),
             process: asked.process,
+            earlier: asked.counted_earlier().to_vec(),
             address: asked.address.clone(),
             rack: asked.rack.clone(),
             fenced: false,

@@ -1,4 +1,4 @@
-//! Rules that a test can take away, as [`crate::partition::rules`] explains.
+//! Rules that a test can take away, for the reason that `partition/rules.rs` gives.
 
 /// One rule of the metadata, named by what holds.
 #[doc(hidden)]

@@ -20,7 +20,7 @@ fn life(node: u32, number: u8) -> Command {
         address: format!("127.0.0.1:{}", 9000 + node),
         rack: None,
         last: (number > 1).then_some(LastLife { incarnation: last, clean: true }),
-        unanswered: Vec::new(),
+        earlier: Vec::new(),
         cut: Vec::new(),
     })
 }

@@ -18,7 +18,8 @@ pub(super) fn check(step: &Step<'_>) -> Result<(), String> {
             before.replicas.iter().any(|node| is_member(before, *node) && !was_lost(step, place, *node));
         let is_alone = after.isr == [leader] && after.elr.is_empty();
         let is_marked = after.unclean || after.replicas.len() == 1;
-        if !(ordered || !members_left) || !is_alone || !is_marked {
+        let is_due = ordered || !members_left;
+        if !(is_due && is_alone && is_marked) {
             return Err(format!("{place:?}: {leader} was elected over {before:?}: {after:?}"));
         }
     }

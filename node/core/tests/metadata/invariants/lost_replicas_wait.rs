@@ -28,10 +28,9 @@ impl LostReplicas {
         for (name, topic, index, state) in step.after.partitions() {
             let place = (topic.id, index);
             // Of replicas that all lost something one may lead, alone, and says what was the truth from then on.
-            if let ([only], Some(leader)) = (&state.isr[..], state.leader) {
-                if *only == leader && state.elr.is_empty() && (state.unclean || state.replicas.len() == 1) {
-                    self.since.remove(&(place, leader));
-                }
+            let is_marked = state.unclean || state.replicas.len() == 1;
+            if let Some(leader) = state.leader.filter(|leader| is_marked && state.isr == [*leader]) {
+                self.since.remove(&(place, leader));
             }
             let has_lost = |node: &&NodeId| self.since.contains_key(&(place, **node));
             if let Some(node) = state.isr.iter().chain(&state.elr).find(has_lost) {

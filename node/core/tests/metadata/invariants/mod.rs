@@ -2,9 +2,11 @@
 
 mod alter_partition_compares;
 mod clean_elections;
+mod committed_survives;
 mod elr_below_minimum;
 mod epochs_count;
 mod isr_is_assigned;
+mod kept_places;
 mod leader_in_isr;
 mod leader_lives;
 mod lost_replicas_wait;
@@ -16,6 +18,7 @@ mod topics_by_id;
 use weir_core::metadata::{Applied, Command, Image, MetadataError, PartitionState};
 use weir_wire::ids::{NodeId, PartitionIndex, TopicId};
 
+use committed_survives::Records;
 use lost_replicas_wait::LostReplicas;
 use one_leader_per_epoch::Reigns;
 
@@ -49,6 +52,7 @@ pub(crate) type Place = (TopicId, PartitionIndex);
 pub(crate) struct Invariants {
     reigns: Reigns,
     lost: LostReplicas,
+    records: Records,
 }
 
 impl Invariants {
@@ -62,8 +66,10 @@ impl Invariants {
         clean_elections::check(step)?;
         alter_partition_compares::check(step)?;
         placed_on_active::check(step)?;
+        kept_places::check(step)?;
         topics_by_id::check(step)?;
         self.reigns.check(step)?;
-        self.lost.check(step)
+        self.lost.check(step)?;
+        self.records.check(step)
     }
 }

@@ -15,7 +15,7 @@ use weir_core::metadata::rules::Rule;
 
 use world::World;
 
-const SCHEDULES: u64 = 3_000;
+const SCHEDULES: u64 = 2_000;
 const SCHEDULES_UNTIL_NOTICED_MAX: u64 = 1_000;
 
 #[test]

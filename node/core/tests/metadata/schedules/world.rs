@@ -36,7 +36,10 @@ pub(super) const SITUATIONS: [&str; 12] = [
 #[derive(Clone, Debug, Default)]
 struct Folder {
     last: Option<Incarnation>,
-    unanswered: Vec<ProcessId>,
+    /// The processes that were started on it: the newest that knew its answer, and those after it.
+    earlier: Vec<ProcessId>,
+    /// What the node had is not in it, and the metadata was not told yet.
+    is_hollow: bool,
 }
 
 pub(super) struct World {
@@ -71,7 +74,7 @@ impl World {
     }
 
     pub(super) fn play(&mut self) -> Result<(), String> {
-        self.submit(Command::Initialise { cluster: ClusterId([1; 16]) }, &[])?;
+        let _named = self.submit(Command::Initialise { cluster: ClusterId([1; 16]) }, &[])?;
         for _ in 0..STEPS {
             self.step()?;
         }
@@ -169,59 +172,79 @@ impl World {
     /// A process starts on a node: on its folder, on an empty one, or on an old copy.
     fn register(&mut self) -> Result<(), String> {
         let node = self.node();
-        if self.random.percent(5) {
+        if self.random.percent(10) {
             return self.register_again(node);
         }
-        let is_lost = self.random.percent(15);
-        let mut folder = self.folders.remove(&node).unwrap_or_default();
-        if is_lost {
-            let older = folder.last.filter(|last| last.0 > 1).map(|last| Incarnation(last.0 - 1));
-            folder = Folder { last: older.filter(|_| self.random.percent(50)), unanswered: Vec::new() };
+        if self.random.percent(15) {
+            self.lose_folder(node);
         }
-        let is_clean = self.random.percent(50);
         let process = ProcessId(self.fresh());
+        let folder = self.folders.entry(node).or_default();
+        let (last, earlier) = (folder.last, folder.earlier.clone());
+        folder.earlier.push(process);
+        let is_clean = self.random.percent(50);
         let registration = Registration {
             node,
             process,
             address: format!("n{node}"),
             rack: self.random.percent(50).then(|| format!("rack {}", node.0 % 2)),
-            last: folder.last.map(|incarnation| LastLife { incarnation, clean: is_clean }),
-            unanswered: folder.unanswered.clone(),
+            last: last.map(|incarnation| LastLife { incarnation, clean: is_clean }),
+            earlier,
             cut: self.cut(node, is_clean),
         };
-        let was_known = self.image.nodes.contains_key(&node);
-        let lost = self.lost(&registration, is_lost && was_known);
-        let note =
-            if is_lost && was_known { "registered with a lost disk" } else { "registered with a cut log" };
-        let any_lost = !lost.is_empty();
-        let result = self.submit(Command::RegisterNode(registration), &lost)?;
-        if let Ok(Applied::Registered(incarnation)) = result {
-            if any_lost {
-                *self.tally.entry(note).or_insert(0) += 1;
-            }
-            // Now and then the process dies before it can note the answer.
-            if self.random.percent(10) {
-                folder.unanswered.push(process);
-            } else {
-                folder = Folder { last: Some(incarnation), unanswered: Vec::new() };
-            }
+        let registered = self.submit_registration(registration)?;
+        // Now and then the process dies before it can note the answer.
+        if let Some(incarnation) = registered.filter(|_| self.random.percent(90)) {
+            let folder = Folder { last: Some(incarnation), earlier: vec![process], is_hollow: false };
+            self.folders.insert(node, folder);
         }
-        self.folders.insert(node, folder);
         Ok(())
     }
 
-    /// An earlier registration of a node is proposed again, word for word.
+    /// A registration that a process of this folder asked for arrives once more, word for word, when nobody waits for
+    /// the answer.
     fn register_again(&mut self, node: NodeId) -> Result<(), String> {
-        let is_its =
-            |command: &&Command| matches!(command, Command::RegisterNode(asked) if asked.node == node);
-        let Some(command) = self.commands.iter().rfind(is_its).cloned() else { return Ok(()) };
-        let Command::RegisterNode(registration) = &command else { return Ok(()) };
-        let is_new_life = self.image.nodes.get(&node).is_some_and(|state| state.fenced);
-        let lost = if is_new_life { self.lost(registration, false) } else { Vec::new() };
-        if let Ok(Applied::Registered(incarnation)) = self.submit(command, &lost)? {
-            self.folders.insert(node, Folder { last: Some(incarnation), unanswered: Vec::new() });
+        let Some(folder) = self.folders.get(&node) else { return Ok(()) };
+        let asked: Vec<Registration> = self
+            .commands
+            .iter()
+            .filter_map(|command| match command {
+                Command::RegisterNode(asked) if folder.earlier.contains(&asked.process) => {
+                    Some(asked.clone())
+                }
+                _ => None,
+            })
+            .collect();
+        if asked.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let asked = asked[self.random.below(asked.len())].clone();
+        self.submit_registration(asked).map(|_| ())
+    }
+
+    fn submit_registration(&mut self, registration: Registration) -> Result<Option<Incarnation>, String> {
+        let node = registration.node;
+        let is_hollow = self.folders[&node].is_hollow && self.image.nodes.contains_key(&node);
+        let is_answered_already = self
+            .image
+            .nodes
+            .get(&node)
+            .is_some_and(|known| known.process == registration.process && !known.fenced);
+        let lost = if is_answered_already { Vec::new() } else { self.lost(&registration, is_hollow) };
+        let result = self.submit(Command::RegisterNode(registration), &lost)?;
+        let Ok(Applied::Registered(incarnation)) = result else { return Ok(None) };
+        if !lost.is_empty() {
+            let what = if is_hollow { "registered with a lost disk" } else { "registered with a cut log" };
+            *self.tally.entry(what).or_insert(0) += 1;
+        }
+        self.folders.entry(node).or_default().is_hollow = false;
+        Ok(Some(incarnation))
+    }
+
+    fn lose_folder(&mut self, node: NodeId) {
+        let copy = self.folders.get(&node).and_then(|folder| folder.last).filter(|last| last.0 > 1);
+        let last = copy.map(|last| Incarnation(last.0 - 1)).filter(|_| self.random.percent(50));
+        self.folders.insert(node, Folder { last, earlier: Vec::new(), is_hollow: true });
     }
 
     /// Logs that lost something.

@@ -195,7 +195,7 @@ impl Runner {
                 address: format!("n{node}:9440"),
                 rack: line.values.get("rack").map(|rack| (*rack).to_owned()),
                 last: last.map(|incarnation| LastLife { incarnation, clean: !line.has("unclean") }),
-                unanswered: line.list("unanswered").map(process).collect(),
+                earlier: line.list("earlier").map(process).collect(),
                 cut: line.list("cut").map(|text| self.cut(text)).collect(),
             }));
         }

@@ -67,7 +67,7 @@ fn the_same_folder_is_taken_back_at_once() {
         "
         register 1 2 process=8
         register 1 last=1
-        register 2 wiped unanswered=5,8
+        register 2 wiped earlier=5,8
         nodes
         ",
         expect![[r#"
@@ -76,11 +76,56 @@ fn the_same_folder_is_taken_back_at_once() {
               registered as incarnation 1
             > register 1 last=1
               registered as incarnation 2
-            > register 2 wiped unanswered=5,8
+            > register 2 wiped earlier=5,8
               registered as incarnation 2
             > nodes
               1 at n1:9440: incarnation 2
               2 at n2:9440: incarnation 2
+        "#]],
+    );
+}
+
+#[test]
+fn a_fenced_process_that_lives_registers_again() {
+    check(
+        "
+        register 1 2 3
+        create t p=1 rf=3
+        register 1 process=7
+        fence 1
+        register 1 process=7
+        register 1 process=7
+        register 1 process=8 last=9 earlier=7
+        register 1 process=7
+        fence 1
+        register 1 process=7
+        ",
+        expect![[r#"
+            > register 1 2 3
+              registered as incarnation 1
+              registered as incarnation 1
+              registered as incarnation 1
+            > create t p=1 rf=3
+              created: 1 partitions, 3 replicas
+              t/0 1 leads, epochs 0/0, isr 1 2 3 of 1 2 3
+            > register 1 process=7
+              registered as incarnation 2
+              t/0 1 leads, epochs 1/1, isr 1 2 3 of 1 2 3
+            > fence 1
+              fenced
+              t/0 2 leads, epochs 2/2, isr 2 3 of 1 2 3
+            > register 1 process=7
+              registered as incarnation 3
+            > register 1 process=7
+              registered as incarnation 3
+            > register 1 process=8 last=9 earlier=7
+              registered as incarnation 4
+            > register 1 process=7
+              refused: another process runs as node 1 at n1:9440, or its lease has not run out yet: give this node another --node-id, or wait for a lease and start it again
+            > fence 1
+              fenced
+            > register 1 process=7
+              refused: another process runs as node 1 at n1:9440, or its lease has not run out yet: give this node another --node-id, or wait for a lease and start it again
         "#]],
     );
 }

@@ -1,7 +1,7 @@
 //! Scripts: commands as lines of text, answers and changed partitions as lines of text.
 //!
 //! ```text
-//! register N... [process=P] [last=I | wiped] [unclean] [unanswered=P,P] [rack=R] [cut=T/I:EPOCH@END,T/I:-@0]
+//! register N... [process=P] [last=I | wiped] [unclean] [earlier=P,P] [rack=R] [cut=T/I:EPOCH@END,T/I:-@0]
 //! fence N [inc=I]      stop N [inc=I]
 //! create T [p=N] [rf=N] [KEY=VALUE]...      grow T N      delete T
 //! alter T/I by=N isr=N,N@INC [epoch=E] [pepoch=E] [inc=I]
