@@ -53,13 +53,19 @@ impl Controller {
         self.versions.last().expect("there is a first version")
     }
 
-    /// Every change is one version: nobody hears of half of it.
+    /// Every change is one version: nobody hears of half of it. The partition epoch counts what changed of the partition,
+    /// not of its nodes.
     fn change(&mut self, change: impl FnOnce(&mut Version)) {
         let mut next = self.current().clone();
         change(&mut next);
-        next.partition_epoch.0 += 1;
         if next.isr.len() >= self.min_isr {
             next.elr.clear();
+        }
+        let of_partition = |version: &Version| {
+            (version.leader_epoch, version.partition_epoch, version.isr.clone(), version.elr.clone())
+        };
+        if of_partition(&next) != of_partition(self.current()) {
+            next.partition_epoch = PartitionEpoch(self.current().partition_epoch.0 + 1);
         }
         self.versions.push(next);
     }
@@ -117,6 +123,8 @@ impl Controller {
             let before = std::mem::replace(&mut version.isr, isr);
             version.elr.extend(before);
             version.elr.retain(|node| !version.isr.contains(node));
+            // Also when it is the ISR in force: who asks wants to know what became of an earlier proposal.
+            version.partition_epoch.0 += 1;
         });
         Ok(())
     }

@@ -8,3 +8,4 @@ mod invariants;
 mod node;
 mod random;
 mod schedules;
+mod search;

@@ -11,7 +11,8 @@ pub(crate) fn leaders_know_no_more_than_is_true(nodes: &[Node]) -> Verdict {
             let Some(follower) = follower.filter(|f| f.partition.following() == Some(leader.me)) else {
                 continue;
             };
-            let is_same = follower.partition.subscription() == known.subscription;
+            let in_force = follower.partition.subscription();
+            let is_same = in_force.is_some() && in_force == known.subscription;
             let (Some(log_end), Some(flushed_end), true) = (known.log_end, known.flushed_end, is_same) else {
                 continue;
             };

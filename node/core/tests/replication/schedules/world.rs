@@ -191,7 +191,7 @@ impl World {
             84..88 => self.tick(place, tally),
             88..92 => self.decide(tally),
             92 => self.elect(place, tally),
-            93 if self.random.percent(50) => self.crash(place, tally),
+            93 => self.crash(place, tally),
             94 | 95 => self.start(place, tally),
             96 if self.random.percent(30) => self.controller.fence(self.nodes[place].me.node),
             97 if self.random.percent(30) => self.switch_caching(tally),
@@ -451,18 +451,16 @@ impl World {
         }
         let version = self.controller.current();
         let is_spared = |other: &NodeId| *other != node && !self.lost.contains(other);
-        let may_lose =
-            !self.caching_counts || version.isr.iter().chain(&version.elr).any(|other| is_spared(other));
+        // With `write.caching` one crash less than `min.insync.replicas` may cost what was not flushed (KIP-966).
+        let has_spare = self.controller.min_isr > 1
+            && version.isr.iter().chain(&version.elr).any(|other| is_spared(other));
+        let may_lose = !self.caching_counts || has_spare;
         let (flushed, end) = (self.nodes[place].disk.flushed, self.nodes[place].disk.end());
         // A clean stop flushes; a power cut takes any part of what was not flushed.
         let kept =
             if may_lose { Offset(flushed.0 + self.random.next() % (end.since(flushed) + 1)) } else { end };
         if may_lose && self.caching_counts {
             self.lost.insert(node);
-            if self.controller.min_isr == 1 {
-                // A late proposal would make it the last replica in sync, and with one there is nobody to lose.
-                self.proposals.retain(|proposal| proposal.leader.node != node);
-            }
         }
         tally.crashes += 1;
         tally.lost_bytes += u64::from(kept < end);
@@ -496,6 +494,10 @@ impl World {
     /// Switching on holds at once for what a crash may cost; switching off only when every replica has flushed
     /// (INVARIANTS 1.4, to 13).
     fn switch_caching(&mut self, tally: &mut Tally) {
+        if self.nodes.iter().any(|node| !node.is_up) {
+            // What counts for a node that is down is what held when it went down.
+            return;
+        }
         tally.switches += 1;
         self.config.write_caching = !self.config.write_caching;
         let config = self.config;
