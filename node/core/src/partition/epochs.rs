@@ -113,8 +113,11 @@ impl EpochCache {
 
     /// The log now ends at `log_end`: reigns that start at or behind it go, also one that had written nothing
     /// (Kafka's KAFKA-10706: leaving it makes a follower ask for a reign that its own log does not hold).
-    pub(crate) fn truncate_from_end(&mut self, log_end: Offset) {
+    /// Returns whether any went.
+    pub(crate) fn truncate_from_end(&mut self, log_end: Offset) -> bool {
+        let before = self.entries.len();
         self.entries.retain(|entry| entry.start < log_end);
+        self.entries.len() < before
     }
 }
 

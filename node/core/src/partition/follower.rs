@@ -35,8 +35,8 @@ pub(crate) enum Link {
     Due,
     /// To be asked at the next tick.
     Held,
-    /// Asked, not answered.
-    Asked { subscription: SubscriptionNumber, at_ns: u64 },
+    /// Asked, not answered. The leader was told these ends then.
+    Asked { subscription: SubscriptionNumber, at_ns: u64, told: Reported },
     /// Accepted: this log is the beginning of the leader's.
     Following { subscription: SubscriptionNumber, reported: Reported },
 }
@@ -83,16 +83,19 @@ impl Follower {
         log: &mut LogState,
         number: SubscriptionNumber,
         answer: SubscribeAnswer,
+        effects: &mut Vec<Effect>,
     ) -> Option<Cut> {
-        if !matches!(self.link, Link::Asked { subscription, .. } if subscription == number) {
-            return None;
-        }
+        let reported = match self.link {
+            Link::Asked { subscription, told, .. } if subscription == number => told,
+            _ => return None,
+        };
         self.link = Link::Held;
         let cut = match answer {
             SubscribeAnswer::Subscribed => {
                 // A reign that this replica began and wrote nothing in is not in the leader's log (KAFKA-10706).
-                log.epochs.truncate_from_end(log.ends.end);
-                let reported = Reported { written: log.ends.written, flushed: log.ends.flushed };
+                if log.epochs.truncate_from_end(log.ends.end) {
+                    effects.push(Effect::SaveEpochs(log.epochs.checkpoint()));
+                }
                 self.link = Link::Following { subscription: number, reported };
                 return None;
             }
@@ -199,7 +202,7 @@ impl Follower {
                 // Numbers grow also over a replica that is closed and opened again by the same process.
                 let subscription = SubscriptionNumber((last_subscription.0 + 1).max(now.monotonic_ns));
                 *last_subscription = subscription;
-                self.link = Link::Asked { subscription, at_ns: now.monotonic_ns };
+                self.link = Link::Asked { subscription, at_ns: now.monotonic_ns, told: ends };
                 effects.push(Effect::Subscribe(Subscribe {
                     follower: self.me,
                     leader,

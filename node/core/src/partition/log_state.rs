@@ -75,6 +75,7 @@ impl LogState {
         *self = LogState { config: self.config, rules: self.rules, ends, producers, ..left };
         // A reign that this replica began and wrote nothing in goes too (KAFKA-10706).
         self.epochs.truncate_from_end(ends.end);
+        effects.push(Effect::SaveEpochs(self.epochs.checkpoint()));
         if ends.high_watermark != before.high_watermark {
             effects.push(Effect::HighWatermark(ends.high_watermark));
         }

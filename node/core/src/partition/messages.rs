@@ -295,8 +295,8 @@ pub enum Effect {
         report: Report,
     },
     /// Follower: cut the log, as one unit: batches that end above `to`, the indexes and snapshots that know of them;
-    /// store what is left of the reigns; put the rest together with [`super::Restore`] and report
-    /// [`Input::Truncated`]. Nothing else is asked of the storage meanwhile.
+    /// then put what is left together with [`super::Restore`] and report [`Input::Truncated`]. Nothing else is asked of
+    /// the storage meanwhile.
     Truncate {
         /// The highest end that the log may have.
         to: Offset,

@@ -237,7 +237,7 @@ impl Partition {
         let (Role::Follower(follower), None) = (&mut self.role, &self.cutting) else { return };
         match input {
             Input::SubscribeAnswered { subscription, answer } => {
-                let cut = follower.answered(&mut self.log, subscription, answer);
+                let cut = follower.answered(&mut self.log, subscription, answer, effects);
                 self.cut(cut, effects);
             }
             Input::Replicated(frame) => follower.replicated(&mut self.log, now, &frame, effects),
