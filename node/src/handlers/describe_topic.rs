@@ -43,7 +43,7 @@ fn describe(
 ) -> PartitionState {
     let here = context.services.node;
     let failed = view.is_none_or(|view| view.standing() == Standing::Failed);
-    let is_fenced = |node| context.image.nodes.get(node).is_none_or(|state| state.fenced);
+    let is_fenced = |node: &_| context.image.nodes.get(node).is_none_or(|state| state.fenced);
     let is_offline = |node: &_| is_fenced(node) || (*node == here && failed);
     let log_end = |node| view.filter(|_| node == here).map(View::log_end);
     PartitionState {
