@@ -10,17 +10,20 @@ use weir_node::controller::Controller;
 use weir_tests::sim::logs;
 use weir_tests::sim::machine::NodeState;
 use weir_tests::sim::plan::End;
-use weir_tests::sim::trace::{Event, Trace, first_difference};
+use weir_tests::sim::trace::{Event, Kind, Trace, first_difference};
 use weir_tests::sim::world::World;
 use weir_wire::ids::NodeId;
 
 const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
-/// The longest that a healthy majority may take to elect a controller and take a command.
+/// The longest that a healthy majority may take to elect a controller, and that to fence the one before.
 const FAIL_OVER_MAX: Duration = Duration::from_millis(1500);
+/// The longest that the client may take to find out that its node is gone, and to ask another.
+const CLIENT_MAX: Duration = Duration::from_secs(30);
 
 /// Three nodes, and a client that creates one topic after the other.
 struct Quorum {
     world: World,
+    trace: Trace,
     acknowledged: Rc<RefCell<BTreeSet<String>>>,
 }
 
@@ -48,7 +51,7 @@ impl Quorum {
                 Ok(())
             }
         });
-        let mut quorum = Quorum { world, acknowledged };
+        let mut quorum = Quorum { world, trace: trace.clone(), acknowledged };
         quorum.until("three nodes vote", Duration::from_secs(20), |quorum| {
             let voters = quorum.controllers().iter().map(|controller| controller.voters().len()).min();
             quorum.controllers().len() == 3 && voters == Some(3)
@@ -59,9 +62,23 @@ impl Quorum {
     fn until(&mut self, what: &str, limit: Duration, condition: impl Fn(&Quorum) -> bool) {
         let deadline = self.world.now() + limit;
         while !condition(self) {
-            assert!(self.world.now() < deadline, "{what}: not within {limit:?}; {:?}", self.states());
+            assert!(
+                self.world.now() < deadline,
+                "{what}: not within {limit:?}; {:?}\n{}",
+                self.states(),
+                self.last_logs()
+            );
             self.world.step().unwrap();
         }
+    }
+
+    /// What nodes and the client said last, where the trace keeps it.
+    fn last_logs(&self) -> String {
+        let events = self.trace.events();
+        let logs = events.iter().filter(|event| matches!(event.kind, Kind::Log | Kind::Client | Kind::Fault));
+        let mut lines: Vec<String> = logs.rev().take(40).map(ToString::to_string).collect();
+        lines.reverse();
+        lines.join("\n")
     }
 
     fn states(&self) -> Vec<NodeState> {
@@ -122,11 +139,15 @@ fn run(seed: u64, trace: &Trace, scenario: impl FnOnce(&mut Quorum)) {
 #[test]
 fn a_new_controller_is_elected_soon_after_the_old_one_died() {
     for seed in 0..5 {
-        run(seed, &Trace::hashing(), |quorum| {
+        run(seed, &Trace::keeping(), |quorum| {
             let old = quorum.leader().unwrap();
             quorum.end(old, End::Killed);
-            quorum.until("another one leads", FAIL_OVER_MAX, |quorum| quorum.leader().is_some());
-            quorum.goes_on(FAIL_OVER_MAX);
+            // That it could be fenced shows that commands are taken again.
+            quorum.until("another one leads and has fenced the old one", FAIL_OVER_MAX, |quorum| {
+                let is_fenced = |controller: &Controller| controller.image().nodes[&old].fenced;
+                quorum.controllers().iter().any(|controller| controller.is_active() && is_fenced(controller))
+            });
+            quorum.goes_on(CLIENT_MAX);
             quorum.world.start(old);
             quorum.holds_everything();
         });
@@ -215,7 +236,7 @@ fn the_same_seed_gives_the_same_trace() {
         run(seed, &trace, |quorum| {
             let old = quorum.leader().unwrap();
             quorum.end(old, End::PowerCut);
-            quorum.goes_on(Duration::from_secs(5));
+            quorum.goes_on(CLIENT_MAX);
             quorum.world.start(old);
             quorum.holds_everything();
         });

@@ -106,10 +106,13 @@ impl Controller {
         })
     }
 
-    /// The nodes that vote, as far as this node knows.
+    /// The nodes that vote, as far as this node knows; while voters change, those that did before and will after.
     #[must_use]
     pub fn voters(&self) -> Vec<NodeId> {
-        self.membership().voter_ids().map(node_id).collect()
+        let membership = self.membership();
+        let sets = membership.get_joint_config();
+        let votes = |node: &u64| sets.iter().all(|set| set.contains(node));
+        membership.voter_ids().filter(votes).map(node_id).collect()
     }
 
     /// Who takes part.
