@@ -129,11 +129,11 @@ impl Controller {
             address: introduction.address.clone(),
             rack: introduction.rack.clone(),
             last,
-            unanswered: before.unanswered,
+            earlier: before.unanswered,
             cut: introduction.cut.clone(),
         };
         let incarnation = self.submit_registration(registration).await?;
-        lives.save(Life { node, incarnation: Some(incarnation), unanswered: Vec::new() }).await?;
+        lives.save(Life { node, incarnation: Some(incarnation), unanswered: vec![process] }).await?;
         tracing::info!(%node, %incarnation, "registered");
         let lives = Arc::new(tokio::sync::Mutex::new(lives));
         *self.registration() = Some(Registered { process, introduction, lives });
@@ -163,12 +163,12 @@ impl Controller {
             address: introduction.address,
             rack: introduction.rack,
             last: Some(LastLife { incarnation: lost, clean: true }),
-            unanswered: Vec::new(),
+            earlier: Vec::new(),
             cut: Vec::new(),
         };
         let registered = async {
             let incarnation = self.submit_registration(registration).await?;
-            let life = Life { node: self.node(), incarnation: Some(incarnation), unanswered: Vec::new() };
+            let life = Life { node: self.node(), incarnation: Some(incarnation), unanswered: vec![process] };
             lives.save(life).await?;
             Ok::<Incarnation, RegisterError>(incarnation)
         };

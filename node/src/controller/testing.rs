@@ -11,7 +11,7 @@ pub(super) fn register(node: NodeId) -> Command {
         address: format!("127.0.0.1:{}", 9440 + node.0),
         rack: None,
         last: None,
-        unanswered: Vec::new(),
+        earlier: Vec::new(),
         cut: Vec::new(),
     })
 }

@@ -71,7 +71,9 @@ mod tests {
 
     fn batch_at(offset: u64, epoch: u32, records: usize) -> Vec<u8> {
         let mut builder = BatchBuilder::new(Compression::None);
-        (0..records).for_each(|_| builder.push(7, None, Some(b"value"), &[]));
+        for _ in 0..records {
+            builder.push(7, None, Some(b"value"), &[]);
+        }
         let mut bytes = builder.finish(None).to_vec();
         batch::stamp(&mut bytes, Offset(offset), LeaderEpoch(epoch));
         bytes
