@@ -58,6 +58,14 @@ pub struct FollowingReplica {
     pub mail: FollowerMail,
 }
 
+#[cfg(test)]
+impl FollowingReplica {
+    /// One whose mail nobody takes.
+    pub(crate) fn unattended(topic: TopicId, partition: PartitionIndex) -> FollowingReplica {
+        FollowingReplica { topic, partition, mail: FollowerMail(Arc::default()) }
+    }
+}
+
 /// What a replica wants of its leader.
 #[derive(Clone, Debug)]
 pub enum FollowerOrder {

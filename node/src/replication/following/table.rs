@@ -137,3 +137,72 @@ impl Drop for Table {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use weir_core::partition::Member;
+    use weir_wire::batch::{self, BatchBuilder, Compression};
+    use weir_wire::ids::{Incarnation, LeaderEpoch, NodeId, Offset};
+
+    use super::*;
+    use crate::partitions::FRAME_BYTES_QUEUED_MAX;
+
+    const TOPIC: TopicId = TopicId([7; 16]);
+
+    fn replica(partition: u32) -> FollowingReplica {
+        FollowingReplica::unattended(TOPIC, PartitionIndex(partition))
+    }
+
+    fn subscribe(number: u64) -> Subscribe {
+        let member = |node| Member { node: NodeId(node), incarnation: Incarnation(1) };
+        Subscribe {
+            follower: member(2),
+            leader: member(1),
+            leader_epoch: LeaderEpoch(0),
+            subscription: SubscriptionNumber(number),
+            log_end: Offset(0),
+            flushed_end: Offset(0),
+            last_epoch: None,
+        }
+    }
+
+    fn data(subscription: u64, from: u64, bytes: usize) -> (LeaderFrame, Bytes) {
+        let mut builder = BatchBuilder::new(Compression::None);
+        builder.push(7, None, Some(&vec![7; bytes]), &[]);
+        let mut payload = builder.finish(None).to_vec();
+        batch::stamp(&mut payload, Offset(from), LeaderEpoch(0));
+        let (subscription, from, zero) = (Subscription(subscription), Offset(from), Offset(0));
+        let frame = LeaderFrame::Data { subscription, from, high_watermark: zero, log_start: zero };
+        (frame, Bytes::from(payload))
+    }
+
+    #[test]
+    fn a_replica_that_does_not_keep_up_is_given_up_and_no_other() {
+        let mut table = Table::default();
+        table.insert(Subscription(10), replica(0), &subscribe(1));
+        table.insert(Subscription(11), replica(1), &subscribe(1));
+        let mut given_up = None;
+        for from in 0..(FRAME_BYTES_QUEUED_MAX as u64 / 500_000 + 2) {
+            let (frame, payload) = data(10, from, 500_000);
+            given_up = given_up.or(table.receive(frame, &payload, None));
+        }
+        assert_eq!(given_up.map(|given_up| given_up.subscription), Some(Subscription(10)));
+        assert_eq!(table.find(TOPIC, PartitionIndex(0), SubscriptionNumber(1)), None);
+        let (frame, payload) = data(11, 0, 10);
+        assert_eq!(table.receive(frame, &payload, None), None);
+        assert!(table.find(TOPIC, PartitionIndex(1), SubscriptionNumber(1)).is_some());
+    }
+
+    #[test]
+    fn a_newer_subscription_of_a_replica_takes_the_place_of_the_older() {
+        let mut table = Table::default();
+        table.insert(Subscription(10), replica(0), &subscribe(1));
+        table.insert(Subscription(12), replica(0), &subscribe(2));
+        let find = |table: &Table, number| table.find(TOPIC, PartitionIndex(0), SubscriptionNumber(number));
+        assert_eq!((find(&table, 1), find(&table, 2)), (None, Some(Subscription(12))));
+        let (damaged, payload) = (data(10, 0, 10).0, Bytes::from_static(b"damaged"));
+        assert_eq!(table.receive(damaged, &payload, None), None, "nobody looks at a late frame");
+        assert!(!table.remove(Subscription(10)), "nor is it there to be given up");
+        assert!(table.remove(Subscription(12)) && table.is_empty());
+    }
+}
