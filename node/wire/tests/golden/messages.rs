@@ -8,7 +8,7 @@ use weir_wire::forward::{
 };
 use weir_wire::ids::{
     ClusterId, Incarnation, LeaderEpoch, MetadataIndex, NodeId, Offset, PartitionEpoch, PartitionIndex,
-    ProducerEpoch, ProducerId, Revision, TopicId,
+    ProducerEpoch, ProducerId, Revision, Sequence, TopicId,
 };
 use weir_wire::lane::{Acks, LaneAnswer, LaneBatch, LaneOpen, LaneTarget, Outcome, Promise, Run};
 use weir_wire::metadata::{
