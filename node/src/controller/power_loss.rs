@@ -13,7 +13,7 @@ use openraft::{EntryPayload, LogIdOptionExt, RaftLogReader};
 use super::log_store::LogStore;
 use super::types::{RaftEntry, RaftLogId, RaftVote};
 use crate::outside::Outside;
-use crate::storage::{Disk, InlineWorkers, SimDisk};
+use crate::storage::{Disk, InlineWorkers, SimDisk, SimRandom};
 
 const FOLDER: &str = "/data/metadata";
 /// How often a task is polled before it counts as one that waits for a disk that is gone.
@@ -52,15 +52,16 @@ impl State {
         }
     }
 
-    fn draw(&self, dice: &mut fastrand::Rng, term: u64) -> Operation {
+    fn draw(&self, dice: &mut SimRandom, term: u64) -> Operation {
         let held: Vec<RaftLogId> = self.entries.values().copied().collect();
-        match dice.u32(0..10) {
-            0 | 1 => Operation::Vote(RaftVote::new(term, dice.u64(1..4))),
-            2 if !held.is_empty() => Operation::Truncate(held[dice.usize(..held.len())]),
-            3 if !held.is_empty() => Operation::Purge(held[dice.usize(..held.len())]),
+        let count = 1 + dice.below(3) as u64;
+        match dice.below(10) {
+            0 | 1 => Operation::Vote(RaftVote::new(term, count)),
+            2 if !held.is_empty() => Operation::Truncate(held[dice.below(held.len())]),
+            3 if !held.is_empty() => Operation::Purge(held[dice.below(held.len())]),
             _ => {
                 let from = self.next_index();
-                Operation::Append((from..from + dice.u64(1..4)).map(|index| log_id(term, 1, index)).collect())
+                Operation::Append((from..from + count).map(|index| log_id(term, 1, index)).collect())
             }
         }
     }
@@ -109,7 +110,7 @@ async fn state(log: &mut LogStore) -> State {
 }
 
 async fn life_and_death(seed: u64) {
-    let mut dice = fastrand::Rng::with_seed(seed);
+    let mut dice = SimRandom::new(seed);
     let mut disk = SimDisk::new(seed);
     disk.create_dir_all(Path::new(FOLDER)).unwrap();
     disk.sync_dir(Path::new("/")).unwrap();
@@ -119,7 +120,7 @@ async fn life_and_death(seed: u64) {
         let mut log = LogStore::open(&outside(&disk), Path::new(FOLDER)).await.unwrap();
         let mut told = durable.clone();
         assert_eq!(state(&mut log).await, durable, "seed {seed}, term {term}");
-        disk.stop_after(dice.u64(1..60));
+        disk.stop_after(1 + dice.below(60) as u64);
         let mut in_flight = durable.clone();
         for _ in 0..30 {
             let operation = told.draw(&mut dice, term);
@@ -129,7 +130,7 @@ async fn life_and_death(seed: u64) {
             }
             told = in_flight.clone();
         }
-        disk = if dice.bool() { disk.power_loss() } else { disk.process_crash() };
+        disk = if dice.below(2) == 0 { disk.power_loss() } else { disk.process_crash() };
         let mut log = LogStore::open(&outside(&disk), Path::new(FOLDER)).await.unwrap();
         durable = state(&mut log).await;
         assert!(
