@@ -67,6 +67,15 @@ impl State {
     }
 }
 
+/// A disk with the folder, which survives.
+fn fresh_disk(seed: u64) -> SimDisk {
+    let disk = SimDisk::new(seed);
+    disk.create_dir_all(Path::new(FOLDER)).unwrap();
+    disk.sync_dir(Path::new("/")).unwrap();
+    disk.sync_dir(Path::new("/data")).unwrap();
+    disk
+}
+
 fn outside(disk: &SimDisk) -> Outside {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     Outside { disk, workers: Arc::new(InlineWorkers), ..Outside::real().unwrap() }
@@ -111,10 +120,7 @@ async fn state(log: &mut LogStore) -> State {
 
 async fn life_and_death(seed: u64) {
     let mut dice = SimRandom::new(seed);
-    let mut disk = SimDisk::new(seed);
-    disk.create_dir_all(Path::new(FOLDER)).unwrap();
-    disk.sync_dir(Path::new("/")).unwrap();
-    disk.sync_dir(Path::new("/data")).unwrap();
+    let mut disk = fresh_disk(seed);
     let mut durable = State::default();
     for term in 1..6 {
         let mut log = LogStore::open(&outside(&disk), Path::new(FOLDER)).await.unwrap();
@@ -152,8 +158,7 @@ fn what_was_told_to_be_durable_is_there_after_a_loss_of_power() {
 fn a_journal_that_has_grown_long_is_replaced_by_what_it_leads_to() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
-        let disk = SimDisk::new(1);
-        disk.create_dir_all(Path::new(FOLDER)).unwrap();
+        let disk = fresh_disk(1);
         let mut log = LogStore::open(&outside(&disk), Path::new(FOLDER)).await.unwrap();
         for index in 0..30_000 {
             let entry = RaftEntry { log_id: log_id(1, 1, index), payload: EntryPayload::Blank };
@@ -173,8 +178,7 @@ fn a_journal_that_has_grown_long_is_replaced_by_what_it_leads_to() {
 fn a_disk_that_fails_for_a_while_delays_what_is_told_and_loses_nothing() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
-        let disk = SimDisk::new(2);
-        disk.create_dir_all(Path::new(FOLDER)).unwrap();
+        let disk = fresh_disk(2);
         let mut log = LogStore::open(&outside(&disk), Path::new(FOLDER)).await.unwrap();
         disk.fail_syncs(1);
         assert!(log.failing().is_none());
