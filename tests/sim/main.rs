@@ -5,4 +5,5 @@ mod node;
 mod promises;
 mod quorum;
 mod repeats;
+mod scenarios;
 mod transport;

@@ -13,9 +13,12 @@ use weir_tests::sim::trace::{Kind, Trace, first_difference};
 #[derive(Parser)]
 #[command(name = "weir-sim")]
 struct Args {
-    /// What seeds stand for: chaos or power-loss.
+    /// What seeds stand for: chaos or power-loss with one node, or cluster.
     #[arg(long, default_value_t = Scenario::Chaos)]
     scenario: Scenario,
+    /// How many nodes a cluster has.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=5))]
+    nodes: Option<u32>,
     /// Replays this seed and prints what happens.
     #[arg(long, value_name = "N", conflicts_with_all = ["seeds", "hours"])]
     seed: Option<u64>,
@@ -57,8 +60,13 @@ fn main() -> ExitCode {
     }
 }
 
+/// `--nodes` alone means a cluster of so many.
+fn scenario(args: &Args) -> Scenario {
+    args.nodes.map_or(args.scenario, |nodes| Scenario::Cluster { nodes })
+}
+
 fn plan(args: &Args, seed: u64) -> Plan {
-    let plan = args.scenario.plan(seed);
+    let plan = scenario(args).plan(seed);
     match args.lie {
         Some(lie) => plan.with_lie(lie),
         None => plan,
@@ -104,14 +112,14 @@ fn replay(args: &Args, seed: u64) -> ExitCode {
 
 fn search(args: &Args, first: u64, seeds: u64, time: Option<Duration>) -> ExitCode {
     const FAILURES_SHOWN: usize = 10;
-    println!("{} from seed {first}", args.scenario);
+    println!("{} from seed {first}", scenario(args));
     let tally = hunt(
         |seed| plan(args, seed),
         first,
         Limits { seeds, time, failures: FAILURES_SHOWN, twice: args.twice },
     );
     for (seed, failure) in &tally.failures {
-        println!("seed {seed} {failure}  {}\n", replay_command(args.scenario, *seed));
+        println!("seed {seed} {failure}  {}\n", replay_command(scenario(args), *seed));
     }
     println!("{tally}");
     if tally.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }

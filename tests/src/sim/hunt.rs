@@ -11,6 +11,9 @@ use super::plan::Plan;
 use super::run::{self, Failure, Summary};
 use super::trace::{Trace, first_difference};
 
+/// How many nodes a cluster has when nobody says otherwise.
+pub const NODES_DEFAULT: u32 = 3;
+
 /// Which plans seeds stand for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scenario {
@@ -18,6 +21,11 @@ pub enum Scenario {
     Chaos,
     /// [`Plan::power_loss`].
     PowerLoss,
+    /// [`Plan::cluster`].
+    Cluster {
+        /// How many nodes.
+        nodes: u32,
+    },
 }
 
 impl Scenario {
@@ -27,6 +35,7 @@ impl Scenario {
         match self {
             Scenario::Chaos => Plan::chaos(seed),
             Scenario::PowerLoss => Plan::power_loss(seed),
+            Scenario::Cluster { nodes } => Plan::cluster(seed, nodes),
         }
     }
 }
@@ -36,6 +45,7 @@ impl fmt::Display for Scenario {
         f.write_str(match self {
             Scenario::Chaos => "chaos",
             Scenario::PowerLoss => "power-loss",
+            Scenario::Cluster { .. } => "cluster",
         })
     }
 }
@@ -44,10 +54,10 @@ impl FromStr for Scenario {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Scenario, String> {
-        [Scenario::Chaos, Scenario::PowerLoss]
+        [Scenario::Chaos, Scenario::PowerLoss, Scenario::Cluster { nodes: NODES_DEFAULT }]
             .into_iter()
             .find(|scenario| scenario.to_string() == text)
-            .ok_or_else(|| format!("a scenario is chaos or power-loss, not '{text}'"))
+            .ok_or_else(|| format!("a scenario is chaos, power-loss or cluster, not '{text}'"))
     }
 }
 
@@ -188,5 +198,9 @@ fn now() -> Instant {
 /// How a person sees a seed again.
 #[must_use]
 pub fn replay_command(scenario: Scenario, seed: u64) -> String {
-    format!("cargo run -p weir-tests --bin weir-sim -- --scenario {scenario} --seed {seed}")
+    let nodes = match scenario {
+        Scenario::Cluster { nodes } => format!(" --nodes {nodes}"),
+        Scenario::Chaos | Scenario::PowerLoss => String::new(),
+    };
+    format!("cargo run -p weir-tests --bin weir-sim -- --scenario {scenario}{nodes} --seed {seed}")
 }
