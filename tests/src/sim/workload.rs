@@ -87,6 +87,16 @@ impl Common {
             match client.create_topic(topic.clone()).await {
                 Ok(_) => return,
                 Err(ClientError::Node(error)) if error.code == ErrorCode::TopicAlreadyExists => return,
+                // Not all nodes are there yet, or nobody can say; the next try tells.
+                Err(ClientError::Node(error))
+                    if matches!(
+                        error.code,
+                        ErrorCode::InvalidReplicationFactor | ErrorCode::OutcomeUnknown
+                    ) =>
+                {
+                    self.note(format_args!("creating the topic: {error}"));
+                    tokio::time::sleep(PAUSE).await;
+                }
                 Err(error) => self.failed("creating the topic", &error).await,
             }
         }
