@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::Parser;
 use weir_tests::sim::disk::Lie;
-use weir_tests::sim::hunt::{Limits, Scenario, hunt, replay_command, run_guarded};
+use weir_node::server::Rule;
+use weir_tests::sim::hunt::{self, Limits, Scenario, replay_command, run_guarded};
 use weir_tests::sim::plan::Plan;
 use weir_tests::sim::trace::{Kind, Trace, first_difference};
 
@@ -43,6 +44,9 @@ struct Args {
     /// Gives the nodes disks that lie about file-syncs or folder-syncs: what must be noticed.
     #[arg(long, value_name = "WHAT", value_parser = parse_lie)]
     lie: Option<Lie>,
+    /// Takes a rule away from the nodes, such as TruncateByEpoch: what must be noticed.
+    #[arg(long, value_name = "RULE", value_parser = parse_rule)]
+    without: Option<Rule>,
 }
 
 fn main() -> ExitCode {
@@ -67,8 +71,12 @@ fn scenario(args: &Args) -> Scenario {
 
 fn plan(args: &Args, seed: u64) -> Plan {
     let plan = scenario(args).plan(seed);
-    match args.lie {
+    let plan = match args.lie {
         Some(lie) => plan.with_lie(lie),
+        None => plan,
+    };
+    match args.without {
+        Some(rule) => plan.without(rule),
         None => plan,
     }
 }
@@ -113,7 +121,7 @@ fn replay(args: &Args, seed: u64) -> ExitCode {
 fn search(args: &Args, first: u64, seeds: u64, time: Option<Duration>) -> ExitCode {
     const FAILURES_SHOWN: usize = 10;
     println!("{} from seed {first}", scenario(args));
-    let tally = hunt(
+    let tally = hunt::hunt(
         |seed| plan(args, seed),
         first,
         Limits { seeds, time, failures: FAILURES_SHOWN, twice: args.twice },
@@ -128,6 +136,13 @@ fn search(args: &Args, first: u64, seeds: u64, time: Option<Duration>) -> ExitCo
 fn parse_seeds(text: &str) -> Result<(u64, u64), String> {
     let numbers = text.split_once("..").and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
     numbers.filter(|(from, to)| from < to).ok_or_else(|| "write two numbers, such as 0..100".to_owned())
+}
+
+fn parse_rule(text: &str) -> Result<Rule, String> {
+    let rules = || hunt::rules_to_break().into_iter();
+    rules().find(|rule| hunt::rule_name(*rule) == text).ok_or_else(|| {
+        format!("a rule is one of: {}", rules().map(hunt::rule_name).collect::<Vec<_>>().join(", "))
+    })
 }
 
 fn parse_lie(text: &str) -> Result<Lie, String> {

@@ -7,6 +7,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use weir_core::{metadata, partition};
+use weir_node::server::Rule;
+
 use super::plan::Plan;
 use super::run::{self, Failure, Summary};
 use super::trace::{Trace, first_difference};
@@ -203,4 +206,20 @@ pub fn replay_command(scenario: Scenario, seed: u64) -> String {
         Scenario::Chaos | Scenario::PowerLoss => String::new(),
     };
     format!("cargo run -p weir-tests --bin weir-sim -- --scenario {scenario}{nodes} --seed {seed}")
+}
+
+/// Rules that whole nodes can leave out.
+#[must_use]
+pub fn rules_to_break() -> Vec<Rule> {
+    let of_replicas = partition::Rule::OF_REPLICATION.into_iter().chain(partition::Rule::OF_APPENDS);
+    of_replicas.map(Rule::Partition).chain(metadata::Rule::ALL.map(Rule::Metadata)).collect()
+}
+
+/// What a rule is called.
+#[must_use]
+pub fn rule_name(rule: Rule) -> String {
+    match rule {
+        Rule::Partition(rule) => format!("{rule:?}"),
+        Rule::Metadata(rule) => format!("{rule:?}"),
+    }
 }
