@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
+use weir_client::Acks;
 use weir_tests::sim::dice::Dice;
 use weir_tests::sim::hunt::{Limits, hunt};
 use weir_tests::sim::plan::{End, Fault, Others, Plan, Planned, Ways, Whom};
-use weir_client::Acks;
 use weir_wire::ids::{NodeId, PartitionIndex};
 
 const SEEDS: u64 = 3;
@@ -97,11 +97,10 @@ fn leaders_that_wrote_nothing_leave_no_trace() {
 fn leaders_that_each_wrote_something_else_come_together() {
     holds(|_, faults| {
         for _ in 0..4 {
-            faults.wait(800, 2000).strike(LEADER, Fault::Cut {
-                from: Others::Nodes,
-                ways: Ways::FromNode,
-                lasts: millis(2500),
-            });
+            faults.wait(800, 2000).strike(
+                LEADER,
+                Fault::Cut { from: Others::Nodes, ways: Ways::FromNode, lasts: millis(2500) },
+            );
             faults.wait(0, 300).end(LEADER, KILLED, 900);
         }
         let mut plan = faults.plan();
@@ -142,11 +141,10 @@ fn an_isr_whose_fate_is_unknown_is_taken_for_the_larger_one() {
     holds(|_, faults| {
         for _ in 0..2 {
             faults.wait(300, 800).end(FOLLOWER, KILLED, 900);
-            faults.wait(700, 1200).strike(LEADER, Fault::Cut {
-                from: Others::Controller,
-                ways: Ways::ToNode,
-                lasts: millis(700),
-            });
+            faults.wait(700, 1200).strike(
+                LEADER,
+                Fault::Cut { from: Others::Controller, ways: Ways::ToNode, lasts: millis(700) },
+            );
             faults.wait(0, 500).end(Whom::Controller, KILLED, 800);
             faults.wait(2500, 3000);
         }
@@ -174,12 +172,15 @@ fn a_loss_of_power_everywhere_takes_nothing_that_was_flushed() {
     holds(|_, faults| {
         for _ in 0..3 {
             let after = faults.dice.within(0..=60);
-            faults.wait(500, 1500).strike(Whom::Everybody, Fault::EndInOperation {
-                end: End::PowerCut,
-                after,
-                again: vec![after % 11],
-                down: millis(50),
-            });
+            faults.wait(500, 1500).strike(
+                Whom::Everybody,
+                Fault::EndInOperation {
+                    end: End::PowerCut,
+                    after,
+                    again: vec![after % 11],
+                    down: millis(50),
+                },
+            );
             faults.wait(2500, 3500);
         }
         faults.plan()
@@ -223,7 +224,9 @@ fn a_follower_at_the_edge_of_its_lag_does_no_harm() {
     holds(|_, faults| {
         for _ in 0..2 {
             let lasts = faults.dice.time(millis(9_500)..=millis(10_600));
-            faults.wait(300, 800).strike(FOLLOWER, Fault::Cut { from: Others::Nodes, ways: Ways::FromNode, lasts });
+            faults
+                .wait(300, 800)
+                .strike(FOLLOWER, Fault::Cut { from: Others::Nodes, ways: Ways::FromNode, lasts });
             faults.wait(11_000, 11_500);
         }
         faults.plan()

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use weir_core::metadata::{CutLog, LogTail};
 use weir_core::partition::{
-    Checkpoints, EpochCheckpoint, Partition, ProducerCheckpoint, Rebuilt, Restore, RestoreError, Rule, StoredBatch,
+    Checkpoints, EpochCheckpoint, Partition, ProducerCheckpoint, Rebuilt, Restore, RestoreError, Rule,
+    StoredBatch,
 };
 use weir_wire::ids::{Offset, PartitionIndex, TopicId};
 

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use weir_tests::sim::disk::Lie;
 use weir_node::server::Rule;
+use weir_tests::sim::disk::Lie;
 use weir_tests::sim::hunt::{self, Limits, Scenario, replay_command, run_guarded};
 use weir_tests::sim::plan::Plan;
 use weir_tests::sim::trace::{Kind, Trace, first_difference};

@@ -257,7 +257,18 @@ impl Plan {
             faults.push(Planned { at, whom: Whom::Everybody, fault: Fault::any(dice, &workload) });
             at += dice.time(Duration::ZERO..=gap_max);
         }
-        Plan { seed, nodes: 1, workload, latency, disk_takes, faults, faults_until, is_careful: false, lie: None, without: None }
+        Plan {
+            seed,
+            nodes: 1,
+            workload,
+            latency,
+            disk_takes,
+            faults,
+            faults_until,
+            is_careful: false,
+            lie: None,
+            without: None,
+        }
     }
 
     /// Nothing but the power failing again and again, most of the time in the middle of a disk operation: a short
@@ -288,7 +299,18 @@ impl Plan {
         };
         let latency = Duration::from_millis(1)..=Duration::from_millis(1);
         let disk_takes = any_disk(dice);
-        Plan { seed, nodes: 1, workload, latency, disk_takes, faults, faults_until, is_careful: false, lie: None, without: None }
+        Plan {
+            seed,
+            nodes: 1,
+            workload,
+            latency,
+            disk_takes,
+            faults,
+            faults_until,
+            is_careful: false,
+            lie: None,
+            without: None,
+        }
     }
 
     /// The same on a disk that lies.
@@ -307,7 +329,10 @@ impl Plan {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Plan { seed, nodes, latency, disk_takes, lie, without, .. } = self;
-        writeln!(f, "seed {seed}, nodes {nodes}, latency {latency:?}, a disk that takes {disk_takes:?}, lie {lie:?}")?;
+        writeln!(
+            f,
+            "seed {seed}, nodes {nodes}, latency {latency:?}, a disk that takes {disk_takes:?}, lie {lie:?}"
+        )?;
         if let Some(rule) = without {
             writeln!(f, "without {rule:?}")?;
         }
@@ -327,10 +352,11 @@ impl Workload {
         self.acks[index]
     }
 
-    /// Whether an acknowledgement promises what was asked for.
+    /// Whether an acknowledgement promises what was asked for. What an earlier try stored is committed, and stays so
+    /// also where fewer replicas are in sync by now, of which the promise tells.
     #[must_use]
-    pub fn is_kept(&self, acks: Acks, promise: Promise) -> bool {
-        let replicas_min = if acks == Acks::All { self.min_insync } else { 1 };
+    pub fn is_kept(&self, acks: Acks, promise: Promise, is_duplicate: bool) -> bool {
+        let replicas_min = if acks == Acks::All && !is_duplicate { self.min_insync } else { 1 };
         (promise.flushed || self.write_caching) && promise.replicas >= replicas_min
     }
 

@@ -76,14 +76,8 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn new(plan: &'a Plan, trace: &'a Trace) -> Run<'a> {
         let journal = Journal::default();
-        let mut world = World::new(
-            plan.seed,
-            plan.nodes,
-            plan.latency.clone(),
-            plan.lie,
-            plan.without,
-            trace.clone(),
-        );
+        let mut world =
+            World::new(plan.seed, plan.nodes, plan.latency.clone(), plan.lie, plan.without, trace.clone());
         for node in world.node_ids() {
             world.machine(node).pace().set(plan.disk_takes.clone());
         }
@@ -176,7 +170,11 @@ impl<'a> Run<'a> {
         for (partition, state) in seen.partitions() {
             let replicas: Vec<_> = seen.replicas_of(partition).collect();
             if replicas.len() != state.replicas.len() {
-                return Err(format!("{} of {} replicas of {partition} are there", replicas.len(), state.replicas.len()));
+                return Err(format!(
+                    "{} of {} replicas of {partition} are there",
+                    replicas.len(),
+                    state.replicas.len()
+                ));
             }
             let end = replicas.iter().map(|replica| replica.log_end).max().unwrap_or_default();
             if let Some(behind) =

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir_client::{
-    Acks, Client, ClientConfig, ClientError, Consumer, ConsumerConfig, ConsumerEvent, DeliveryResult, ErrorClass,
-    ErrorCode, Lanes, NewTopic, ProducerConfig, Record, StartAt,
+    Acks, Client, ClientConfig, ClientError, Consumer, ConsumerConfig, ConsumerEvent, DeliveryResult,
+    ErrorClass, ErrorCode, Lanes, NewTopic, ProducerConfig, Record, StartAt,
 };
 use weir_wire::ids::{Offset, PartitionIndex};
 
@@ -219,8 +219,8 @@ impl Common {
             }
             other => self.note(format_args!("{number}: {other:?}")),
         }
-        if let DeliveryResult::Stored { promise, .. } = result
-            && !self.workload.is_kept(acks, *promise)
+        if let DeliveryResult::Stored { promise, duplicate, .. } = result
+            && !self.workload.is_kept(acks, *promise, *duplicate)
         {
             self.journal.violated(format_args!("number {number} was acknowledged with {promise:?}"));
         }

@@ -266,9 +266,8 @@ impl World {
     /// The active controller, as far as it knows itself.
     #[must_use]
     pub fn active_controller(&self) -> Option<NodeId> {
-        let is_active = |machine: &&Arc<Machine>| {
-            machine.controller().is_some_and(|controller| controller.is_active())
-        };
+        let is_active =
+            |machine: &&Arc<Machine>| machine.controller().is_some_and(|controller| controller.is_active());
         self.nodes.values().find(is_active).map(|machine| machine.id())
     }
 
@@ -298,9 +297,10 @@ impl World {
     /// How many voters there are, as the node says that knows of the fewest; 0 until all nodes serve.
     #[must_use]
     pub fn voters(&self) -> u32 {
-        let known = self.nodes.values().map(|machine| {
-            machine.controller().map_or(0, |controller| controller.voters().len())
-        });
+        let known = self
+            .nodes
+            .values()
+            .map(|machine| machine.controller().map_or(0, |controller| controller.voters().len()));
         known.min().map_or(0, |voters| u32::try_from(voters).expect("few nodes"))
     }
 

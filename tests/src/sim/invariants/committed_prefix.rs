@@ -26,10 +26,7 @@ impl Invariant for CommittedPrefix {
                 Some((_, known)) => {
                     return Err(format!(
                         "committed offsets {from} to {last} are epoch {} of {}, and epoch {} of {}, with other bytes",
-                        batch.header.leader_epoch,
-                        batch.replica,
-                        known.header.leader_epoch,
-                        known.replica
+                        batch.header.leader_epoch, batch.replica, known.header.leader_epoch, known.replica
                     ));
                 }
             }

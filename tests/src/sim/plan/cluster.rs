@@ -5,8 +5,8 @@
 //! from a disk, so the run lets at most one node lose power at a time (see `run.rs`), and syncs do not fail.
 
 use super::{
-    Dice, Duration, Fault, NodeId, Others, PartitionIndex, Plan, Planned, Whom, Workload, any_disk,
-    any_end, any_starts, any_ways, seconds, small,
+    Dice, Duration, Fault, NodeId, Others, PartitionIndex, Plan, Planned, Whom, Workload, any_disk, any_end,
+    any_starts, any_ways, seconds, small,
 };
 use weir_client::Acks;
 
@@ -59,7 +59,8 @@ impl Plan {
 fn any_workload(dice: &mut Dice, nodes: u32, lasts: Duration) -> Workload {
     let workload = Workload::any(dice, lasts, 40..=200);
     let replication_factor = nodes.min(3);
-    let acks = dice.pick(&[&[Acks::All][..], &[Acks::All], &[Acks::All], &[Acks::All, Acks::Leader]]).to_vec();
+    let acks =
+        dice.pick(&[&[Acks::All][..], &[Acks::All], &[Acks::All], &[Acks::All, Acks::Leader]]).to_vec();
     Workload {
         partitions: small(dice, 1..=3),
         replication_factor,
@@ -103,9 +104,7 @@ fn any_fault(dice: &mut Dice, workload: &Workload) -> Fault {
             Fault::EndInOperation { end: any_end(dice), after, again: any_starts(dice), down }
         }
         18 => Fault::Restart { down },
-        19 if !workload.write_caching => {
-            Fault::FailSyncs { count: small(dice, 1..=2), noticed_after: lasts }
-        }
+        19 if !workload.write_caching => Fault::FailSyncs { count: small(dice, 1..=2), noticed_after: lasts },
         19..=20 => Fault::FailWrites { count: small(dice, 1..=2), noticed_after: lasts },
         21 => {
             let room_bytes = *dice.pick(&[0, 32 << 20]) + dice.within(0..=60_000);
