@@ -252,7 +252,8 @@ pub enum Effect {
         answer: SubscribeAnswer,
     },
     /// Leader: answer [`SubscribeAnswer::Subscribed`], then stream whole batches from `from` up to the written end as
-    /// it grows, and the high watermark and log start as they change, until [`Effect::EndSubscription`].
+    /// it grows, and the high watermark and log start as they change, until [`Effect::EndSubscription`]. A stream that
+    /// the log start has overtaken cannot go on: report [`Input::Unsubscribe`], and the follower starts over.
     AcceptSubscription {
         /// To whom.
         follower: Member,

@@ -33,7 +33,7 @@ pub enum AppendOutcome {
 /// Which promise a stored batch was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Promise {
-    /// How many replicas have it; 0 where nothing was promised (`acks=0`).
+    /// How many replicas are known to have it, at least; 0 where nothing was promised (`acks=0`).
     pub replicas: u32,
     /// Whether each of them has flushed it.
     pub flushed: bool,

@@ -17,6 +17,7 @@ pub(crate) struct Version {
     pub(crate) elr: BTreeSet<NodeId>,
     /// The newest incarnation of each node, and whether it is live (not fenced).
     pub(crate) nodes: BTreeMap<NodeId, (Incarnation, bool)>,
+    pub(crate) write_caching: bool,
 }
 
 /// Why an ISR proposal changed nothing.
@@ -36,7 +37,7 @@ pub(crate) struct Controller {
 
 impl Controller {
     /// All nodes live and in sync, the first one leads.
-    pub(crate) fn new(nodes: u32, min_isr: usize) -> Controller {
+    pub(crate) fn new(nodes: u32, min_isr: usize, write_caching: bool) -> Controller {
         let all: BTreeSet<NodeId> = (0..nodes).map(NodeId).collect();
         let first = Version {
             leader: Some(NodeId(0)),
@@ -45,6 +46,7 @@ impl Controller {
             isr: all.clone(),
             elr: BTreeSet::new(),
             nodes: all.iter().map(|node| (*node, (Incarnation(1), true))).collect(),
+            write_caching,
         };
         Controller { versions: vec![first], min_isr }
     }
@@ -68,6 +70,10 @@ impl Controller {
             next.partition_epoch = PartitionEpoch(self.current().partition_epoch.0 + 1);
         }
         self.versions.push(next);
+    }
+
+    pub(crate) fn switch_caching(&mut self) {
+        self.change(|version| version.write_caching = !version.write_caching);
     }
 
     /// Makes a replica lead that may, if there is one: `wanted` if it is one of them.

@@ -71,7 +71,7 @@ impl State {
         let places = usize::try_from(space.replicas).unwrap();
         State {
             nodes: (0..space.replicas).map(|node| Node::new(member(node), config, rule)).collect(),
-            controller: Controller::new(space.replicas, 1),
+            controller: Controller::new(space.replicas, 1, false),
             heard: vec![None; places],
             asks: BTreeMap::new(),
             reports: BTreeMap::new(),

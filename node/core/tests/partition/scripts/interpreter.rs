@@ -12,8 +12,8 @@ use weir_wire::fetch::Position;
 use weir_wire::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence};
 use weir_wire::lane::Acks;
 
+use super::replication;
 use crate::history::History;
-use crate::replica::leads_alone;
 
 pub(super) fn run(script: &str) -> String {
     let mut runner = Runner::new();
@@ -29,14 +29,20 @@ struct Runner {
     config: PartitionConfig,
     now: Now,
     history: History,
+    /// The batches of the frame in hand.
+    frame: Vec<StoredBatch>,
+    /// Where a log ends at most that is to be cut.
+    cut: Option<Offset>,
+    /// Whether it goes on from there, empty.
+    starts_over: bool,
     out: String,
 }
 
 /// A line: its command, its plain words and its `key=value` words.
-struct Line<'a> {
-    command: &'a str,
-    words: Vec<&'a str>,
-    values: BTreeMap<&'a str, &'a str>,
+pub(super) struct Line<'a> {
+    pub(super) command: &'a str,
+    pub(super) words: Vec<&'a str>,
+    pub(super) values: BTreeMap<&'a str, &'a str>,
 }
 
 impl<'a> Line<'a> {
@@ -48,20 +54,20 @@ impl<'a> Line<'a> {
         Line { command, words, values }
     }
 
-    fn has(&self, word: &str) -> bool {
+    pub(super) fn has(&self, word: &str) -> bool {
         self.words.contains(&word)
     }
 
-    fn number<T: std::str::FromStr>(&self, key: &str) -> Option<T> {
+    pub(super) fn number<T: std::str::FromStr>(&self, key: &str) -> Option<T> {
         self.values.get(key).map(|text| parse(text))
     }
 
-    fn first<T: std::str::FromStr>(&self) -> Option<T> {
+    pub(super) fn first<T: std::str::FromStr>(&self) -> Option<T> {
         self.words.first().map(|text| parse(text))
     }
 }
 
-fn parse<T: std::str::FromStr>(text: &str) -> T {
+pub(super) fn parse<T: std::str::FromStr>(text: &str) -> T {
     text.parse().ok().unwrap_or_else(|| panic!("'{text}' is not a number"))
 }
 
@@ -74,17 +80,18 @@ impl Runner {
             config,
             now,
             history: History::default(),
+            frame: Vec::new(),
+            cut: None,
+            starts_over: false,
             out: String::new(),
         }
     }
 
     fn line(&mut self, line: &Line<'_>) {
         match line.command {
-            "lead" => {
-                let leader_epoch = LeaderEpoch(line.first().expect("lead EPOCH"));
-                let replication_factor = line.number("of").unwrap_or(1);
-                self.input(Input::BecomeLeader(leads_alone(leader_epoch, replication_factor)));
-            }
+            "lead" => self.input(Input::BecomeLeader(replication::reign(line))),
+            "truncated" => self.truncated(),
+            "frame" => self.frame(line),
             "append" => self.append(line),
             "written" => self.input(Input::Written { end: line.first().unwrap_or(self.partition.log_end()) }),
             "flushed" => {
@@ -114,8 +121,34 @@ impl Runner {
             "show" => self.show(),
             "producers" => self.producers(),
             "restart" => self.restart(line),
-            other => panic!("unknown command '{other}'"),
+            _ => self.input(replication::input(line)),
         }
+    }
+
+    /// Batches out of the leader's log, each as AT:RECORDS:EPOCH.
+    fn frame(&mut self, line: &Line<'_>) {
+        let frame = replication::frame(line);
+        self.frame.clone_from(&frame.batches);
+        self.input(Input::Replicated(frame));
+    }
+
+    /// The storage did what it was asked for last.
+    fn truncated(&mut self) {
+        let to = self.cut.take().expect("a truncation was asked for");
+        self.history.truncate(to);
+        let starts_over = self.history.batches.is_empty() && self.starts_over;
+        let end = if starts_over { to } else { self.history.end() };
+        let found = Checkpoints {
+            log_start: if starts_over { end } else { self.partition.log_start() },
+            log_end: end,
+            flushed_end: end,
+            high_watermark: Offset::ZERO,
+            epochs: None,
+            producers: None,
+        };
+        let mut restore = Restore::new(self.now, self.config, found).unwrap();
+        self.history.batches.iter().for_each(|batch| restore.replay(batch).unwrap());
+        self.input(Input::Truncated(restore.finish_truncation().unwrap()));
     }
 
     fn input(&mut self, input: Input) {
@@ -123,6 +156,15 @@ impl Runner {
         self.partition.handle(self.now, input, &mut effects);
         for effect in effects {
             self.history.take_note(&effect);
+            match &effect {
+                Effect::WriteReplicated { skip, .. } => self.history.batches.extend(&self.frame[*skip..]),
+                Effect::Truncate { to } => (self.cut, self.starts_over) = (Some(*to), false),
+                Effect::StartOver { at } => {
+                    self.history.batches.clear();
+                    (self.cut, self.starts_over) = (Some(*at), true);
+                }
+                _ => {}
+            }
             let line = describe(&effect);
             self.print(&line);
         }
@@ -286,17 +328,8 @@ fn describe(effect: &Effect) -> String {
         Effect::LeadershipRefused { offered, newest } => {
             format!("refused to lead {offered}, the log has {newest}")
         }
-        other @ (Effect::ProposeIsr { .. }
-        | Effect::AnswerSubscribe { .. }
-        | Effect::AcceptSubscription { .. }
-        | Effect::EndSubscription { .. }
-        | Effect::Subscribe(_)
-        | Effect::Unsubscribe { .. }
-        | Effect::WriteReplicated { .. }
-        | Effect::Report { .. }
-        | Effect::Truncate { .. }
-        | Effect::StartOver { .. }) => format!("{other:?}"),
         Effect::Retired(cause) => format!("retired: {cause:?}"),
+        other => replication::describe(other),
     }
 }
 

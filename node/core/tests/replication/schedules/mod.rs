@@ -10,11 +10,15 @@
 //! plays that schedule alone and prints each step. `WEIR_SCHEDULES=N` plays more of them.
 
 mod clients;
+mod faults;
+mod healing;
+mod tally;
 mod world;
 
 use weir_core::partition::Rule;
 
-use world::{Tally, World};
+use tally::Tally;
+use world::World;
 
 /// How many schedules a run plays.
 const SCHEDULES: u64 = 1_500;

@@ -11,61 +11,18 @@ use weir_wire::ids::{Incarnation, NodeId, Offset};
 use weir_wire::lane::Acks;
 
 use super::clients::{Client, Produce};
-use crate::controller::{Controller, Refusal};
+use super::tally::Tally;
+use crate::controller::Controller;
 use crate::invariants::{self, Committed, Leaders, Marks, Verdict};
 use crate::node::{Message, Node, Out, Proposal};
 use crate::random::Random;
 
 const STEPS: usize = 320;
 const LAG_MAX_MS: u64 = 400;
-const HEALING_ROUNDS_MAX: usize = 120;
-
-/// What happened over many schedules, so that a run can show that it tried everything.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Tally {
-    acknowledged: usize,
-    duplicates: u64,
-    interrupted: u64,
-    elections: u64,
-    crashes: u64,
-    lost_bytes: u64,
-    truncations: u64,
-    proposals: u64,
-    refused: u64,
-    unknown: u64,
-    expansions: u64,
-    shrinks: u64,
-    switches: u64,
-    late_frames: u64,
-}
-
-impl Tally {
-    /// A schedule that never tries a thing proves nothing about it.
-    pub(super) fn assert_everything_happened(&self) {
-        let counts = [
-            ("duplicates", self.duplicates),
-            ("interrupted", self.interrupted),
-            ("elections", self.elections),
-            ("crashes", self.crashes),
-            ("lost bytes", self.lost_bytes),
-            ("truncations", self.truncations),
-            ("proposals", self.proposals),
-            ("refused", self.refused),
-            ("unknown", self.unknown),
-            ("expansions", self.expansions),
-            ("shrinks", self.shrinks),
-            ("switches", self.switches),
-            ("late frames", self.late_frames),
-        ];
-        for (what, count) in counts {
-            assert!(count > 50, "only {count} {what} in all schedules: {self:?}");
-        }
-    }
-}
 
 /// What a request was for.
 #[derive(Clone, Copy, Debug)]
-enum Asked {
+pub(super) enum Asked {
     Idempotent(Produce),
     /// Of nobody, with any acks.
     Plain {
@@ -75,36 +32,36 @@ enum Asked {
 }
 
 pub(super) struct World {
-    random: Random,
-    now: Now,
-    nodes: Vec<Node>,
-    controller: Controller,
-    config: PartitionConfig,
+    pub(super) random: Random,
+    pub(super) now: Now,
+    pub(super) nodes: Vec<Node>,
+    pub(super) controller: Controller,
+    pub(super) config: PartitionConfig,
     /// The newest version that each node heard of.
-    learned: Vec<usize>,
-    flight: Vec<Message>,
-    proposals: Vec<Proposal>,
+    pub(super) learned: Vec<usize>,
+    pub(super) flight: Vec<Message>,
+    pub(super) proposals: Vec<Proposal>,
     /// Nodes that are down and lost what they had not flushed.
-    lost: BTreeSet<NodeId>,
+    pub(super) lost: BTreeSet<NodeId>,
     /// What power cuts took, of any node.
-    power_cut: Vec<StoredBatch>,
+    pub(super) power_cut: Vec<StoredBatch>,
     /// Whether a crash may still cost what was acknowledged: until every replica has flushed what it had when
     /// `write.caching` was switched off.
-    caching_counts: bool,
-    clients: Vec<Client>,
-    produces: Vec<Produce>,
-    asked: BTreeMap<(NodeId, RequestId), Asked>,
-    requests: u64,
+    pub(super) caching_counts: bool,
+    pub(super) clients: Vec<Client>,
+    pub(super) produces: Vec<Produce>,
+    pub(super) asked: BTreeMap<(NodeId, RequestId), Asked>,
+    pub(super) requests: u64,
     /// Content and offset of plain batches that were acknowledged with `acks=all`.
-    acknowledged: Vec<(u32, Offset)>,
-    committed: Committed,
-    leaders: Leaders,
-    marks: Marks,
-    rule: Option<Rule>,
-    is_healing: bool,
-    broken: Verdict,
-    trace: bool,
-    step: usize,
+    pub(super) acknowledged: Vec<(u32, Offset)>,
+    pub(super) committed: Committed,
+    pub(super) leaders: Leaders,
+    pub(super) marks: Marks,
+    pub(super) rule: Option<Rule>,
+    pub(super) is_healing: bool,
+    pub(super) broken: Verdict,
+    pub(super) trace: bool,
+    pub(super) step: usize,
 }
 
 impl World {
@@ -124,7 +81,7 @@ impl World {
             random,
             now: Now { monotonic_ns: 1_000_000_000, wall_ms: 1_000_000 },
             nodes: (0..count).map(|node| Node::new(member(node), config, rule)).collect(),
-            controller: Controller::new(count, min_isr),
+            controller: Controller::new(count, min_isr, write_caching),
             config,
             learned: (0..count).map(|_| 0).collect(),
             flight: Vec::new(),
@@ -164,13 +121,13 @@ impl World {
         Ok(())
     }
 
-    fn note(&self, what: impl FnOnce() -> String) {
+    pub(super) fn note(&self, what: impl FnOnce() -> String) {
         if self.trace {
             println!("{:>4} {:>6} ms  {}", self.step, self.now.monotonic_ns / 1_000_000, what());
         }
     }
 
-    fn pass_time(&mut self, ms: usize) {
+    pub(super) fn pass_time(&mut self, ms: usize) {
         let ms = u64::try_from(ms).unwrap();
         self.now.monotonic_ns += ms * 1_000_000;
         self.now.wall_ms += i64::try_from(ms).unwrap();
@@ -205,7 +162,12 @@ impl World {
     }
 
     /// Does something on a node that is up, and takes what comes out.
-    fn on(&mut self, place: usize, act: impl FnOnce(&mut Node, Now, &mut Vec<Out>), tally: &mut Tally) {
+    pub(super) fn on(
+        &mut self,
+        place: usize,
+        act: impl FnOnce(&mut Node, Now, &mut Vec<Out>),
+        tally: &mut Tally,
+    ) {
         if !self.nodes[place].is_up {
             return;
         }
@@ -283,13 +245,13 @@ impl World {
         self.deliver(message, tally);
     }
 
-    fn deliver(&mut self, message: Message, tally: &mut Tally) {
+    pub(super) fn deliver(&mut self, message: Message, tally: &mut Tally) {
         self.note(|| format!("delivered: {message:?}"));
         let place = usize::try_from(message.to.0).unwrap();
         self.on(place, |node, now, out| node.handle(now, message.input, out), tally);
     }
 
-    fn stream(&mut self, from: usize, to: usize) {
+    pub(super) fn stream(&mut self, from: usize, to: usize) {
         let batches_max = 1 + self.random.below(3);
         let to = self.nodes[to].me.node;
         if self.nodes[from].is_up
@@ -308,7 +270,7 @@ impl World {
         self.produces.extend(client.send());
     }
 
-    fn deliver_produce(&mut self, place: usize, tally: &mut Tally) {
+    pub(super) fn deliver_produce(&mut self, place: usize, tally: &mut Tally) {
         if self.produces.is_empty() || !self.nodes[place].is_up {
             return;
         }
@@ -357,7 +319,7 @@ impl World {
     }
 
     /// The newest leader that believes it is one.
-    fn leader(&self) -> Option<usize> {
+    pub(super) fn leader(&self) -> Option<usize> {
         let led = self.nodes.iter().enumerate().filter(|(_, node)| node.is_up);
         let led = led.filter_map(|(place, node)| Some((node.partition.leading()?, place)));
         led.max().map(|(_, place)| place)
@@ -371,223 +333,29 @@ impl World {
         }
     }
 
-    fn learn(&mut self, place: usize, version: usize) {
+    pub(super) fn learn(&mut self, place: usize, version: usize) {
         self.learned[place] = version;
         let Some(role) = self.controller.role(version, self.nodes[place].me) else { return };
         self.note(|| format!("node {place} hears of version {version}: {role:?}"));
         self.on(place, |node, now, out| node.handle(now, role, out), &mut Tally::default());
+        // The role first: who counts what was written must know who has lived on.
+        let config = self.config_of(version);
+        if self.nodes[place].config != config {
+            self.nodes[place].config = config;
+            let configure = Input::Configure(config);
+            self.on(place, |node, now, out| node.handle(now, configure, out), &mut Tally::default());
+        }
     }
 
-    fn tick(&mut self, place: usize, tally: &mut Tally) {
+    pub(super) fn config_of(&self, version: usize) -> PartitionConfig {
+        PartitionConfig { write_caching: self.controller.versions[version].write_caching, ..self.config }
+    }
+
+    pub(super) fn tick(&mut self, place: usize, tally: &mut Tally) {
         self.on(place, |node, now, out| node.handle(now, Input::Tick, out), tally);
     }
 
-    /// The controller gets a proposal, or it is lost, or its answer is.
-    fn decide(&mut self, tally: &mut Tally) {
-        if self.proposals.is_empty() {
-            return;
-        }
-        let index = self.random.below(self.proposals.len());
-        let proposal = self.proposals.remove(index);
-        let place = usize::try_from(proposal.leader.node.0).unwrap();
-        if self.random.percent(20) && !self.is_healing {
-            // Nobody knows; it may still arrive.
-            if self.random.percent(60) {
-                self.proposals.push(proposal.clone());
-            }
-            return self.answer_proposal(place, &proposal, Input::IsrUnknown(proposal.number), tally);
-        }
-        if self.random.percent(10) {
-            self.proposals.push(proposal.clone());
-        }
-        let before = self.controller.current().isr.len();
-        let decided = self.controller.alter(&proposal);
-        self.note(|| format!("{proposal:?} is decided: {decided:?}"));
-        match decided {
-            Ok(()) => {
-                let after = self.controller.current().isr.len();
-                tally.expansions += u64::from(after > before);
-                tally.shrinks += u64::from(after < before);
-                if self.random.percent(30) {
-                    self.answer_proposal(place, &proposal, Input::IsrUnknown(proposal.number), tally);
-                }
-            }
-            Err(Refusal::Stale) => {
-                self.answer_proposal(place, &proposal, Input::IsrUnknown(proposal.number), tally);
-            }
-            // A copy that is still on its way may be decided otherwise.
-            Err(Refusal::Ineligible) => {
-                self.proposals
-                    .retain(|other| other.number != proposal.number || other.leader != proposal.leader);
-                self.answer_proposal(place, &proposal, Input::IsrRefused(proposal.number), tally);
-            }
-        }
-    }
-
-    fn answer_proposal(&mut self, place: usize, proposal: &Proposal, answer: Input, tally: &mut Tally) {
-        if self.nodes[place].me != proposal.leader {
-            return;
-        }
-        tally.refused += u64::from(matches!(answer, Input::IsrRefused(_)));
-        tally.unknown += u64::from(matches!(answer, Input::IsrUnknown(_)));
-        if self.random.percent(80) || self.is_healing {
-            self.on(place, |node, now, out| node.handle(now, answer, out), tally);
-        } else {
-            // Late.
-            self.flight.push(Message { to: proposal.leader.node, input: answer });
-        }
-    }
-
-    fn elect(&mut self, place: usize, tally: &mut Tally) {
-        tally.elections += 1;
-        self.controller.elect(self.nodes[place].me.node);
-        self.note(|| format!("elected: {:?}", self.controller.current()));
-    }
-
-    fn crash(&mut self, place: usize, tally: &mut Tally) {
-        let node = self.nodes[place].me.node;
-        if !self.nodes[place].is_up {
-            return;
-        }
-        let version = self.controller.current();
-        let is_spared = |other: &NodeId| *other != node && !self.lost.contains(other);
-        // With `write.caching` one crash less than `min.insync.replicas` may cost what was not flushed (KIP-966).
-        let has_spare = self.controller.min_isr > 1
-            && version.isr.iter().chain(&version.elr).any(|other| is_spared(other));
-        let may_lose = !self.caching_counts || has_spare;
-        let (flushed, end) = (self.nodes[place].disk.flushed, self.nodes[place].disk.end());
-        // A clean stop flushes; a power cut takes any part of what was not flushed.
-        let kept =
-            if may_lose { Offset(flushed.0 + self.random.next() % (end.since(flushed) + 1)) } else { end };
-        if may_lose && self.caching_counts {
-            self.lost.insert(node);
-        }
-        tally.crashes += 1;
-        tally.lost_bytes += u64::from(kept < end);
-        self.note(|| format!("node {place} crashes at {end}, {flushed} flushed, {kept} kept"));
-        let before = self.nodes[place].disk.batches.clone();
-        self.nodes[place].crash(kept);
-        self.power_cut.extend(&before[self.nodes[place].disk.batches.len()..]);
-        self.asked.retain(|(asked, _), asked_for| {
-            if *asked == node
-                && let Asked::Idempotent(produce) = asked_for
-            {
-                self.clients[produce.client].has_failed = true;
-            }
-            *asked != node
-        });
-    }
-
-    fn start(&mut self, place: usize, _: &mut Tally) {
-        if self.nodes[place].is_up {
-            return;
-        }
-        let node = self.nodes[place].me.node;
-        let lost = self.lost.remove(&node);
-        let me = self.controller.register(node, lost);
-        let knows_watermark = self.random.percent(60);
-        self.nodes[place].start(self.now, me, self.config, knows_watermark);
-        self.note(|| format!("node {place} starts as {me:?}"));
-        self.learned[place] = self.controller.versions.len() - 2;
-    }
-
-    /// Switching on holds at once for what a crash may cost; switching off only when every replica has flushed
-    /// (INVARIANTS 1.4, to 13).
-    fn switch_caching(&mut self, tally: &mut Tally) {
-        if self.nodes.iter().any(|node| !node.is_up) {
-            // What counts for a node that is down is what held when it went down.
-            return;
-        }
-        tally.switches += 1;
-        self.config.write_caching = !self.config.write_caching;
-        let config = self.config;
-        self.caching_counts = true;
-        self.note(|| format!("write.caching is {}", config.write_caching));
-        for place in 0..self.nodes.len() {
-            self.nodes[place].config = config;
-            self.on(place, |node, now, out| node.handle(now, Input::Configure(config), out), tally);
-        }
-    }
-
-    fn notice_flushed(&mut self) {
-        let is_flushed =
-            |node: &Node| node.is_up && node.cut.is_none() && node.disk.flushed == node.disk.end();
-        if !self.config.write_caching && self.nodes.iter().all(is_flushed) {
-            self.caching_counts = false;
-        }
-    }
-
-    /// No more faults.
-    fn heal(&mut self, tally: &mut Tally) -> Verdict {
-        self.is_healing = true;
-        self.note(|| "healing".into());
-        for _ in 0..HEALING_ROUNDS_MAX {
-            self.pass_time(50);
-            for place in 0..self.nodes.len() {
-                self.start(place, tally);
-                let node = self.nodes[place].me.node;
-                if !self.controller.current().nodes[&node].1 {
-                    // A fenced node that lives takes its place again with its next heartbeat; here, by a restart.
-                    self.crash_cleanly(place);
-                    self.start(place, tally);
-                }
-                self.learn_newest(place);
-                self.tick(place, tally);
-                self.on(place, |node, now, out| node.finish_cut(now, out), tally);
-                self.on(place, |node, now, out| node.finish_flush(now, out), tally);
-            }
-            for from in 0..self.nodes.len() {
-                (0..self.nodes.len()).for_each(|to| self.stream(from, to));
-            }
-            while !self.flight.is_empty() {
-                let message = self.flight.remove(0);
-                self.deliver(message, tally);
-            }
-            while !self.proposals.is_empty() {
-                self.decide(tally);
-                self.step += 1;
-            }
-            for client in &mut self.clients {
-                if client.has_failed || client.send_again() {
-                    client.reopen();
-                }
-                while let Some(produce) = client.send() {
-                    self.produces.push(produce);
-                }
-            }
-            while !self.produces.is_empty() && self.leader().is_some() {
-                self.deliver_produce(self.leader().unwrap_or_default(), tally);
-            }
-            self.check()?;
-            if self.is_healed() {
-                return Ok(());
-            }
-        }
-        let ends: Vec<Offset> = self.nodes.iter().map(|node| node.disk.end()).collect();
-        Err(format!("does not heal: logs end at {ends:?}, {:?}", self.controller.current()))
-    }
-
-    fn crash_cleanly(&mut self, place: usize) {
-        let end = self.nodes[place].disk.end();
-        self.nodes[place].crash(end);
-    }
-
-    fn learn_newest(&mut self, place: usize) {
-        let newest = self.controller.versions.len() - 1;
-        if self.learned[place] < newest {
-            self.learn(place, newest);
-        }
-    }
-
-    fn is_healed(&self) -> bool {
-        let first = &self.nodes[0].disk.batches;
-        let all_in = self.controller.current().isr.len() == self.nodes.len();
-        let all_committed =
-            |node: &Node| node.disk.batches == *first && node.partition.high_watermark() == node.disk.end();
-        all_in && self.nodes.iter().all(all_committed) && self.clients.iter().all(Client::is_done)
-    }
-
-    fn check(&mut self) -> Verdict {
+    pub(super) fn check(&mut self) -> Verdict {
         self.notice_flushed();
         std::mem::replace(&mut self.broken, Ok(()))?;
         self.committed.observe(&self.nodes)?;

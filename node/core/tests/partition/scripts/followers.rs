@@ -1,0 +1,419 @@
+//! A follower and its leader.
+
+use expect_test::expect;
+
+use super::check;
+
+#[test]
+fn a_follower_writes_flushes_reports_and_commits_what_its_leader_did() {
+    check(
+        "
+        follow 1 leader=1/1
+        subscribed 1
+        frame 1 from=0 0:2:1 2:1:1
+        written
+        flushed
+        frame 1 from=3 hw=3
+        frame 1 from=3 3:1:1 hw=4
+        written
+        flushed
+        append r1
+        show
+        ",
+        expect![[r#"
+            > follow 1 leader=1/1
+              subscribe 1 at 1/1 in epoch 1: end 0 flushed 0 last epoch none
+            > subscribed 1
+            > frame 1 from=0 0:2:1 2:1:1
+              save reigns: 1 from 0
+              write the frame from 0 to 3, without 0
+            > written
+              flush up to 3
+              report 1 to 1/1: end 3 flushed 0
+            > flushed
+              report 1 to 1/1: end 3 flushed 3
+            > frame 1 from=3 hw=3
+              hw 3
+            > frame 1 from=3 3:1:1 hw=4
+              write the frame from 3 to 4, without 0
+            > written
+              flush up to 4
+              report 1 to 1/1: end 4 flushed 3
+            > flushed
+              hw 4
+              report 1 to 1/1: end 4 flushed 4
+            > append r1
+              r1 retry: NotLeader
+            > show
+              start 0 hw 4 flushed 4 written 4 end 4
+              waiting 0 producers 0 evicted 0 expired 0
+              reigns: 1 from 0
+        "#]],
+    );
+}
+
+#[test]
+fn histories_that_part_are_cut_and_asked_about_again() {
+    check(
+        "
+        lead 1 of=2
+        append r1 n=3 acks=1
+        append r4 n=2 acks=1
+        written
+        flushed
+        lead 2 of=2
+        append r2 n=3 acks=1
+        written
+        flushed
+        lead 3 of=2
+        append r3 n=1 acks=1
+        written
+        flushed
+        follow 5 leader=1/1
+        diverged 1 epoch=1 end=9
+        frame 1 from=9 9:1:5
+        written
+        truncated
+        diverged 2 epoch=1 end=3
+        truncated
+        subscribed 3
+        frame 3 from=3 3:4:4
+        show
+        ",
+        expect![[r#"
+            > lead 1 of=2
+              save reigns: 1 from 0
+            > append r1 n=3 acks=1
+              write r1 at 0 epoch 1
+            > append r4 n=2 acks=1
+              write r4 at 3 epoch 1
+            > written
+              flush up to 5
+            > flushed
+              r1 stored at 0 on 1, flushed
+              r4 stored at 3 on 1, flushed
+            > lead 2 of=2
+              save reigns: 1 from 0, 2 from 5
+            > append r2 n=3 acks=1
+              write r2 at 5 epoch 2
+            > written
+              flush up to 8
+            > flushed
+              r2 stored at 5 on 1, flushed
+            > lead 3 of=2
+              save reigns: 1 from 0, 2 from 5, 3 from 8
+            > append r3 n=1 acks=1
+              write r3 at 8 epoch 3
+            > written
+              flush up to 9
+            > flushed
+              r3 stored at 8 on 1, flushed
+            > follow 5 leader=1/1
+              subscribe 1 at 1/1 in epoch 5: end 9 flushed 9 last epoch 3
+            > diverged 1 epoch=1 end=9
+              truncate to 5
+            > frame 1 from=9 9:1:5
+            > written
+            > truncated
+              save reigns: 1 from 0
+              subscribe 2 at 1/1 in epoch 5: end 5 flushed 5 last epoch 1
+            > diverged 2 epoch=1 end=3
+              truncate to 3
+            > truncated
+              save reigns: 1 from 0
+              subscribe 3 at 1/1 in epoch 5: end 3 flushed 3 last epoch 1
+            > subscribed 3
+            > frame 3 from=3 3:4:4
+              save reigns: 1 from 0, 4 from 3
+              write the frame from 3 to 7, without 0
+            > show
+              start 0 hw 0 flushed 3 written 3 end 7
+              waiting 0 producers 0 evicted 0 expired 0
+              reigns: 1 from 0, 4 from 3
+        "#]],
+    );
+}
+
+#[test]
+fn a_reign_that_wrote_nothing_goes_before_an_older_one_goes_on() {
+    check(
+        "
+        lead 1 of=2
+        append r1 n=5 acks=1
+        written
+        flushed
+        lead 2 of=2
+        follow 3 leader=1/1
+        subscribed 1
+        frame 1 from=5 5:1:1
+        show
+        ",
+        expect![[r#"
+            > lead 1 of=2
+              save reigns: 1 from 0
+            > append r1 n=5 acks=1
+              write r1 at 0 epoch 1
+            > written
+              flush up to 5
+            > flushed
+              r1 stored at 0 on 1, flushed
+            > lead 2 of=2
+              save reigns: 1 from 0, 2 from 5
+            > follow 3 leader=1/1
+              subscribe 1 at 1/1 in epoch 3: end 5 flushed 5 last epoch 1
+            > subscribed 1
+              save reigns: 1 from 0
+            > frame 1 from=5 5:1:1
+              write the frame from 5 to 6, without 0
+            > show
+              start 0 hw 0 flushed 5 written 5 end 6
+              waiting 0 producers 0 evicted 0 expired 0
+              reigns: 1 from 0
+        "#]],
+    );
+}
+
+#[test]
+fn frames_of_other_subscriptions_and_repeated_batches_are_left_out() {
+    check(
+        "
+        follow 1 leader=1/1
+        subscribed 1
+        frame 9 from=0 0:1:1
+        frame 1 from=0 0:1:1 1:1:1
+        written
+        frame 1 from=0 0:1:1 1:1:1 2:1:1
+        written
+        frame 1 from=0 0:1:1
+        ",
+        expect![[r#"
+            > follow 1 leader=1/1
+              subscribe 1 at 1/1 in epoch 1: end 0 flushed 0 last epoch none
+            > subscribed 1
+            > frame 9 from=0 0:1:1
+            > frame 1 from=0 0:1:1 1:1:1
+              save reigns: 1 from 0
+              write the frame from 0 to 2, without 0
+            > written
+              flush up to 2
+              report 1 to 1/1: end 2 flushed 0
+            > frame 1 from=0 0:1:1 1:1:1 2:1:1
+              write the frame from 2 to 3, without 2
+            > written
+              report 1 to 1/1: end 3 flushed 0
+            > frame 1 from=0 0:1:1
+        "#]],
+    );
+}
+
+#[test]
+fn a_frame_that_does_not_go_on_ends_the_subscription() {
+    check(
+        "
+        follow 1 leader=1/1
+        subscribed 1
+        frame 1 from=4 4:1:1
+        frame 1 from=0 0:1:1
+        tick
+        subscribed 2
+        frame 2 from=0 0:1:2
+        tick
+        subscribed 3
+        frame 3 from=0 0:1:1 3:1:1
+        written
+        frame 3 from=4 4:1:0
+        ",
+        expect![[r#"
+            > follow 1 leader=1/1
+              subscribe 1 at 1/1 in epoch 1: end 0 flushed 0 last epoch none
+            > subscribed 1
+            > frame 1 from=4 4:1:1
+              unsubscribe 1 at 1/1
+            > frame 1 from=0 0:1:1
+            > tick
+              subscribe 2 at 1/1 in epoch 1: end 0 flushed 0 last epoch none
+            > subscribed 2
+            > frame 2 from=0 0:1:2
+              unsubscribe 2 at 1/1
+            > tick
+              subscribe 3 at 1/1 in epoch 1: end 0 flushed 0 last epoch none
+            > subscribed 3
+            > frame 3 from=0 0:1:1 3:1:1
+              save reigns: 1 from 0
+              write the frame from 0 to 4, without 0
+            > written
+              flush up to 4
+              report 3 to 1/1: end 4 flushed 0
+            > frame 3 from=4 4:1:0
+              unsubscribe 3 at 1/1
+        "#]],
+    );
+}
+
+#[test]
+fn the_end_of_a_subscription_is_followed_by_the_next() {
+    check(
+        "
+        follow 1 leader=1/1
+        subscribed 1
+        ended 9
+        ended 1
+        tick
+        refused 2
+        tick
+        wait 3000
+        tick
+        wait 1
+        tick
+        ",
+        expect![[r#"
+            > follow 1 leader=1/1
+              subscribe 1 at 1/1 in epoch 1: end 0 flushed 0 last epoch none
+            > subscribed 1
+            > ended 9
+            > ended 1
+            > tick
+              subscribe 2 at 1/1 in epoch 1: end 0 flushed 0 last epoch none
+            > refused 2
+            > tick
+              subscribe 3 at 1/1 in epoch 1: end 0 flushed 0 last epoch none
+            > wait 3000
+            > tick
+            > wait 1
+            > tick
+              subscribe 3001000000 at 1/1 in epoch 1: end 0 flushed 0 last epoch none
+        "#]],
+    );
+}
+
+#[test]
+fn a_role_that_comes_while_the_log_is_cut_waits() {
+    check(
+        "
+        lead 1 of=2
+        append r1 n=5 acks=1
+        written
+        follow 2 leader=1/1
+        diverged 1 epoch=1 end=2
+        lead 3
+        append r2
+        flushed
+        truncated
+        append r3
+        show
+        ",
+        expect![[r#"
+            > lead 1 of=2
+              save reigns: 1 from 0
+            > append r1 n=5 acks=1
+              write r1 at 0 epoch 1
+            > written
+              flush up to 5
+            > follow 2 leader=1/1
+              r1 unknown: Interrupted(LeadershipLost)
+              subscribe 1 at 1/1 in epoch 2: end 5 flushed 0 last epoch 1
+            > diverged 1 epoch=1 end=2
+              truncate to 2
+            > lead 3
+            > append r2
+              r2 retry: NotLeader
+            > flushed
+            > truncated
+              save reigns: 
+              save reigns: 3 from 0
+            > append r3
+              write r3 at 0 epoch 3
+            > show
+              start 0 hw 0 flushed 0 written 0 end 1
+              waiting 1 producers 0 evicted 0 expired 0
+              reigns: 3 from 0
+        "#]],
+    );
+}
+
+#[test]
+fn a_log_that_cannot_be_joined_is_thrown_away() {
+    check(
+        "
+        follow 1 leader=1/1
+        subscribed 1
+        frame 1 from=0 0:3:1
+        written
+        flushed
+        ended 1
+        tick
+        out-of-range 2 start=40
+        truncated
+        subscribed 3
+        frame 3 from=40 40:1:1 hw=41 start=40
+        written
+        flushed
+        show
+        ",
+        expect![[r#"
+            > follow 1 leader=1/1
+              subscribe 1 at 1/1 in epoch 1: end 0 flushed 0 last epoch none
+            > subscribed 1
+            > frame 1 from=0 0:3:1
+              save reigns: 1 from 0
+              write the frame from 0 to 3, without 0
+            > written
+              flush up to 3
+              report 1 to 1/1: end 3 flushed 0
+            > flushed
+              report 1 to 1/1: end 3 flushed 3
+            > ended 1
+            > tick
+              subscribe 2 at 1/1 in epoch 1: end 3 flushed 3 last epoch 1
+            > out-of-range 2 start=40
+              start over at 40
+            > truncated
+              save reigns: 
+              hw 40
+              log start 40
+              subscribe 3 at 1/1 in epoch 1: end 40 flushed 40 last epoch none
+            > subscribed 3
+            > frame 3 from=40 40:1:1 hw=41 start=40
+              save reigns: 1 from 40
+              write the frame from 40 to 41, without 0
+            > written
+              flush up to 41
+              report 3 to 1/1: end 41 flushed 40
+            > flushed
+              hw 41
+              report 3 to 1/1: end 41 flushed 41
+            > show
+              start 40 hw 41 flushed 41 written 41 end 41
+              waiting 0 producers 0 evicted 0 expired 0
+              reigns: 1 from 40
+        "#]],
+    );
+}
+
+#[test]
+fn without_a_leader_a_follower_waits() {
+    check(
+        "
+        follow 1
+        tick
+        follow 2 leader=1/1
+        follow 2 leader=1/1 pe=3
+        subscribed 1
+        follow 1 leader=2/1
+        follow 3
+        resign
+        ",
+        expect![[r#"
+            > follow 1
+            > tick
+            > follow 2 leader=1/1
+              subscribe 1 at 1/1 in epoch 2: end 0 flushed 0 last epoch none
+            > follow 2 leader=1/1 pe=3
+            > subscribed 1
+            > follow 1 leader=2/1
+            > follow 3
+              unsubscribe 1 at 1/1
+            > resign
+        "#]],
+    );
+}
