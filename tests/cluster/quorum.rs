@@ -103,7 +103,7 @@ fn nodes_that_do_not_belong_say_so_when_they_start() {
     node(&cluster.path("new"), &flags).refused(&["node id 2 is taken", "--node-id"]);
     // Another authority.
     let flags = ["--join", &first, "--node-id", "4"];
-    node(&cluster.path("foreign"), &flags).refused(&["cannot join", "authority"]);
+    node(&cluster.path("foreign"), &flags).refused(&["cannot join", "--certs"]);
     // Nobody there: a name that cannot be an address.
     let flags = ["--certs", &certs, "--join", "nowhere", "--node-id", "4"];
     node(&cluster.path("lost"), &flags).refused(&["'nowhere' is not an address", "HOST:PORT"]);

@@ -67,7 +67,8 @@ const FORBIDDEN: [(&str, &[&str], &str); 13] = [
         &NOT_SIMULATED,
         "tokio's watch wakes its receivers in a random order: use node/src/watched.rs",
     ),
-    ("thread_rng", &[], "randomness comes from outside"),
+    // openraft asks by this name for what comes from outside.
+    ("thread_rng", &["node/src/controller/runtime.rs"], "randomness comes from outside"),
     ("rand", &["node/quic/src/"], "randomness comes from outside"),
     ("fastrand", &RANDOM_DOORS, "randomness comes from outside"),
     ("getrandom", &RANDOM_DOORS, "randomness comes from outside"),

@@ -13,7 +13,7 @@ use openraft::{EntryPayload, LogIdOptionExt, RaftLogReader};
 use super::log_store::LogStore;
 use super::types::{RaftEntry, RaftLogId, RaftVote};
 use crate::outside::Outside;
-use crate::storage::{Disk, InlineWorkers, SimDisk};
+use crate::storage::{Disk, InlineWorkers, SimDisk, SimRandom};
 
 const FOLDER: &str = "/data/metadata";
 /// How often a task is polled before it counts as one that waits for a disk that is gone.
@@ -52,18 +52,28 @@ impl State {
         }
     }
 
-    fn draw(&self, dice: &mut fastrand::Rng, term: u64) -> Operation {
+    fn draw(&self, dice: &mut SimRandom, term: u64) -> Operation {
         let held: Vec<RaftLogId> = self.entries.values().copied().collect();
-        match dice.u32(0..10) {
-            0 | 1 => Operation::Vote(RaftVote::new(term, dice.u64(1..4))),
-            2 if !held.is_empty() => Operation::Truncate(held[dice.usize(..held.len())]),
-            3 if !held.is_empty() => Operation::Purge(held[dice.usize(..held.len())]),
+        let count = 1 + dice.below(3) as u64;
+        match dice.below(10) {
+            0 | 1 => Operation::Vote(RaftVote::new(term, count)),
+            2 if !held.is_empty() => Operation::Truncate(held[dice.below(held.len())]),
+            3 if !held.is_empty() => Operation::Purge(held[dice.below(held.len())]),
             _ => {
                 let from = self.next_index();
-                Operation::Append((from..from + dice.u64(1..4)).map(|index| log_id(term, 1, index)).collect())
+                Operation::Append((from..from + count).map(|index| log_id(term, 1, index)).collect())
             }
         }
     }
+}
+
+/// A disk with the folder, which survives.
+fn fresh_disk(seed: u64) -> SimDisk {
+    let disk = SimDisk::new(seed);
+    disk.create_dir_all(Path::new(FOLDER)).unwrap();
+    disk.sync_dir(Path::new("/")).unwrap();
+    disk.sync_dir(Path::new("/data")).unwrap();
+    disk
 }
 
 fn outside(disk: &SimDisk) -> Outside {
@@ -109,17 +119,14 @@ async fn state(log: &mut LogStore) -> State {
 }
 
 async fn life_and_death(seed: u64) {
-    let mut dice = fastrand::Rng::with_seed(seed);
-    let mut disk = SimDisk::new(seed);
-    disk.create_dir_all(Path::new(FOLDER)).unwrap();
-    disk.sync_dir(Path::new("/")).unwrap();
-    disk.sync_dir(Path::new("/data")).unwrap();
+    let mut dice = SimRandom::new(seed);
+    let mut disk = fresh_disk(seed);
     let mut durable = State::default();
     for term in 1..6 {
         let mut log = LogStore::open(&outside(&disk), Path::new(FOLDER)).await.unwrap();
         let mut told = durable.clone();
         assert_eq!(state(&mut log).await, durable, "seed {seed}, term {term}");
-        disk.stop_after(dice.u64(1..60));
+        disk.stop_after(1 + dice.below(60) as u64);
         let mut in_flight = durable.clone();
         for _ in 0..30 {
             let operation = told.draw(&mut dice, term);
@@ -129,7 +136,7 @@ async fn life_and_death(seed: u64) {
             }
             told = in_flight.clone();
         }
-        disk = if dice.bool() { disk.power_loss() } else { disk.process_crash() };
+        disk = if dice.below(2) == 0 { disk.power_loss() } else { disk.process_crash() };
         let mut log = LogStore::open(&outside(&disk), Path::new(FOLDER)).await.unwrap();
         durable = state(&mut log).await;
         assert!(
@@ -151,8 +158,7 @@ fn what_was_told_to_be_durable_is_there_after_a_loss_of_power() {
 fn a_journal_that_has_grown_long_is_replaced_by_what_it_leads_to() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
-        let disk = SimDisk::new(1);
-        disk.create_dir_all(Path::new(FOLDER)).unwrap();
+        let disk = fresh_disk(1);
         let mut log = LogStore::open(&outside(&disk), Path::new(FOLDER)).await.unwrap();
         for index in 0..30_000 {
             let entry = RaftEntry { log_id: log_id(1, 1, index), payload: EntryPayload::Blank };
@@ -172,8 +178,7 @@ fn a_journal_that_has_grown_long_is_replaced_by_what_it_leads_to() {
 fn a_disk_that_fails_for_a_while_delays_what_is_told_and_loses_nothing() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
-        let disk = SimDisk::new(2);
-        disk.create_dir_all(Path::new(FOLDER)).unwrap();
+        let disk = fresh_disk(2);
         let mut log = LogStore::open(&outside(&disk), Path::new(FOLDER)).await.unwrap();
         disk.fail_syncs(1);
         assert!(log.failing().is_none());

@@ -88,7 +88,10 @@ const KEYS: [Key; 13] = [
     Key {
         name: "controller.quorum.voters.max",
         takes: "1, 3, 5 or 7",
-        set: |config, text| Some(config.voters = Some(super::voters(text).ok()?)),
+        set: |config, text| {
+            config.voters = Some(super::voters(text).ok()?);
+            Some(())
+        },
     },
     Key {
         name: "listeners",

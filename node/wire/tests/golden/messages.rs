@@ -619,7 +619,40 @@ fn between_nodes() {
         members: vec![progress],
     };
     golden.body("quorum-described", &description);
-    expect![[r#""#]].assert_eq(&golden.0);
+    expect![[r#"
+        ask append-entries           65 01 cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc
+        ask vote                     66 01 cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc
+        ask install-snapshot         67 01 cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc
+        ask propose                  68 01 cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc
+        ask heartbeat                6a 01 cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc
+        ask describe-quorum          6b 01 cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc
+        ask join                     69 00
+        answered                     00
+        wrong cluster                01 00 cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc
+        not controller               01 01 01 02 03 68 3a 31
+        not formed                   01 02
+        duplicate                    01 03 02 03 68 3a 31
+        invalid                      01 04 02 6e 6f
+        identity                     01 05 01 02
+        unavailable                  01 06 02 6e 6f
+        append-entries               ac 02 02 01 01 ac 02 02 04 03 ac 02 02 05 00 ac 02 02 06 01 02 c0 c1 ac 02 02 07 02 02 01 01 02 01 02 02 01 03 68 3a 31 02 03 68 3a 31 00
+        appended all                 00
+        appended up to               01 01 ac 02 02 05
+        appended conflict            02
+        appended superseded          03 ac 02 02 01
+        ask-vote                     ac 02 02 01 01 ac 02 02 07
+        vote-answered                ac 02 02 01 01 00
+        install-snapshot             ac 02 02 01 01 ac 02 02 07 01 ac 02 02 07 02 01 01 02 01 02 02 01 03 68 3a 31 02 03 68 3a 31 01 1a
+        snapshot-installed           ac 02 02 01
+        propose                      01 c0
+        proposed                     ac 02 01 0a
+        join                         02 03 68 3a 31 01
+        joined                       cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc 01 01 03 68 3a 31
+        heartbeat                    02 ac 02
+        heartbeat-taken              01
+        describe-quorum             
+        quorum-described             01 03 01 ac 02 00 01 05 01 01 01 01 ac 02
+    "#]].assert_eq(&golden.0);
 }
 
 /// The number of an error code travels, and its class decides what a client does: both are part of the protocol.
