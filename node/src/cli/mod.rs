@@ -14,6 +14,7 @@
 //!
 //! What does not exist here: a rule of its own. What nodes and clients promise is decided in their packages.
 
+mod certs;
 mod consume;
 mod demo;
 mod files;
@@ -59,6 +60,8 @@ enum Command {
     Produce(produce::Args),
     /// Print the records of a topic
     Consume(consume::Args),
+    /// Make and show certificates of the cluster's own authority
+    Certs(certs::Args),
     /// Look into the files of a log, offline
     Log(log::Args),
 }
@@ -106,6 +109,7 @@ impl Cli {
             Command::Topics(args) => topics::run(args, &global, output).await,
             Command::Produce(args) => produce::run(args, &global, output).await,
             Command::Consume(args) => consume::run(args, &global, output).await,
+            Command::Certs(args) => certs::run(args, &global, output),
             Command::Log(args) => log::run(args, output).await,
         }
     }
