@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
+use serde::{Deserialize, Serialize};
 use weir_wire::frame::Limits;
 
 /// The largest `max.message.bytes`: what fits one produce or fetch frame.
@@ -63,29 +64,29 @@ impl Default for TopicConfig {
 }
 
 /// Why a topic's configuration is refused. All of them are the caller's fault.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum ConfigError {
     /// No such key.
     #[error(
         "unknown topic config '{key}'{}; known are: {}",
-        .nearest.map(|name| format!(", did you mean '{name}'?")).unwrap_or_default(),
+        .nearest.as_ref().map(|name| format!(", did you mean '{name}'?")).unwrap_or_default(),
         TopicConfig::KEYS.map(|known| known.name).join(", ")
     )]
     UnknownKey {
         /// What was given.
         key: String,
         /// The known key that it resembles most, if any resembles it.
-        nearest: Option<&'static str>,
+        nearest: Option<String>,
     },
     /// A value that the key does not take.
     #[error("topic config {key}={value} is not valid: {key} takes {valid}")]
     InvalidValue {
         /// The key.
-        key: &'static str,
+        key: String,
         /// What was given.
         value: String,
         /// What would be valid.
-        valid: &'static str,
+        valid: String,
     },
 }
 
@@ -215,12 +216,20 @@ impl TopicConfig {
         for (name, value) in overrides {
             let key = find(name)?;
             (key.set)(&mut config, value).ok_or_else(|| ConfigError::InvalidValue {
-                key: key.name,
+                key: key.name.into(),
                 value: value.clone(),
-                valid: key.valid,
+                valid: key.valid.into(),
             })?;
         }
         Ok(config)
+    }
+
+    /// How many replicas must be in sync for anything to be committed: never more than there are (KIP-966 counts
+    /// the same way).
+    #[must_use]
+    pub fn required_in_sync(&self, replication_factor: usize) -> usize {
+        let asked = self.min_insync_replicas.and_then(|count| usize::try_from(count).ok());
+        asked.unwrap_or(replication_factor / 2 + 1).min(replication_factor)
     }
 
     /// Every value in force, by name.
@@ -237,9 +246,10 @@ impl TopicConfig {
 
 fn find(name: &str) -> Result<&'static TopicConfigKey, ConfigError> {
     const KEYS: &[TopicConfigKey] = &TopicConfig::KEYS;
-    KEYS.iter()
-        .find(|key| key.name == name)
-        .ok_or_else(|| ConfigError::UnknownKey { key: name.into(), nearest: nearest(name) })
+    KEYS.iter().find(|key| key.name == name).ok_or_else(|| ConfigError::UnknownKey {
+        key: name.into(),
+        nearest: nearest(name).map(str::to_owned),
+    })
 }
 
 /// The known key nearest to a misspelt one, unless none is near.

@@ -9,6 +9,8 @@ use weir_wire::ids::{
 };
 use weir_wire::stored::Stored;
 
+use super::{LogTail, ProcessId};
+
 /// All metadata of a cluster at one index.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
@@ -18,8 +20,12 @@ pub struct Image {
     pub cluster: Option<ClusterId>,
     /// All registered nodes.
     pub nodes: BTreeMap<NodeId, NodeState>,
+    /// What was set for nodes that have nothing of their own, under Kafka's key names.
+    pub node_configs: BTreeMap<String, String>,
     /// All topics by name.
     pub topics: BTreeMap<String, TopicState>,
+    /// The names of all topics by id.
+    pub topic_names: BTreeMap<TopicId, String>,
     /// The first producer id that nobody has yet.
     pub next_producer: ProducerId,
 }
@@ -29,8 +35,18 @@ pub struct Image {
 pub struct NodeState {
     /// Counts its registrations.
     pub incarnation: Incarnation,
+    /// The process that registered.
+    pub process: ProcessId,
     /// Where clients reach it, as `host:port`.
     pub address: String,
+    /// Where it stands, if it said so.
+    pub rack: Option<String>,
+    /// Its lease ran out: it leads nothing and is in no ISR.
+    pub fenced: bool,
+    /// It is about to stop: it gets nothing new, and leads only what nobody else can.
+    pub stopping: bool,
+    /// What was set for it alone, under Kafka's key names.
+    pub configs: BTreeMap<String, String>,
 }
 
 /// A topic.
@@ -47,18 +63,41 @@ pub struct TopicState {
 }
 
 /// A partition.
+///
+/// ```text
+/// replicas = ISR + ELR + others        ISR and ELR hold everything that is committed, the others may lack some
+/// ```
+///
+/// ELR = eligible leader replicas (KIP-966): they left the ISR while fewer than `min.insync.replicas` remained, so
+/// nothing was committed without them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionState {
     /// All assigned replicas (AR), the preferred leader first.
     pub replicas: Vec<NodeId>,
-    /// The replicas in sync.
+    /// The replicas in sync, in the order of `replicas`. Empty when all of them are gone.
     pub isr: Vec<NodeId>,
-    /// The leader, if there is one.
+    /// The replicas that may lead besides, in the order of `replicas`; empty unless the ISR is below its minimum.
+    pub elr: Vec<NodeId>,
+    /// The leader, if there is one: a live member of the ISR.
     pub leader: Option<NodeId>,
     /// The current reign.
     pub leader_epoch: LeaderEpoch,
     /// Counts every change of this entry.
     pub partition_epoch: PartitionEpoch,
+    /// Whether the leader was elected although it may lack acknowledged records. Stands until all replicas are in
+    /// sync again.
+    pub unclean: bool,
+    /// Replicas that had to leave ISR and ELR since their logs lost something, with what is left of them. If all had
+    /// to leave, the one with the highest tail leads. Forgotten when the replica is in sync again.
+    pub cut: BTreeMap<NodeId, LogTail>,
+}
+
+impl NodeState {
+    /// Whether new leaderships and replicas may be given to it.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        !self.fenced && !self.stopping
+    }
 }
 
 impl PartitionState {
@@ -69,25 +108,22 @@ impl PartitionState {
         PartitionState {
             isr: replicas.clone(),
             replicas,
+            elr: Vec::new(),
             leader,
             leader_epoch: LeaderEpoch(0),
             partition_epoch: PartitionEpoch(0),
+            unclean: false,
+            cut: BTreeMap::new(),
         }
-    }
-
-    /// Begins the next reign.
-    pub(super) fn start_reign(&mut self, leader: Option<NodeId>) {
-        self.leader = leader;
-        self.leader_epoch = self.leader_epoch.next();
-        self.partition_epoch.0 += 1;
     }
 }
 
 impl Image {
-    /// The topic with this id, and its name. Topics are few enough to look through.
+    /// The topic with this id, and its name.
     #[must_use]
     pub fn topic_by_id(&self, id: TopicId) -> Option<(&str, &TopicState)> {
-        self.topics.iter().find(|(_, topic)| topic.id == id).map(|(name, topic)| (name.as_str(), topic))
+        let (name, topic) = self.topics.get_key_value(self.topic_names.get(&id)?)?;
+        Some((name, topic))
     }
 
     /// Every partition with the name and id of its topic, in the order of names and indexes.
@@ -105,9 +141,15 @@ impl Image {
     pub fn partition_count(&self) -> usize {
         self.topics.values().map(|topic| topic.partitions.len()).sum()
     }
+
+    /// How many nodes can be given something new.
+    #[must_use]
+    pub fn active_count(&self) -> u32 {
+        u32::try_from(self.nodes.values().filter(|node| node.is_active()).count()).unwrap_or(u32::MAX)
+    }
 }
 
 impl Stored for Image {
     const NAME: &'static str = "metadata image";
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 }

@@ -10,7 +10,8 @@ use super::Image;
 /// least; the other replicas are the nodes that follow in the circle, shifted by one more each time round, so that
 /// the followers of one node's partitions are spread over all others (as Kafka's `StripedReplicaPlacer` does).
 pub(super) fn spread(image: &Image, partitions: u32, replication_factor: u32) -> Vec<Vec<NodeId>> {
-    let mut leads: BTreeMap<NodeId, usize> = image.nodes.keys().map(|node| (*node, 0)).collect();
+    let active = image.nodes.iter().filter(|(_, state)| state.is_active()).map(|(node, _)| node);
+    let mut leads: BTreeMap<NodeId, usize> = active.map(|node| (*node, 0)).collect();
     for (_, _, _, partition) in image.partitions() {
         if let Some(count) = partition.leader.and_then(|leader| leads.get_mut(&leader)) {
             *count += 1;

@@ -4,11 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weir_wire::ids::LeaderEpoch;
 
-use super::{Applied, Command, Image, MetadataError};
+use super::{Applied, Command, Image, LastLife, MetadataError, ProcessId, Registration};
 use weir_wire::ids::{ClusterId, Incarnation, NodeId, ProducerId, TopicId};
 
 fn register(node: u32) -> Command {
-    Command::RegisterNode { node: NodeId(node), address: format!("127.0.0.1:{}", 9000 + node) }
+    life(node, 1)
+}
+
+/// The registration of a node for its life `number`.
+fn life(node: u32, number: u8) -> Command {
+    let last = Incarnation(u64::from(number) - 1);
+    Command::RegisterNode(Registration {
+        node: NodeId(node),
+        process: ProcessId([number; 16]),
+        address: format!("127.0.0.1:{}", 9000 + node),
+        rack: None,
+        last: (number > 1).then_some(LastLife { incarnation: last, clean: true }),
+        unanswered: Vec::new(),
+        cut: Vec::new(),
+    })
 }
 
 fn create(name: &str, partitions: Option<u32>, replication_factor: Option<u32>) -> Command {
@@ -88,7 +102,7 @@ fn a_registration_ends_every_reign_of_the_earlier_incarnation() {
     let epochs =
         |image: &Image| image.topics["t"].partitions.iter().map(|p| p.leader_epoch.0).collect::<Vec<_>>();
     assert_eq!(epochs(&image), [0, 0, 0, 0]);
-    assert_eq!(image.apply(&register(1)), Ok(Applied::Registered(Incarnation(2))));
+    assert_eq!(image.apply(&life(1, 2)), Ok(Applied::Registered(Incarnation(2))));
     assert_eq!(epochs(&image), [1, 0, 1, 0]);
     assert_eq!(image.topics["t"].partitions[0].leader, Some(NodeId(1)));
     assert!(image.topics["t"].partitions.iter().all(|p| p.partition_epoch.0 == p.leader_epoch.0));
@@ -98,7 +112,7 @@ fn a_registration_ends_every_reign_of_the_earlier_incarnation() {
 fn a_topic_created_again_starts_anew() {
     let mut image = cluster_of(1);
     image.apply(&create("t", Some(2), None)).unwrap();
-    image.apply(&register(1)).unwrap();
+    image.apply(&life(1, 2)).unwrap();
     assert_eq!(
         image.apply(&Command::DeleteTopic { name: "t".to_owned() }),
         Ok(Applied::TopicDeleted(TopicId([7; 16])))

@@ -1,0 +1,172 @@
+//! Who leads: from the ISR, else from the ELR (KIP-966), and anybody else only when an operator says so.
+
+use std::cmp::Reverse;
+
+use weir_wire::ids::{NodeId, PartitionIndex};
+
+use super::partition::{Around, Reign};
+use super::rules::{Rule, Rules};
+use super::{Applied, ElectionKind, Image, MetadataError, PartitionState, Selection};
+
+impl PartitionState {
+    /// Sees to it that a live member of the ISR leads. Does nothing where one does, or where nobody can.
+    pub(super) fn elect(&mut self, around: Around<'_>) {
+        let is_live = |node: &NodeId| around.nodes.get(node).is_some_and(|state| !state.fenced);
+        if self.leader.is_some_and(|leader| is_live(&leader) && self.isr.contains(&leader)) {
+            return;
+        }
+        self.leader = None;
+        if let Some(node) = self.successor(around) {
+            let isr = self.isr.clone();
+            self.set_isr(around, |member| member == node || isr.contains(&member));
+            self.leader = Some(node);
+        } else if let Some(node) = self.longest_cut().filter(is_live) {
+            self.elect_uncleanly(around, node);
+        }
+    }
+
+    /// The replica that may lead without loss: in the order of assignment, one of the ISR before one of the ELR,
+    /// and one that is about to stop only if there is no other.
+    fn successor(&self, around: Around<'_>) -> Option<NodeId> {
+        let first = |among: &[NodeId], may_stop: bool| {
+            let fits = |node: &&NodeId| {
+                around.nodes.get(*node).is_some_and(|state| !state.fenced && (may_stop || !state.stopping))
+            };
+            among.iter().find(fits).copied()
+        };
+        if !around.rules.hold(Rule::LeadersComeFromIsrAndElr) {
+            return first(&self.replicas, true);
+        }
+        first(&self.isr, false)
+            .or_else(|| first(&self.elr, false))
+            .or_else(|| first(&self.isr, true))
+            .or_else(|| first(&self.elr, true))
+    }
+
+    /// Of the replicas that lost something the one that holds most, once all members of ISR and ELR are among them.
+    fn longest_cut(&self) -> Option<NodeId> {
+        if !self.is_without_members() {
+            return None;
+        }
+        let rank = |node: &NodeId| Reverse(self.replicas.iter().position(|replica| replica == node));
+        self.cut.iter().max_by_key(|(node, tail)| (**tail, rank(node))).map(|(node, _)| *node)
+    }
+
+    /// Begins a reign that may lack acknowledged records: the others follow it, whatever they hold.
+    fn elect_uncleanly(&mut self, around: Around<'_>, node: NodeId) {
+        self.isr.clear();
+        self.elr.clear();
+        self.set_isr(around, |member| member == node);
+        self.elr.clear();
+        self.cut.clear();
+        self.leader = Some(node);
+        self.unclean = self.replicas.len() > 1;
+    }
+
+    /// The preferred leader, where it could lead and does not.
+    pub(super) fn preferred_move(&self, around_nodes: &super::Nodes) -> Option<NodeId> {
+        let preferred = *self.replicas.first()?;
+        let is_active = around_nodes.get(&preferred).is_some_and(super::NodeState::is_active);
+        (self.leader != Some(preferred) && is_active && self.isr.contains(&preferred)).then_some(preferred)
+    }
+
+    /// Whom an operator's unclean election makes the leader: of the live replicas the one known to hold most.
+    fn unclean_candidate(&self, nodes: &super::Nodes) -> Option<NodeId> {
+        let rank = |node: &NodeId| Reverse(self.replicas.iter().position(|replica| replica == node));
+        self.replicas
+            .iter()
+            .copied()
+            .filter_map(|node| nodes.get(&node).map(|state| (node, state)))
+            .filter(|(_, state)| !state.fenced)
+            .max_by_key(|(node, state)| (state.is_active(), self.cut.get(node), rank(node)))
+            .map(|(node, _)| node)
+    }
+}
+
+impl Image {
+    pub(super) fn elect_leaders(
+        &mut self,
+        rules: Rules,
+        selection: &Selection,
+        kind: ElectionKind,
+    ) -> Result<Applied, MetadataError> {
+        match selection {
+            Selection::All => Ok(self.elect_all(rules, kind)),
+            Selection::One { topic, partition } => self.elect_one(rules, topic, *partition, kind),
+        }
+    }
+
+    fn elect_all(&mut self, rules: Rules, kind: ElectionKind) -> Applied {
+        let (mut changed, mut impossible) = (0, 0);
+        let Image { nodes, topics, .. } = self;
+        for topic in topics.values_mut() {
+            let around = Around { nodes, required_in_sync: topic.required_in_sync(), rules };
+            for partition in &mut topic.partitions {
+                match partition.elect_by(around, kind) {
+                    Election::Elected => changed += 1,
+                    Election::NoCandidate => impossible += 1,
+                    Election::NotNeeded => {}
+                }
+            }
+        }
+        Applied::LeadersElected { changed, impossible }
+    }
+
+    fn elect_one(
+        &mut self,
+        rules: Rules,
+        name: &str,
+        index: PartitionIndex,
+        kind: ElectionKind,
+    ) -> Result<Applied, MetadataError> {
+        let Image { nodes, topics, .. } = self;
+        let topic = topics.get_mut(name).ok_or_else(|| MetadataError::UnknownTopic(name.to_owned()))?;
+        let around = Around { nodes, required_in_sync: topic.required_in_sync(), rules };
+        let partition = topic.partition_mut(name, index)?;
+        match partition.elect_by(around, kind) {
+            Election::Elected => Ok(Applied::LeadersElected { changed: 1, impossible: 0 }),
+            Election::NoCandidate => Err(MetadataError::NoCandidate {
+                topic: name.to_owned(),
+                partition: index,
+                preferred: (kind == ElectionKind::Preferred).then(|| partition.replicas[0]),
+            }),
+            Election::NotNeeded => match (kind, partition.leader) {
+                (ElectionKind::Unclean, Some(leader)) => {
+                    Err(MetadataError::ElectionNotNeeded { topic: name.to_owned(), partition: index, leader })
+                }
+                _ => Ok(Applied::LeadersElected { changed: 0, impossible: 0 }),
+            },
+        }
+    }
+}
+
+enum Election {
+    Elected,
+    NotNeeded,
+    NoCandidate,
+}
+
+impl PartitionState {
+    fn elect_by(&mut self, around: Around<'_>, kind: ElectionKind) -> Election {
+        let is_there = match kind {
+            ElectionKind::Preferred => self.leader == self.replicas.first().copied(),
+            ElectionKind::Unclean => self.leader.is_some(),
+        };
+        if is_there {
+            return Election::NotNeeded;
+        }
+        let candidate = match kind {
+            ElectionKind::Preferred => self.preferred_move(around.nodes),
+            ElectionKind::Unclean => self.unclean_candidate(around.nodes),
+        };
+        let Some(node) = candidate else { return Election::NoCandidate };
+        self.change(around.rules, |partition| {
+            match kind {
+                ElectionKind::Preferred => partition.leader = Some(node),
+                ElectionKind::Unclean => partition.elect_uncleanly(around, node),
+            }
+            Reign::Ends
+        });
+        Election::Elected
+    }
+}

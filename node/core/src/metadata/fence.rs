@@ -1,0 +1,74 @@
+//! Nodes that go: those whose lease ran out, and those that say that they are about to stop.
+
+use weir_wire::ids::{Incarnation, NodeId};
+
+use super::partition::{Around, Reign};
+use super::rules::Rules;
+use super::{Applied, Image, MetadataError, NodeState, PartitionState};
+
+impl Image {
+    /// Takes a node out of every ISR and leadership. It may come back only by registering.
+    pub(super) fn fence_node(
+        &mut self,
+        rules: Rules,
+        node: NodeId,
+        incarnation: Incarnation,
+    ) -> Result<Applied, MetadataError> {
+        self.current_life(node, incarnation)?.fenced = true;
+        self.change_partitions_on(rules, node, |partition, around| {
+            partition.leave(around, node);
+            partition.elect(around);
+        });
+        Ok(Applied::Fenced)
+    }
+
+    /// Hands the leaderships of a node over to others in sync, and takes it out of the ISRs in which others remain.
+    pub(super) fn begin_shutdown(
+        &mut self,
+        rules: Rules,
+        node: NodeId,
+        incarnation: Incarnation,
+    ) -> Result<Applied, MetadataError> {
+        self.current_life(node, incarnation)?.stopping = true;
+        self.change_partitions_on(rules, node, |partition, around| {
+            let is_active = |member: &NodeId| around.nodes.get(member).is_some_and(NodeState::is_active);
+            if partition.isr.iter().any(is_active) {
+                partition.leave(around, node);
+                partition.elect(around);
+            }
+        });
+        Ok(Applied::ShutdownBegun)
+    }
+
+    /// The state of a node, if it is this incarnation of it.
+    fn current_life(
+        &mut self,
+        node: NodeId,
+        incarnation: Incarnation,
+    ) -> Result<&mut NodeState, MetadataError> {
+        let state = self.nodes.get_mut(&node).ok_or(MetadataError::UnknownNode(node))?;
+        if state.incarnation != incarnation {
+            let known = state.incarnation;
+            return Err(MetadataError::StaleIncarnation { node, asked: incarnation, known });
+        }
+        Ok(state)
+    }
+
+    fn change_partitions_on(
+        &mut self,
+        rules: Rules,
+        node: NodeId,
+        edit: impl Fn(&mut PartitionState, Around<'_>),
+    ) {
+        let Image { nodes, topics, .. } = self;
+        for topic in topics.values_mut() {
+            let around = Around { nodes, required_in_sync: topic.required_in_sync(), rules };
+            for partition in topic.partitions.iter_mut().filter(|partition| partition.is_on(node)) {
+                partition.change(rules, |partition| {
+                    edit(partition, around);
+                    Reign::GoesOn
+                });
+            }
+        }
+    }
+}

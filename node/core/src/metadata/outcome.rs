@@ -1,0 +1,243 @@
+//! What a command led to, or why it was refused. Both travel from the active controller to who asked.
+
+use serde::{Deserialize, Serialize};
+use weir_wire::ids::{
+    ClusterId, Incarnation, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, ProducerId, TopicId,
+};
+
+use super::PARTITIONS_PER_CLUSTER_MAX;
+use crate::topic_config::ConfigError;
+
+/// What a command led to. Sent between nodes: new kinds go to the end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Applied {
+    /// The cluster has its name.
+    Initialised,
+    /// The node runs under this incarnation.
+    Registered(Incarnation),
+    /// The topic exists.
+    TopicCreated {
+        /// Its id.
+        id: TopicId,
+        /// How many partitions it got.
+        partitions: u32,
+        /// How many replicas each of them has.
+        replication_factor: u32,
+    },
+    /// The topic with this id is gone.
+    TopicDeleted(TopicId),
+    /// `count` ids from `first` belong to the asker.
+    ProducersGranted {
+        /// The first of them.
+        first: ProducerId,
+        /// How many.
+        count: u32,
+    },
+    /// The node leads nothing any more.
+    Fenced,
+    /// The node leads nothing that another could lead.
+    ShutdownBegun,
+    /// The in-sync replicas are as asked, at this partition epoch.
+    PartitionAltered(PartitionEpoch),
+    /// An election took place.
+    LeadersElected {
+        /// How many partitions have another leader now.
+        changed: u32,
+        /// How many should have, but nobody could be elected.
+        impossible: u32,
+    },
+    /// The topic has this many partitions now.
+    PartitionsCreated {
+        /// Its id.
+        id: TopicId,
+        /// How many partitions it has.
+        partitions: u32,
+    },
+    /// The configuration is as asked.
+    ConfigsAltered,
+}
+
+/// Why a command was refused; the image stays as it was, but for its index. Sent between nodes: new kinds go to the
+/// end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum MetadataError {
+    /// The cluster has a name already.
+    #[error("this node belongs to cluster {0} already")]
+    AlreadyInitialised(ClusterId),
+    /// The topic's name is not legal; the sentence says why.
+    #[error("{0}")]
+    InvalidName(String),
+    /// The name belongs to the cluster itself.
+    #[error("topic names that start with '__' belong to the cluster itself; choose another than '{0}'")]
+    InternalName(String),
+    /// There is such a topic.
+    #[error("topic '{0}' exists already")]
+    TopicExists(String),
+    /// There is no such topic.
+    #[error("there is no topic '{0}'; 'weir topics list' shows which there are")]
+    UnknownTopic(String),
+    /// A count outside of what is possible.
+    #[error("a topic has 1 to {max} partitions, not {asked}")]
+    Partitions {
+        /// What was asked for.
+        asked: u32,
+        /// The most there may be.
+        max: u32,
+    },
+    /// The cluster is full.
+    #[error("the cluster holds at most {PARTITIONS_PER_CLUSTER_MAX} partitions; delete topics first")]
+    TooManyPartitions,
+    /// More replicas than nodes, or none.
+    #[error("a replication factor of {asked} needs as many live nodes; there {} {live}", if *.live == 1 { "is" } else { "are" })]
+    ReplicationFactor {
+        /// What was asked for.
+        asked: u32,
+        /// How many nodes are alive.
+        live: u32,
+    },
+    /// A configuration key or value is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Producer ids ran out: 2^63 were granted.
+    #[error("all producer ids of this cluster are used up")]
+    NoProducerIds,
+    /// Another process has the number, and may live.
+    #[error(
+        "another process runs as node {node} at {address}, or its lease has not run out yet: give this node another \
+         --node-id, or wait for a lease and start it again"
+    )]
+    DuplicateNode {
+        /// The number.
+        node: NodeId,
+        /// Where the other one is reached.
+        address: String,
+    },
+    /// No node has this number.
+    #[error("there is no node {0}; 'weir cluster nodes' shows which there are")]
+    UnknownNode(NodeId),
+    /// A life of the node that is over.
+    #[error("node {node} runs as incarnation {known}: incarnation {asked} is over and must register again")]
+    StaleIncarnation {
+        /// The node.
+        node: NodeId,
+        /// Who asked, or was asked about.
+        asked: Incarnation,
+        /// Who lives.
+        known: Incarnation,
+    },
+    /// The topic was deleted, or never was.
+    #[error("there is no topic with id {0}; it may have been deleted")]
+    UnknownTopicId(TopicId),
+    /// The topic has fewer partitions.
+    #[error("topic '{topic}' has no partition {partition}; it has {count}")]
+    UnknownPartition {
+        /// The topic.
+        topic: String,
+        /// The partition asked for.
+        partition: PartitionIndex,
+        /// How many there are.
+        count: u32,
+    },
+    /// Who asks does not lead the partition, or not in the reign that it names.
+    #[error("the partition is led by {} in leader epoch {leader_epoch}; only its leader may change who is in sync", show_leader(*.leader))]
+    NotLeader {
+        /// Who leads.
+        leader: Option<NodeId>,
+        /// In which reign.
+        leader_epoch: LeaderEpoch,
+    },
+    /// The partition changed meanwhile.
+    #[error("the partition is at partition epoch {known}, not {asked}: it changed meanwhile")]
+    StalePartitionEpoch {
+        /// What the asker knew.
+        asked: PartitionEpoch,
+        /// What holds.
+        known: PartitionEpoch,
+    },
+    /// A set of in-sync replicas that cannot be.
+    #[error("node {node} cannot be counted as in sync: {why}")]
+    IneligibleReplica {
+        /// The first such node.
+        node: NodeId,
+        /// Why it cannot.
+        why: Ineligible,
+    },
+    /// Partitions cannot be taken away.
+    #[error("topic '{topic}' has {known} partitions already: partitions can be added, not removed")]
+    NotMorePartitions {
+        /// The topic.
+        topic: String,
+        /// How many it has.
+        known: u32,
+    },
+    /// The partition has a leader that lost nothing.
+    #[error(
+        "partition {partition} of topic '{topic}' is led by node {leader}: an unclean election is for partitions \
+         without a leader"
+    )]
+    ElectionNotNeeded {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: PartitionIndex,
+        /// Who leads.
+        leader: NodeId,
+    },
+    /// Nobody can lead by the rule asked for.
+    #[error("{}", show_no_candidate(.topic, *.partition, *.preferred))]
+    NoCandidate {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: PartitionIndex,
+        /// The replica that should lead, where only that one may.
+        preferred: Option<NodeId>,
+    },
+}
+
+/// Why a node cannot be counted as in sync (KIP-841, KIP-903).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Ineligible {
+    /// The partition is not assigned to it.
+    #[error("the partition is not assigned to it")]
+    NotAssigned,
+    /// It is named twice.
+    #[error("it is named twice")]
+    NamedTwice,
+    /// The leader itself must be in sync.
+    #[error("it leads, and was left out")]
+    LeaderLeftOut,
+    /// No such node.
+    #[error("it is not registered")]
+    NotRegistered,
+    /// Its lease ran out.
+    #[error("its lease ran out")]
+    Fenced,
+    /// It is about to stop.
+    #[error("it is stopping")]
+    Stopping,
+    /// It was registered again since it caught up, perhaps with an empty disk.
+    #[error("it runs as incarnation {known}, and incarnation {asked} caught up")]
+    OtherIncarnation {
+        /// Who caught up.
+        asked: Incarnation,
+        /// Who lives.
+        known: Incarnation,
+    },
+}
+
+fn show_leader(leader: Option<NodeId>) -> String {
+    leader.map_or("nobody".into(), |leader| format!("node {leader}"))
+}
+
+fn show_no_candidate(topic: &str, partition: PartitionIndex, preferred: Option<NodeId>) -> String {
+    match preferred {
+        Some(node) => format!(
+            "node {node} is the preferred leader of partition {partition} of topic '{topic}', but it is not in sync; \
+             try again when it caught up"
+        ),
+        None => format!(
+            "no replica of partition {partition} of topic '{topic}' is alive; start one of its nodes first"
+        ),
+    }
+}

@@ -1,0 +1,41 @@
+//! Rules that a test can take away, as [`crate::partition::rules`] explains.
+
+/// One rule of the metadata, named by what holds.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// Who is elected holds everything that is committed: a member of the ISR, else of the ELR.
+    LeadersComeFromIsrAndElr,
+    /// Another leader reigns in a higher leader epoch.
+    NewLeaderNewEpoch,
+    /// A replica enters the ISR as the incarnation that caught up, not as a later one.
+    IncarnationsMatch,
+    /// A registration ends every reign of the node's earlier incarnation.
+    RegistrationEndsReigns,
+}
+
+impl Rule {
+    /// Every rule.
+    pub const ALL: [Rule; 4] = [
+        Rule::LeadersComeFromIsrAndElr,
+        Rule::NewLeaderNewEpoch,
+        Rule::IncarnationsMatch,
+        Rule::RegistrationEndsReigns,
+    ];
+}
+
+/// The rules in force: all, or all but one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rules {
+    removed: Option<Rule>,
+}
+
+impl Rules {
+    pub(crate) const fn all_but(removed: Rule) -> Rules {
+        Rules { removed: Some(removed) }
+    }
+
+    pub(crate) fn hold(self, rule: Rule) -> bool {
+        self.removed != Some(rule)
+    }
+}

@@ -1,0 +1,119 @@
+//! Topics: made, grown, and gone.
+
+use std::collections::BTreeMap;
+
+use weir_wire::ids::{PartitionIndex, Revision, TopicId};
+use weir_wire::names;
+use weir_wire::request::CreateTopic as WireCreateTopic;
+
+use super::{
+    Applied, Image, MetadataError, PARTITIONS_PER_CLUSTER_MAX, PartitionState, TopicState, placement,
+};
+use crate::topic_config::TopicConfig;
+
+/// How many partitions a topic gets when nobody says.
+const PARTITIONS_DEFAULT: u32 = 1;
+/// How many replicas a partition gets when nobody says, as far as there are nodes.
+const REPLICATION_FACTOR_DEFAULT: u32 = 3;
+
+impl TopicState {
+    /// The partition of this index.
+    pub(super) fn partition_mut(
+        &mut self,
+        name: &str,
+        index: PartitionIndex,
+    ) -> Result<&mut PartitionState, MetadataError> {
+        let count = self.partition_count();
+        let at = usize::try_from(index.0).unwrap_or(usize::MAX);
+        self.partitions.get_mut(at).ok_or_else(|| MetadataError::UnknownPartition {
+            topic: name.to_owned(),
+            partition: index,
+            count,
+        })
+    }
+
+    fn partition_count(&self) -> u32 {
+        u32::try_from(self.partitions.len()).unwrap_or(u32::MAX)
+    }
+}
+
+impl Image {
+    pub(super) fn create_topic(
+        &mut self,
+        name: &str,
+        id: TopicId,
+        partitions: Option<u32>,
+        replication_factor: Option<u32>,
+        configs: &BTreeMap<String, String>,
+    ) -> Result<Applied, MetadataError> {
+        names::check_topic_name(name).map_err(|error| MetadataError::InvalidName(error.to_string()))?;
+        if names::is_internal(name) {
+            return Err(MetadataError::InternalName(name.to_owned()));
+        }
+        if self.topics.contains_key(name) {
+            return Err(MetadataError::TopicExists(name.to_owned()));
+        }
+        let partitions = partitions.unwrap_or(PARTITIONS_DEFAULT);
+        self.check_partition_count(partitions, partitions)?;
+        TopicConfig::from_overrides(configs)?;
+        let live = self.active_count();
+        let replication_factor = replication_factor.unwrap_or(REPLICATION_FACTOR_DEFAULT.min(live));
+        self.check_replication_factor(replication_factor)?;
+        let placed = placement::spread(self, partitions, replication_factor);
+        let topic = TopicState {
+            id,
+            revision: Revision(1),
+            configs: configs.clone(),
+            partitions: placed.into_iter().map(PartitionState::new).collect(),
+        };
+        self.topics.insert(name.to_owned(), topic);
+        self.topic_names.insert(id, name.to_owned());
+        Ok(Applied::TopicCreated { id, partitions, replication_factor })
+    }
+
+    pub(super) fn delete_topic(&mut self, name: &str) -> Result<Applied, MetadataError> {
+        let topic = self.topics.remove(name).ok_or_else(|| MetadataError::UnknownTopic(name.to_owned()))?;
+        self.topic_names.remove(&topic.id);
+        Ok(Applied::TopicDeleted(topic.id))
+    }
+
+    /// The number of partitions is part of what places a record: a grown topic has the next pipeline revision.
+    pub(super) fn create_partitions(&mut self, name: &str, count: u32) -> Result<Applied, MetadataError> {
+        let topic = self.topics.get(name).ok_or_else(|| MetadataError::UnknownTopic(name.to_owned()))?;
+        let known = topic.partition_count();
+        if count <= known {
+            return Err(MetadataError::NotMorePartitions { topic: name.to_owned(), known });
+        }
+        let added = count - known;
+        self.check_partition_count(count, added)?;
+        let replicas = topic.partitions.first().map_or(1, |partition| partition.replicas.len());
+        let replication_factor = u32::try_from(replicas).unwrap_or(u32::MAX);
+        self.check_replication_factor(replication_factor)?;
+        let placed = placement::spread(self, added, replication_factor);
+        let id = self.topics.get_mut(name).map_or(TopicId::default(), |topic| {
+            topic.partitions.extend(placed.into_iter().map(PartitionState::new));
+            topic.revision.0 += 1;
+            topic.id
+        });
+        Ok(Applied::PartitionsCreated { id, partitions: count })
+    }
+
+    fn check_partition_count(&self, asked: u32, added: u32) -> Result<(), MetadataError> {
+        let max = WireCreateTopic::PARTITIONS_MAX;
+        if asked == 0 || asked > max {
+            return Err(MetadataError::Partitions { asked, max });
+        }
+        if self.partition_count() + added as usize > PARTITIONS_PER_CLUSTER_MAX {
+            return Err(MetadataError::TooManyPartitions);
+        }
+        Ok(())
+    }
+
+    fn check_replication_factor(&self, asked: u32) -> Result<(), MetadataError> {
+        let live = self.active_count();
+        if asked == 0 || asked > live {
+            return Err(MetadataError::ReplicationFactor { asked, live });
+        }
+        Ok(())
+    }
+}
