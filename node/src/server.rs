@@ -5,22 +5,28 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use weir_core::metadata::{Applied, Command, Image};
+use tokio::time::Instant;
+use weir_core::metadata::MetadataError;
 use weir_quic::certs::CertsError;
 use weir_quic::endpoint::EndpointError;
 use weir_quic::{
-    BindError, CloseCode, FrameReader, FrameWriter, Gate, GateLimits, Identity, Principal, Server, certs,
+    BindError, BoundSocket, CloseCode, Connector, FrameReader, FrameWriter, Gate, GateLimits, Identity,
+    Principal, Protocol, Server, certs,
 };
 use weir_wire::ids::{ClusterId, NodeId};
 
-use crate::controller::{Controller, MetadataStore, SubmitError};
+use crate::controller::{
+    Controller, ControllerConfig, ControllerError, Introduction, JoinError, Lives, RegisterError, SubmitError,
+    Timing,
+};
 use crate::handlers::{self, PRODUCE_MEMORY_BYTES, ProducerIds, Services};
 use crate::outside::Outside;
 use crate::partitions::Partitions;
 use crate::storage::{DataFolder, FolderError, Found, StorageConfig, StorageError, ValueError};
-use crate::transport::{self, StreamHandler, Threads};
+use crate::transport::{self, Peers, StreamHandler, Threads};
 use crate::watched::Watched;
 
 /// The port that nodes listen on when nobody says otherwise.
@@ -30,6 +36,14 @@ pub const DEFAULT_PORT: u16 = 9440;
 const NODE_FOLDER: &str = "node";
 /// The folder of the certificates that clients read, within the data folder.
 const CERTS_FOLDER: &str = "certs";
+/// The folder of the metadata within the data folder.
+const METADATA_FOLDER: &str = "metadata";
+/// How many nodes vote on the metadata when nobody says otherwise.
+const VOTERS_DEFAULT: u32 = 3;
+/// How long a node waits for the lease of an earlier life of its number to run out.
+const DUPLICATE_WAIT: Duration = Duration::from_secs(5);
+/// The pause before registering is tried again.
+const REGISTER_PAUSE: Duration = Duration::from_millis(200);
 
 /// What an operator decides about a node.
 #[derive(Clone, Debug)]
@@ -50,6 +64,15 @@ pub struct NodeConfig {
     pub advertised: Option<String>,
     /// The node's certificate, where it does not come from a folder (simulation).
     pub identity: Option<Identity>,
+    /// Nodes of the cluster to join, as `host:port`; none to form a cluster. A data folder that knows its cluster
+    /// does not look at it.
+    pub join: Vec<String>,
+    /// How many nodes vote on the metadata, as soon as there are as many.
+    pub voters: u32,
+    /// Where the node stands: replicas are spread over racks.
+    pub rack: Option<String>,
+    /// How soon nodes notice that one of them is gone.
+    pub timing: Timing,
 }
 
 impl NodeConfig {
@@ -65,6 +88,10 @@ impl NodeConfig {
             metrics_listen: None,
             advertised: None,
             identity: None,
+            join: Vec::new(),
+            voters: VOTERS_DEFAULT,
+            rack: None,
+            timing: Timing::default(),
         }
     }
 }
@@ -82,7 +109,7 @@ pub enum StartError {
     #[error(transparent)]
     Metadata(#[from] ValueError),
     /// The metadata is gone while data of its cluster is there.
-    #[error("the data folder {} holds data of cluster {cluster}, but its metadata is gone: restore {} from a copy", .data.display(), .data.join("metadata").display())]
+    #[error("the data folder {} holds data of cluster {cluster}, but its metadata is gone: restore {} from a copy, or, if the cluster has other nodes, start with an empty folder and --join", .data.display(), .data.join("metadata").display())]
     MetadataMissing {
         /// The folder.
         data: PathBuf,
@@ -95,9 +122,15 @@ pub enum StartError {
     /// The endpoint cannot be made.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
-    /// The metadata could not be changed.
+    /// The controller does not start.
+    #[error(transparent)]
+    Controller(#[from] ControllerError),
+    /// There is no cluster for it.
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    /// The cluster does not take it.
     #[error("this node could not be registered: {0}")]
-    Register(#[from] SubmitError),
+    Register(#[from] RegisterError),
     /// The data folder is another node's.
     #[error("the data folder {} belongs to node {found}, not {configured}; check --node-id and --data", .data.display())]
     OtherNode {
@@ -120,14 +153,25 @@ pub enum StartError {
 pub struct Node {
     address: SocketAddr,
     services: Arc<Services>,
-    servers: Vec<Server>,
+    listening: Listening,
     stopping: Arc<Watched<bool>>,
     /// Dropped last: everything above runs on them.
     _threads: Threads,
 }
 
+/// The endpoints, and what they hand streams to.
+struct Listening {
+    servers: Vec<Server>,
+    controller: Controller,
+    peers: Peers,
+    /// Set once the node serves clients; until then their streams wait.
+    services: Arc<Watched<Option<Arc<Services>>>>,
+}
+
 impl Node {
     /// Starts a node. Returns once it serves.
+    ///
+    /// A node that belongs to a cluster of several waits here until a majority of its voters runs.
     ///
     /// # Errors
     /// See [`StartError`]; each says what to do.
@@ -135,50 +179,31 @@ impl Node {
         // The folder first: a second node on it must not take the port away from the first.
         let (data, found) =
             DataFolder::open(Arc::clone(&outside.disk), &config.data, &StorageConfig::default())?;
-        let data = Arc::new(data);
+        let lives = Lives::open(&outside, &config.data.join(METADATA_FOLDER))?;
+        check_owner(&config, &lives)?;
         let sockets = outside.network.bind(config.listen, config.network_threads)?;
         let threads = Threads::start(sockets.len()).map_err(StartError::Threads)?;
         if let Some(listen) = config.metrics_listen {
             crate::admin::serve_metrics(listen).map_err(StartError::Metrics)?;
         }
         let address = sockets[0].local_addr();
-        let (store, image) = MetadataStore::open(&outside, &config.data)?;
-        check_owner(&config, &found, &image)?;
-        let controller = Controller::start(store, image);
-        let cluster = form_cluster(&controller, &outside).await?;
-        data.bind_cluster(cluster)?;
-        let image = controller.image();
-        let partitions = Partitions::open(outside.clone(), config.node_id, data, &threads, &image)
-            .await
-            .map_err(FolderError::from)?;
         let advertised = config.advertised.clone().unwrap_or_else(|| address.to_string());
-        register(&controller, config.node_id, advertised).await?;
-
-        partitions.start(controller.clone()).await;
-        let identity = identity(&config, &outside)?;
         let stopping = Arc::new(Watched::new(false));
-        let services = Arc::new(Services {
-            node: config.node_id,
-            cluster,
-            outside: outside.clone(),
-            controller,
-            partitions,
-            producer_ids: ProducerIds::default(),
-            produce_memory: Arc::new(Semaphore::new(PRODUCE_MEMORY_BYTES)),
-            stopping: Arc::clone(&stopping),
-        });
-        let gate = Gate::new(GateLimits::default());
-        let mut servers = Vec::new();
-        for (socket, handle) in sockets.into_iter().zip(threads.handles()) {
-            // An endpoint belongs to the runtime that it is made in.
-            let _entered = handle.enter();
-            let server = Server::new(&outside.network, socket, &identity, gate.clone())?;
-            let handler = ClientStreams(Arc::clone(&services));
-            handle.spawn(transport::accept(server.clone(), handler, Arc::clone(&stopping)));
-            servers.push(server);
+        let listening =
+            Listening::start(&config, &outside, &found, &advertised, sockets, &threads, &stopping).await?;
+        let joined =
+            join_and_open(&config, &outside, (data, found), lives, &threads, &listening, advertised, &stopping);
+        match joined.await {
+            Ok(services) => {
+                listening.services.set(Some(Arc::clone(&services)));
+                tracing::info!(%address, node = %config.node_id, cluster = %services.cluster, "ready");
+                Ok(Node { address, services, listening, stopping, _threads: threads })
+            }
+            Err(error) => {
+                listening.close().await;
+                Err(error)
+            }
         }
-        tracing::info!(%address, node = %config.node_id, %cluster, "ready");
-        Ok(Node { address, services, servers, stopping, _threads: threads })
     }
 
     /// Where the node listens; the port is the real one.
@@ -187,56 +212,153 @@ impl Node {
         self.address
     }
 
-    /// Stops politely: takes no more, answers what is under way, flushes, closes the logs, and notes that it did.
+    /// The controller, for who looks at the node from outside.
+    #[must_use]
+    pub fn controller(&self) -> &Controller {
+        &self.services.controller
+    }
+
+    /// Stops politely: hands its leaderships over, takes no more, answers what is under way, flushes, closes the logs,
+    /// and notes that it did.
     ///
     /// # Errors
     /// When something could not be made durable; the next start then recovers as after a crash.
     pub async fn stop(self) -> Result<(), StorageError> {
+        self.services.controller.hand_over().await;
         self.stopping.set(true);
-        self.services.partitions.close().await?;
-        for server in &self.servers {
-            server.close(CloseCode::ShuttingDown, "the node is shutting down");
-        }
-        for server in &self.servers {
-            server.wait_idle().await;
-        }
-        Ok(())
+        let closed = self.services.partitions.close().await;
+        self.listening.close().await;
+        closed
     }
 }
 
-/// A data folder knows whose it is once a node registered from it.
-fn check_owner(config: &NodeConfig, found: &Found, image: &Image) -> Result<(), StartError> {
-    if let (Some(cluster), None) = (found.cluster, image.cluster) {
+impl Listening {
+    /// Starts the controller, and lets other nodes reach it: joining a cluster needs that already.
+    async fn start(
+        config: &NodeConfig,
+        outside: &Outside,
+        found: &Found,
+        advertised: &str,
+        sockets: Vec<BoundSocket>,
+        threads: &Threads,
+        stopping: &Arc<Watched<bool>>,
+    ) -> Result<Listening, StartError> {
+        let identity = identity(config, outside)?;
+        let peers = Peers::new(Connector::new(&outside.network, outside.network.bind_client()?, &identity)?);
+        let controller_config = ControllerConfig {
+            node: config.node_id,
+            address: advertised.to_owned(),
+            cluster: found.cluster,
+            voters: config.voters,
+            timing: config.timing,
+        };
+        let folder = config.data.join(METADATA_FOLDER);
+        let controller = Controller::start(controller_config, outside, &folder, peers.clone()).await?;
+        let services = Arc::new(Watched::new(None));
+        let gate = Gate::new(GateLimits::default());
+        let mut servers = Vec::new();
+        for (socket, handle) in sockets.into_iter().zip(threads.handles()) {
+            // An endpoint belongs to the runtime that it is made in.
+            let _entered = handle.enter();
+            let server = Server::new(&outside.network, socket, &identity, gate.clone())?;
+            let handler = Streams { services: Arc::clone(&services), controller: controller.clone() };
+            handle.spawn(transport::accept(server.clone(), handler, Arc::clone(stopping)));
+            servers.push(server);
+        }
+        Ok(Listening { servers, controller, peers, services })
+    }
+
+    async fn close(&self) {
+        self.controller.stop().await;
+        for server in &self.servers {
+            server.close(CloseCode::ShuttingDown, "the node is shutting down");
+        }
+        self.peers.close();
+        for server in &self.servers {
+            server.wait_idle().await;
+        }
+    }
+}
+
+/// Becomes part of the cluster, opens the logs, and registers.
+#[expect(clippy::too_many_arguments, reason = "the second half of starting, with what the first half made")]
+async fn join_and_open(
+    config: &NodeConfig,
+    outside: &Outside,
+    (data, found): (DataFolder, Found),
+    lives: Lives,
+    threads: &Threads,
+    listening: &Listening,
+    advertised: String,
+    stopping: &Arc<Watched<bool>>,
+) -> Result<Arc<Services>, StartError> {
+    let (data, controller) = (Arc::new(data), &listening.controller);
+    if let Some(cluster) = found.cluster
+        && controller.is_blank()
+    {
         return Err(StartError::MetadataMissing { data: config.data.clone(), cluster });
     }
-    match image.nodes.keys().next() {
-        Some(found) if *found != config.node_id => Err(StartError::OtherNode {
+    let cluster = controller.take_part(&config.join, outside).await?;
+    data.bind_cluster(cluster)?;
+    let image = controller.image();
+    let partitions = Partitions::open(outside.clone(), config.node_id, data, threads, &image)
+        .await
+        .map_err(FolderError::from)?;
+    let introduction = Introduction {
+        address: advertised,
+        rack: config.rack.clone(),
+        was_clean: found.clean.is_some(),
+        cut: Vec::new(),
+    };
+    register(controller, lives, introduction).await?;
+    partitions.start(controller.clone()).await;
+    Ok(Arc::new(Services {
+        node: config.node_id,
+        cluster,
+        outside: outside.clone(),
+        controller: controller.clone(),
+        partitions,
+        producer_ids: ProducerIds::default(),
+        produce_memory: Arc::new(Semaphore::new(PRODUCE_MEMORY_BYTES)),
+        stopping: Arc::clone(stopping),
+    }))
+}
+
+/// A data folder knows whose it is once a node registered from it.
+fn check_owner(config: &NodeConfig, lives: &Lives) -> Result<(), StartError> {
+    match lives.node() {
+        Some(found) if found != config.node_id => Err(StartError::OtherNode {
             data: config.data.clone(),
-            found: *found,
+            found,
             configured: config.node_id,
         }),
         _ => Ok(()),
     }
 }
 
-/// The cluster's id, given on the very first start.
-async fn form_cluster(controller: &Controller, outside: &Outside) -> Result<ClusterId, SubmitError> {
-    if let Some(cluster) = controller.image().cluster {
-        return Ok(cluster);
+/// Registers, however long it takes until a majority of the voters runs.
+async fn register(
+    controller: &Controller,
+    lives: Lives,
+    introduction: Introduction,
+) -> Result<(), RegisterError> {
+    let give_up_on_duplicate = Instant::now() + DUPLICATE_WAIT;
+    loop {
+        match controller.register(lives.clone(), introduction.clone()).await {
+            Ok(_) => return Ok(()),
+            Err(RegisterError::Submit(error)) => match &error {
+                SubmitError::NoQuorum { foreign: None } | SubmitError::Unknown => {
+                    tracing::warn!(%error, "not registered yet; trying on");
+                }
+                // An earlier life of this node may hold its lease still.
+                SubmitError::Refused(MetadataError::DuplicateNode { .. })
+                    if Instant::now() < give_up_on_duplicate => {}
+                _ => return Err(error.into()),
+            },
+            Err(error) => return Err(error),
+        }
+        tokio::time::sleep(REGISTER_PAUSE).await;
     }
-    let cluster = ClusterId(outside.random.id());
-    controller.submit(Command::Initialise { cluster }).await?;
-    Ok(cluster)
-}
-
-/// Ends every reign of this node's earlier life before anything is appended in this one.
-async fn register(controller: &Controller, node: NodeId, address: String) -> Result<(), SubmitError> {
-    let (_, applied) = controller.submit(Command::RegisterNode { node, address }).await?;
-    let Applied::Registered(incarnation) = applied else {
-        unreachable!("registering leads to an incarnation")
-    };
-    tracing::info!(%node, %incarnation, "registered");
-    Ok(())
 }
 
 fn identity(config: &NodeConfig, outside: &Outside) -> Result<Identity, CertsError> {
@@ -252,16 +374,33 @@ fn identity(config: &NodeConfig, outside: &Outside) -> Result<Identity, CertsErr
     )
 }
 
+/// Where the streams of clients and of other nodes go.
 #[derive(Clone)]
-struct ClientStreams(Arc<Services>);
+struct Streams {
+    services: Arc<Watched<Option<Arc<Services>>>>,
+    controller: Controller,
+}
 
-impl StreamHandler for ClientStreams {
-    fn serve(
+impl StreamHandler for Streams {
+    async fn serve(
         &self,
         principal: Arc<Principal>,
+        protocol: Protocol,
         reader: FrameReader,
         writer: FrameWriter,
-    ) -> impl Future<Output = ()> + Send {
-        handlers::serve_stream(Arc::clone(&self.0), principal, reader, writer)
+    ) {
+        match (protocol, &*principal) {
+            (Protocol::Client, _) => {
+                let services = self.services.wait_until(Option::is_some).await;
+                if let Some(services) = &*services {
+                    handlers::serve_stream(Arc::clone(services), principal, reader, writer).await;
+                }
+            }
+            (Protocol::Metadata, Principal::Node(from)) => {
+                transport::serve_peer_stream(self.controller.clone(), *from, reader, writer).await;
+            }
+            // Replication is not served yet; a client never gets here with a protocol of the nodes'.
+            (Protocol::Replication, _) | (Protocol::Metadata, Principal::Client(_)) => {}
+        }
     }
 }

@@ -14,7 +14,7 @@ const MODULES: [(&str, &[&str]); 12] = [
     ("check", &[]),
     ("transport", &["watched"]),
     ("outside", &["storage"]),
-    ("controller", &["outside", "storage", "watched"]),
+    ("controller", &["outside", "storage", "transport", "watched"]),
     ("partitions", &["controller", "outside", "storage", "transport", "watched"]),
     ("handlers", &["controller", "outside", "partitions", "storage", "watched"]),
     ("admin", &["controller", "partitions", "watched"]),

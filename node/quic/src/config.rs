@@ -50,6 +50,10 @@ pub const BLACK_HOLE_COOLDOWN: Duration = Duration::from_secs(10);
 /// A connection that hears nothing for this long is over. Three keep-alives may be lost before that.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// As [`IDLE_TIMEOUT`], for metadata connections. A node that was cut off is dialled anew when the network is back,
+/// sooner than a lost packet's backed-off timer would find out.
+pub const METADATA_IDLE_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// How often a connecting side says something when there is nothing to say, and so at the latest learns that a
 /// node was restarted. The accepting side stays quiet: one side is enough.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(3);
@@ -121,9 +125,13 @@ impl Windows {
 
 /// The settings of a connection that this side makes.
 #[must_use]
-pub fn connecting_transport(windows: Windows) -> TransportConfig {
+pub fn connecting_transport(windows: Windows, protocol: Protocol) -> TransportConfig {
     let mut transport = common_transport(windows, StreamLimits::CONNECTING);
     transport.keep_alive_interval(Some(KEEP_ALIVE));
+    if protocol == Protocol::Metadata {
+        // The lower of both sides' timeouts holds. Heartbeats keep the connection alive.
+        transport.max_idle_timeout(Some(milliseconds(METADATA_IDLE_TIMEOUT)));
+    }
     transport
 }
 
@@ -162,7 +170,7 @@ fn common_transport(windows: Windows, streams: StreamLimits) -> TransportConfig 
         .send_fairness(true)
         .max_concurrent_bidi_streams(VarInt::from_u32(streams.bidirectional))
         .max_concurrent_uni_streams(VarInt::from_u32(streams.unidirectional))
-        .max_idle_timeout(Some(idle_timeout()))
+        .max_idle_timeout(Some(milliseconds(IDLE_TIMEOUT)))
         .initial_rtt(INITIAL_RTT)
         .initial_mtu(UDP_PAYLOAD_BYTES_MIN)
         .min_mtu(UDP_PAYLOAD_BYTES_MIN)
@@ -181,8 +189,8 @@ fn common_transport(windows: Windows, streams: StreamLimits) -> TransportConfig 
     transport
 }
 
-fn idle_timeout() -> IdleTimeout {
-    let millis = u32::try_from(IDLE_TIMEOUT.as_millis()).expect("ten seconds fit 32 bits of milliseconds");
+fn milliseconds(timeout: Duration) -> IdleTimeout {
+    let millis = u32::try_from(timeout.as_millis()).expect("some seconds fit 32 bits of milliseconds");
     VarInt::from_u32(millis).into()
 }
 

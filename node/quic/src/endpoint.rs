@@ -266,7 +266,7 @@ pub struct Connector {
     endpoint: Endpoint,
     network: Arc<dyn Network>,
     identity: Identity,
-    transport: Arc<quinn::TransportConfig>,
+    windows: Windows,
 }
 
 /// Why no connection could be made.
@@ -353,7 +353,7 @@ impl Connector {
             endpoint,
             network: Arc::clone(network),
             identity: identity.clone(),
-            transport: Arc::new(config::connecting_transport(windows)),
+            windows,
         })
     }
 
@@ -380,7 +380,7 @@ impl Connector {
         timeout: Duration,
     ) -> Result<Peer, ConnectError> {
         let mut client = quinn::ClientConfig::new(tls::connecting(&self.identity, &self.network, protocol)?);
-        client.transport_config(Arc::clone(&self.transport));
+        client.transport_config(Arc::new(config::connecting_transport(self.windows, protocol)));
         let connecting =
             self.endpoint.connect_with(client, address, SERVER_NAME).map_err(|error| match error {
                 quinn::ConnectError::EndpointStopping => ConnectError::ShuttingDown,

@@ -17,6 +17,8 @@ use crate::server::{DEFAULT_PORT, Node, NodeConfig};
 
 /// Where a node keeps its data when nobody says otherwise.
 const DATA_DEFAULT: &str = "./weir-data";
+/// How many nodes may vote: more make every change slower, and four failures at once are rare.
+const VOTERS: [u32; 4] = [1, 3, 5, 7];
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -32,6 +34,15 @@ pub(super) struct Args {
     /// The node's number in its cluster [default: 1]
     #[arg(long, value_name = "N")]
     node_id: Option<u32>,
+    /// A node of the cluster to join, HOST:PORT; may be repeated. Without it an empty data folder forms a cluster
+    #[arg(long, value_name = "ADDR")]
+    join: Vec<String>,
+    /// How many nodes vote on the metadata, an odd number, as soon as there are as many [default: 3]
+    #[arg(long, value_name = "N", value_parser = voters)]
+    voters: Option<u32>,
+    /// Where the node stands; replicas of a partition are spread over racks
+    #[arg(long, value_name = "NAME")]
+    rack: Option<String>,
     /// Serve Prometheus metrics over HTTP under /metrics, IP:PORT; without a password, so keep it on loopback
     #[arg(long, value_name = "ADDR")]
     metrics_listen: Option<SocketAddr>,
@@ -92,6 +103,11 @@ async fn stdin_ended() {
     let _ = wait.await;
 }
 
+fn voters(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|voters| VOTERS.contains(voters));
+    number.ok_or_else(|| "take 1, 3, 5 or 7: an even number survives no more failures than one less".to_owned())
+}
+
 fn configure(args: Args, global: &Global) -> Result<NodeConfig, Failure> {
     let file = match &args.config {
         Some(path) => ConfigFile::read(path)?,
@@ -105,5 +121,13 @@ fn configure(args: Args, global: &Global) -> Result<NodeConfig, Failure> {
     config.network_threads = file.network_threads.unwrap_or(config.network_threads);
     config.metrics_listen = args.metrics_listen.or(file.metrics_listen);
     config.advertised = file.advertised;
+    config.join = if args.join.is_empty() { file.join } else { args.join };
+    config.voters = args.voters.or(file.voters).unwrap_or(config.voters);
+    config.rack = args.rack.or(file.rack);
+    let timing = &mut config.timing;
+    timing.heartbeat_interval = file.heartbeat_interval.unwrap_or(timing.heartbeat_interval);
+    timing.session_timeout = file.session_timeout.unwrap_or(timing.session_timeout);
+    timing.election_timeout = file.election_timeout.unwrap_or(timing.election_timeout);
+    timing.check().map_err(Failure::new)?;
     Ok(config)
 }

@@ -1,122 +1,320 @@
-//! The controller: puts commands into one order, makes them durable, applies them to [`weir_core::metadata`].
+//! The controller, and the door to openraft: puts commands into one order, has a majority make them durable, and
+//! applies them to [`weir_core::metadata`] on every node.
 //!
 //! ```text
-//! handlers ──submit──▶ task: apply to a copy ─▶ write and sync the image ─▶ publish ──▶ everyone who watches
+//!                     this node leads                    another node leads
+//! submit ─┬─▶ proposer: what waits is one entry        ┌──▶ propose request ──▶ its proposer
+//!         └────────────────────────────────────────────┘
+//! openraft ──▶ log store (journal) ─┐
+//!          ──▶ network (peers) ─────┴─▶ a majority has it ──▶ state machine: the image ──▶ everyone who watches
 //! ```
 //!
-//! On a node of its own, the order is the order of arrival. An image is published only after it is durable, so
-//! nobody acts on metadata that a power cut could take back.
+//! | module | what it holds |
+//! |---|---|
+//! | `types` | openraft's types as they are here, and their translation to ours |
+//! | `runtime` | what openraft runs on |
+//! | `log_store`, `state_machine` | what a node remembers |
+//! | `network`, `asking` | what it asks others |
+//! | `rpc` | what it answers others, one file per request |
+//! | `submit` | commands on their way |
+//! | `members`, `leases` | what the active controller looks after: who votes, and who is alive |
+//! | `formation`, `registration` | forming and joining a cluster, and saying that a node starts |
+//! | `shutdown` | leaving it in order |
+//!
+//! Every node runs one. Voters vote; the others are learners, and have the whole image too. A node of its own is a
+//! quorum of one voter, and leads itself as soon as it has started.
 
-mod store;
+mod asking;
+#[cfg(test)]
+mod conformance;
+mod formation;
+mod leases;
+mod log_store;
+mod members;
+mod network;
+mod registration;
+mod rpc;
+mod runtime;
+mod shutdown;
+mod state_machine;
+mod status;
+mod submit;
+#[cfg(test)]
+mod testing;
+mod types;
 
-pub use store::MetadataStore;
+pub use formation::JoinError;
+pub use log_store::LogError;
+pub use registration::{Introduction, Lives, RegisterError};
+pub use status::QuorumStatus;
+pub use submit::SubmitError;
 
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
-use weir_core::metadata::{Applied, Command, Image, MetadataError};
-use weir_wire::ids::MetadataIndex;
+use openraft::{Config, SnapshotPolicy};
+use tokio::sync::mpsc;
+use weir_core::metadata::Image;
+use weir_wire::ids::{ClusterId, Incarnation, MetadataIndex, NodeId};
 
-use crate::storage::StorageError;
+use self::asking::Asking;
+use self::log_store::LogStore;
+use self::network::Networks;
+use self::runtime::Runtime;
+use self::state_machine::StateMachine;
+use self::submit::Proposal;
+use self::types::{Raft, raft_node};
+use crate::outside::{Outside, Randomness};
+use crate::storage::ValueError;
+use crate::transport::Peers;
 use crate::watched::Watched;
 
-/// Commands that may wait for the controller at a time; who submits more waits.
-const COMMANDS_QUEUED_MAX: usize = 256;
 /// How long [`Controller::at_least`] waits for metadata that this node has not seen yet.
 const METADATA_WAIT: Duration = Duration::from_secs(5);
+/// How long stopping waits for consensus to stop.
+const STOP_WAIT: Duration = Duration::from_secs(2);
+/// A snapshot is made after so many entries.
+const ENTRIES_PER_SNAPSHOT: u64 = 2000;
+/// Entries that a snapshot stands for and that are kept all the same, for nodes that are a little behind.
+const ENTRIES_KEPT: u64 = 500;
+/// Entries that are sent to another node at a time.
+const ENTRIES_SENT_MAX: u64 = 256;
+/// How long sending and installing a snapshot may take.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Why a command did not take effect.
+/// The times by which nodes notice that one of them is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// `node.heartbeat.interval.ms`: how often a node says to the active controller that it is alive.
+    pub heartbeat_interval: Duration,
+    /// `node.session.timeout.ms`: a node that was not heard of for so long is fenced: others take its leaderships.
+    pub session_timeout: Duration,
+    /// `controller.quorum.election.timeout.ms`: at the latest after so long without a word from the active controller
+    /// another node wants to be it.
+    pub election_timeout: Duration,
+}
+
+impl Default for Timing {
+    /// A node that dies is noticed after 0.9 to 1.1 s, and so is a dead controller. Four heartbeats and eight of the
+    /// controller's signs of life may be lost or late before that, which a busy machine's delays of some 100 ms do not
+    /// come near.
+    fn default() -> Timing {
+        Timing {
+            heartbeat_interval: Duration::from_millis(200),
+            session_timeout: Duration::from_millis(1000),
+            election_timeout: Duration::from_millis(1000),
+        }
+    }
+}
+
+impl Timing {
+    /// Whether the times go together.
+    ///
+    /// # Errors
+    /// What to change.
+    pub fn check(&self) -> Result<(), String> {
+        if self.session_timeout < self.heartbeat_interval * 3 {
+            return Err("node.session.timeout.ms must be at least three times node.heartbeat.interval.ms: one lost heartbeat must not fence a node".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// What an operator decides about a node's part in the metadata quorum.
+#[derive(Clone, Debug)]
+pub struct ControllerConfig {
+    /// The node.
+    pub node: NodeId,
+    /// Where the other nodes reach it, as `host:port`.
+    pub address: String,
+    /// The cluster whose data the data folder holds, if any.
+    pub cluster: Option<ClusterId>,
+    /// How many nodes vote at most, as soon as there are as many.
+    pub voters: u32,
+    /// See [`Timing`].
+    pub timing: Timing,
+}
+
+/// Why the controller did not start.
 #[derive(Debug, thiserror::Error)]
-pub enum SubmitError {
-    /// The metadata forbids it.
+pub enum ControllerError {
+    /// Its log.
     #[error(transparent)]
-    Refused(#[from] MetadataError),
-    /// It could not be made durable. The node goes on with the metadata that it has.
-    #[error("the metadata could not be stored: {0}")]
-    Storage(Arc<StorageError>),
-    /// The node is stopping.
-    #[error("the node is shutting down")]
-    Stopping,
+    Log(#[from] LogError),
+    /// Its snapshot.
+    #[error(transparent)]
+    Snapshot(#[from] ValueError),
+    /// openraft did not take what it was given.
+    #[error("the metadata quorum does not start: {0}")]
+    Raft(String),
 }
 
 /// A handle to the controller, for anybody on the node.
-#[derive(Clone, Debug)]
-pub struct Controller {
-    proposals: mpsc::Sender<Proposal>,
+#[derive(Clone)]
+pub struct Controller(Arc<Inner>);
+
+struct Inner {
+    config: ControllerConfig,
+    raft: Raft,
+    log: LogStore,
     image: Arc<Watched<Image>>,
+    /// Which cluster this is; `None` before it is formed or joined.
+    cluster: Arc<Watched<Option<ClusterId>>>,
+    standing: Arc<Watched<Standing>>,
+    asking: Asking,
+    proposals: mpsc::Sender<Proposal>,
+    leases: leases::Leases,
+    /// This node's registration; heartbeats begin with it.
+    registered: Watched<Option<Incarnation>>,
+    registration: Mutex<Option<registration::Registered>>,
+    /// Changes of the membership, one after the other.
+    membership_turn: tokio::sync::Mutex<()>,
+    /// The data folder held nothing of a cluster's metadata when the node started.
+    was_blank: bool,
+    stopping: Arc<Watched<bool>>,
+    random: Arc<dyn Randomness>,
 }
 
-#[derive(Debug)]
-struct Proposal {
-    command: Command,
-    reply: oneshot::Sender<Result<(MetadataIndex, Applied), SubmitError>>,
+/// Who leads, as this node knows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Standing {
+    leader: Option<NodeId>,
+    term: u64,
 }
 
 impl Controller {
-    /// Starts the controller on what the store holds. Its task ends when the last handle is dropped.
-    pub fn start(store: MetadataStore, image: Image) -> Controller {
-        let (proposals, inbox) = mpsc::channel(COMMANDS_QUEUED_MAX);
-        let image = Arc::new(Watched::new(image));
-        tokio::spawn(run(store, Arc::clone(&image), inbox));
-        Controller { proposals, image }
+    /// Starts the controller on what the metadata folder holds. It takes part in its cluster at once; a folder that
+    /// holds nothing waits for [`Controller::form`] or [`Controller::join`].
+    ///
+    /// # Errors
+    /// See [`ControllerError`].
+    pub async fn start(
+        config: ControllerConfig,
+        outside: &Outside,
+        folder: &Path,
+        peers: Peers,
+    ) -> Result<Controller, ControllerError> {
+        let log = LogStore::open(outside, folder).await?;
+        let was_blank = log.is_empty();
+        let (machine, image) = StateMachine::open(outside, folder)?;
+        let cluster = Arc::new(Watched::new(image.get().cluster.or(config.cluster)));
+        let asking = Asking::new(peers, Arc::clone(&cluster), Arc::clone(&image));
+        let random = Arc::clone(&outside.random);
+        let raft_config = Arc::new(raft_config(&config.timing));
+        let networks = Networks(asking.clone());
+        let starting = Raft::new(raft_node(config.node), raft_config, networks, log.clone(), machine);
+        let raft = Runtime::with(Arc::clone(&random), starting)
+            .await
+            .map_err(|error| ControllerError::Raft(error.to_string()))?;
+        // What the log has behind the snapshot was applied while starting.
+        cluster.set(image.get().cluster.or(config.cluster));
+        let (proposals, inbox) = mpsc::channel(submit::COMMANDS_QUEUED_MAX);
+        let inner = Arc::new(Inner {
+            leases: leases::Leases::new(Arc::clone(&outside.clock)),
+            config,
+            raft,
+            log,
+            image,
+            cluster,
+            standing: Arc::new(Watched::new(Standing::default())),
+            asking,
+            proposals,
+            registered: Watched::new(None),
+            registration: Mutex::default(),
+            membership_turn: tokio::sync::Mutex::default(),
+            was_blank,
+            stopping: Arc::new(Watched::new(false)),
+            random,
+        });
+        let controller = Controller(inner);
+        controller.spawn(status::watch(controller.clone()));
+        controller.spawn(submit::propose(controller.clone(), inbox));
+        controller.spawn(members::look_after(controller.clone()));
+        controller.spawn(leases::watch(controller.clone()));
+        controller.spawn(leases::keep(controller.clone()));
+        Ok(controller)
     }
 
-    /// The newest durable metadata.
+    /// Runs a task of the controller until it stops.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stopping = Arc::clone(&self.0.stopping);
+        tokio::spawn(Runtime::with(Arc::clone(&self.0.random), async move {
+            tokio::select! {
+                biased;
+                _ = stopping.wait_until(|stopping| *stopping) => {}
+                () = task => {}
+            }
+        }));
+    }
+
+    /// Stops taking part. Handles stay valid, and their image stays as it is.
+    pub async fn stop(&self) {
+        self.0.stopping.set(true);
+        if tokio::time::timeout(STOP_WAIT, self.0.raft.shutdown()).await.is_err() {
+            tracing::warn!("the metadata quorum did not stop in time; its log is as after a crash");
+        }
+    }
+
+    /// This node.
+    #[must_use]
+    pub fn node(&self) -> NodeId {
+        self.0.config.node
+    }
+
+    /// The newest metadata that this node knows to be durable on a majority.
     #[must_use]
     pub fn image(&self) -> Arc<Image> {
-        self.image.get()
+        self.0.image.get()
     }
 
     /// Waits for metadata beyond `seen`.
     pub async fn newer_than(&self, seen: MetadataIndex) -> Arc<Image> {
-        self.image.wait_until(|image| image.index > seen).await
+        self.0.image.wait_until(|image| image.index > seen).await
     }
 
     /// Metadata that holds at least everything up to `index`; `None` when it does not come in time.
     pub async fn at_least(&self, index: MetadataIndex) -> Option<Arc<Image>> {
-        tokio::time::timeout(METADATA_WAIT, self.image.wait_until(|image| image.index >= index)).await.ok()
+        tokio::time::timeout(METADATA_WAIT, self.0.image.wait_until(|image| image.index >= index)).await.ok()
     }
 
-    /// Submits a command; answers once it is durable and visible in [`Controller::image`].
-    ///
-    /// # Errors
-    /// See [`SubmitError`]: the command then has no effect.
-    pub async fn submit(&self, command: Command) -> Result<(MetadataIndex, Applied), SubmitError> {
-        let (reply, answer) = oneshot::channel();
-        self.proposals.send(Proposal { command, reply }).await.map_err(|_| SubmitError::Stopping)?;
-        answer.await.map_err(|_| SubmitError::Stopping)?
+    /// The active controller, as far as this node knows.
+    #[must_use]
+    pub fn leader(&self) -> Option<NodeId> {
+        self.0.standing.get().leader
+    }
+
+    /// Whether this node is the active controller.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.leader() == Some(self.node())
+    }
+
+    fn registration(&self) -> MutexGuard<'_, Option<registration::Registered>> {
+        self.0.registration.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The controller's task. Commands that wait together share one write of the image.
-async fn run(store: MetadataStore, image: Arc<Watched<Image>>, mut inbox: mpsc::Receiver<Proposal>) {
-    let mut proposals = Vec::with_capacity(COMMANDS_QUEUED_MAX);
-    while inbox.recv_many(&mut proposals, COMMANDS_QUEUED_MAX).await > 0 {
-        let mut next = (*image.get()).clone();
-        let applied: Vec<_> = proposals
-            .drain(..)
-            .map(|Proposal { command, reply }| (next.apply(&command), next.index, command, reply))
-            .collect();
-        let outcome =
-            if applied.iter().any(|(result, ..)| result.is_ok()) { store.save(&next).await } else { Ok(()) };
-        match outcome {
-            Ok(()) => image.set(next),
-            Err(error) => {
-                tracing::error!(%error, "the metadata could not be stored; it stays as it was");
-                let error = Arc::new(error);
-                for (.., reply) in applied {
-                    let _ = reply.send(Err(SubmitError::Storage(Arc::clone(&error))));
-                }
-                continue;
-            }
-        }
-        for (result, index, command, reply) in applied {
-            if result.is_ok() {
-                tracing::info!(index = index.0, ?command, "metadata changed");
-            }
-            // Who asked may be gone; the command holds all the same.
-            let _ = reply.send(result.map(|answer| (index, answer)).map_err(SubmitError::from));
-        }
+impl std::fmt::Debug for Controller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Controller").field("node", &self.node()).field("leader", &self.leader()).finish()
+    }
+}
+
+/// openraft's own times follow from one: after half of it without a word the controller's lease is over, and then each
+/// node waits for another quarter to half before it stands for election, so that rarely two do.
+fn raft_config(timing: &Timing) -> Config {
+    let election_ms = u64::try_from(timing.election_timeout.as_millis()).unwrap_or(u64::MAX);
+    Config {
+        cluster_name: "weir".to_owned(),
+        heartbeat_interval: (election_ms / 10).max(1),
+        election_timeout_min: (election_ms / 4).max(2),
+        election_timeout_max: (election_ms / 2).max(4),
+        install_snapshot_timeout: u64::try_from(SNAPSHOT_TIMEOUT.as_millis()).unwrap_or(u64::MAX),
+        max_payload_entries: ENTRIES_SENT_MAX,
+        replication_lag_threshold: ENTRIES_PER_SNAPSHOT + ENTRIES_KEPT,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(ENTRIES_PER_SNAPSHOT),
+        max_in_snapshot_log_to_keep: ENTRIES_KEPT,
+        ..Config::default()
     }
 }

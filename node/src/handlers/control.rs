@@ -154,16 +154,30 @@ pub(super) fn submit_error(error: SubmitError) -> WireError {
     let code = match &error {
         SubmitError::Stopping => ErrorCode::ShuttingDown,
         SubmitError::Storage(_) => ErrorCode::StorageFailed,
+        SubmitError::NoQuorum { .. } => ErrorCode::TimedOut,
+        SubmitError::Unknown => ErrorCode::OutcomeUnknown,
         SubmitError::Refused(refusal) => match refusal {
-            MetadataError::Name(_) | MetadataError::InternalName(_) => ErrorCode::InvalidTopicName,
+            MetadataError::InvalidName(_) | MetadataError::InternalName(_) => ErrorCode::InvalidTopicName,
             MetadataError::TopicExists(_) => ErrorCode::TopicAlreadyExists,
-            MetadataError::UnknownTopic(_) => ErrorCode::UnknownTopic,
-            MetadataError::Partitions { .. } | MetadataError::TooManyPartitions => {
-                ErrorCode::InvalidPartitions
-            }
+            MetadataError::UnknownTopic(_) | MetadataError::UnknownTopicId(_) => ErrorCode::UnknownTopic,
+            MetadataError::UnknownPartition { .. } => ErrorCode::UnknownPartition,
+            MetadataError::Partitions { .. }
+            | MetadataError::TooManyPartitions
+            | MetadataError::NotMorePartitions { .. } => ErrorCode::InvalidPartitions,
             MetadataError::ReplicationFactor { .. } => ErrorCode::InvalidReplicationFactor,
             MetadataError::Config(_) => ErrorCode::InvalidConfig,
-            MetadataError::AlreadyInitialised(_) | MetadataError::NoProducerIds => ErrorCode::Internal,
+            MetadataError::NotLeader { .. } => ErrorCode::NotLeader,
+            MetadataError::NoCandidate { .. } => ErrorCode::LeaderNotAvailable,
+            MetadataError::UnknownNode(_) | MetadataError::ElectionNotNeeded { .. } => {
+                ErrorCode::InvalidRequest
+            }
+            // What only nodes ask, and nodes are not asked here.
+            MetadataError::AlreadyInitialised(_)
+            | MetadataError::NoProducerIds
+            | MetadataError::DuplicateNode { .. }
+            | MetadataError::StaleIncarnation { .. }
+            | MetadataError::StalePartitionEpoch { .. }
+            | MetadataError::IneligibleReplica { .. } => ErrorCode::Internal,
         },
     };
     WireError::new(code, error.to_string())

@@ -6,13 +6,14 @@ use weir_wire::request::{ConfigEntry, DescribeTopic, PartitionState, ReplicaStat
 
 use super::authorize::{Operation, Resource, authorize};
 use super::control::{Answer, Context};
-use super::metadata::{config_of, find};
+use super::metadata::find;
 use crate::partitions::{Standing, View};
 
 pub(super) async fn handle(context: Context, request: DescribeTopic) -> Answer<TopicDescription> {
     authorize(&context.principal, Operation::Describe, Resource::Topic(&request.name))?;
     let topic = find(&context.image, &request.name)?;
-    let configs = config_of(topic)
+    let configs = topic
+        .config()
         .values()
         .into_iter()
         .map(|config| ConfigEntry {
@@ -42,14 +43,15 @@ fn describe(
 ) -> PartitionState {
     let here = context.services.node;
     let failed = view.is_none_or(|view| view.standing() == Standing::Failed);
-    let is_offline = |node: &_| !context.image.nodes.contains_key(node) || (*node == here && failed);
+    let is_fenced = |node: &_| context.image.nodes.get(node).is_none_or(|state| state.fenced);
+    let is_offline = |node: &_| is_fenced(node) || (*node == here && failed);
     let log_end = |node| view.filter(|_| node == here).map(View::log_end);
     PartitionState {
         index,
         leader: partition.leader,
         leader_epoch: partition.leader_epoch,
         isr: partition.isr.clone(),
-        elr: Vec::new(),
+        elr: partition.elr.clone(),
         offline: partition.replicas.iter().filter(|node| is_offline(node)).copied().collect(),
         log_start: view.map(View::log_start),
         high_watermark: view.map(View::high_watermark),

@@ -1,7 +1,6 @@
 //! Metadata: which nodes there are, which topics, and who leads what.
 
 use weir_core::metadata::{Image, TopicState};
-use weir_core::topic_config::TopicConfig;
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::ids::PartitionIndex;
 use weir_wire::request::{ClusterMetadata, Metadata, NodeEntry, PartitionEntry, TopicEntry};
@@ -43,7 +42,7 @@ fn describe(name: &str, topic: &TopicState) -> TopicEntry {
         name: name.to_owned(),
         id: topic.id,
         revision: topic.revision,
-        batch_bytes_max: config_of(topic).max_message_bytes,
+        batch_bytes_max: topic.config().max_message_bytes,
         partitions: partitions
             .map(|(index, partition)| PartitionEntry {
                 index,
@@ -52,15 +51,10 @@ fn describe(name: &str, topic: &TopicState) -> TopicEntry {
                 partition_epoch: partition.partition_epoch,
                 replicas: partition.replicas.clone(),
                 isr: partition.isr.clone(),
-                elr: Vec::new(),
+                elr: partition.elr.clone(),
             })
             .collect(),
     }
-}
-
-/// The configuration in force for a topic.
-pub(super) fn config_of(topic: &TopicState) -> TopicConfig {
-    TopicConfig::from_overrides(&topic.configs).expect("the metadata takes only configurations that parse")
 }
 
 /// The topic of this name.

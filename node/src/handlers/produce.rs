@@ -60,7 +60,7 @@ impl Lane {
             let sentence = format!("topic '{name}' has partitions 0 to {}, not {partition}", partitions - 1);
             return Err(WireError::new(ErrorCode::UnknownPartition, sentence));
         }
-        let batch_bytes_max = super::metadata::config_of(topic).max_message_bytes;
+        let batch_bytes_max = topic.config().max_message_bytes;
         let limits = batch::Limits { batch_bytes_max, ..batch::Limits::default() };
         Ok(Lane { partitions, limits, entry: EntryLane::new(open.acks, open.revision), open })
     }

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `disk`, `real_disk`, `sim_disk` | the seam to the machine, and what stands on both sides of it |
 //! | `data_folder` | lock, format, checkpoints, the list of partitions |
+//! | `journal` | frames in one file, for what is not records |
 //! | `log` | the one writer of a partition's log: append, flush, roll, cut, retention |
 //! | `reader`, `tail`, `lookup` | the many readers: from memory, or by index and positional reads |
 //! | `index`, `walk` | entries of the sparse indexes; going through a segment batch by batch |
@@ -25,6 +26,7 @@ mod disk;
 mod error;
 mod index;
 mod inspect;
+mod journal;
 mod log;
 mod lookup;
 mod names;
@@ -64,6 +66,7 @@ pub use data_folder::{
 pub use disk::{Disk, DiskFile, DiskLock, Entry, EntryKind, OpenMode};
 pub use error::{ReadError, StorageError};
 pub use inspect::{Inspected, Problem, SegmentFile, Verification, inspect_segment, verify_partition};
+pub use journal::{Journal, JournalError};
 pub use log::{
     APPEND_BYTES_MAX, Appended, FlushJob, Flushed, Log, LogConfig, RecoveryPoint, RemovalJob, Removed,
     RepairJob, Repaired, Retention, RetentionLimits, StampedBatch, TruncateError,

@@ -3,23 +3,28 @@
 //! Each network thread is a single-threaded runtime with an endpoint of its own on the common port, so that a
 //! connection's driver and its streams stay on one core. In simulation there is one thread: the simulator's.
 
+mod peer_streams;
+mod peers;
 mod threads;
 
+pub use peer_streams::{PeerHandler, serve_peer_stream};
+pub use peers::{AskError, Peers};
 pub use threads::{NETWORK_THREADS_MAX, Threads};
 
 use std::future::Future;
 use std::sync::Arc;
 
-use weir_quic::{FrameReader, FrameWriter, Peer, Principal, Server};
+use weir_quic::{FrameReader, FrameWriter, Peer, Principal, Protocol, Server};
 
 use crate::watched::Watched;
 
-/// Takes a stream that a client opened, and serves it to its end.
+/// Takes a stream that a client or another node opened, and serves it to its end.
 pub trait StreamHandler: Clone + Send + 'static {
     /// Serves one stream.
     fn serve(
         &self,
         principal: Arc<Principal>,
+        protocol: Protocol,
         reader: FrameReader,
         writer: FrameWriter,
     ) -> impl Future<Output = ()> + Send;
@@ -40,6 +45,7 @@ pub async fn accept(server: Server, handler: impl StreamHandler, stopping: Arc<W
 
 async fn serve_connection(peer: Peer, handler: impl StreamHandler, stopping: Arc<Watched<bool>>) {
     let principal = Arc::new(peer.principal.clone());
+    let protocol = peer.protocol;
     let address = peer.connection.remote_address();
     tracing::debug!(%principal, %address, "connected");
     metrics::gauge!("weir_connections").increment(1.0);
@@ -49,15 +55,16 @@ async fn serve_connection(peer: Peer, handler: impl StreamHandler, stopping: Arc
             stream = weir_quic::framed::accept(&peer.connection) => match stream {
                 Ok((writer, reader)) => {
                     let (handler, principal) = (handler.clone(), Arc::clone(&principal));
-                    tokio::spawn(async move { handler.serve(principal, reader, writer).await });
+                    tokio::spawn(async move { handler.serve(principal, protocol, reader, writer).await });
                 }
                 Err(end) => {
                     tracing::debug!(%principal, %address, %end, "disconnected");
                     break;
                 }
             },
-            // Streams that are being served finish by themselves; new ones are not taken any more.
-            _ = stopping.wait_until(|stopping| *stopping) => {
+            // Streams that are being served finish by themselves; new ones are not taken any more. Other nodes are
+            // answered until the end: the quorum counts on this one.
+            _ = stopping.wait_until(|stopping| *stopping), if protocol == Protocol::Client => {
                 peer.connection.closed().await;
                 break;
             }

@@ -13,6 +13,7 @@
 //! | [`lane`] | the produce stream |
 //! | [`fetch`] | the fetch stream and its credit |
 //! | [`replication`] | the streams between a follower and its leader |
+//! | [`metadata`] | the metadata connection between nodes |
 //! | [`batch`] | Kafka's RecordBatch v2 |
 //! | [`error`] | error codes, and what a receiver may do about each |
 //! | [`stored`] | postcard values on disk: version and checksum |
@@ -25,6 +26,7 @@ pub mod fetch;
 pub mod frame;
 pub mod ids;
 pub mod lane;
+pub mod metadata;
 pub mod names;
 pub mod open;
 pub mod placement;

@@ -8,10 +8,17 @@
 //! num.network.threads = 2
 //! certs.dir = "/etc/weir/certs"
 //! metrics.listener = "127.0.0.1:9441"
+//! broker.rack = "a"
+//! controller.quorum.bootstrap.servers = "10.0.0.5:9440,10.0.0.6:9440"
+//! controller.quorum.voters.max = 3
+//! controller.quorum.election.timeout.ms = 1000
+//! node.heartbeat.interval.ms = 200
+//! node.session.timeout.ms = 1000
 //! ```
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use toml::{Table, Value};
 
@@ -34,6 +41,12 @@ pub(super) struct ConfigFile {
     pub(super) network_threads: Option<usize>,
     pub(super) certs: Option<PathBuf>,
     pub(super) metrics_listen: Option<SocketAddr>,
+    pub(super) rack: Option<String>,
+    pub(super) join: Vec<String>,
+    pub(super) voters: Option<u32>,
+    pub(super) election_timeout: Option<Duration>,
+    pub(super) heartbeat_interval: Option<Duration>,
+    pub(super) session_timeout: Option<Duration>,
 }
 
 /// A key, what it takes, and how it is set from the text of its value; `None` if the text is not valid.
@@ -43,7 +56,7 @@ struct Key {
     set: fn(&mut ConfigFile, &str) -> Option<()>,
 }
 
-const KEYS: [Key; 7] = [
+const KEYS: [Key; 13] = [
     Key {
         name: "advertised.listeners",
         takes: "the HOST:PORT under which clients reach this node",
@@ -53,7 +66,30 @@ const KEYS: [Key; 7] = [
             valid.then(|| config.advertised = Some(text.to_owned()))
         },
     },
+    Key {
+        name: "broker.rack",
+        takes: "a name",
+        set: |config, text| (!text.is_empty()).then(|| config.rack = Some(text.to_owned())),
+    },
     Key { name: "certs.dir", takes: "a folder", set: |config, text| folder(text, &mut config.certs) },
+    Key {
+        name: "controller.quorum.bootstrap.servers",
+        takes: "nodes to join, HOST:PORT,HOST:PORT",
+        set: |config, text| {
+            config.join = text.split(',').map(|address| address.trim().to_owned()).collect();
+            config.join.iter().all(|address| address.contains(':')).then_some(())
+        },
+    },
+    Key {
+        name: "controller.quorum.election.timeout.ms",
+        takes: "milliseconds, 100 to 600000",
+        set: |config, text| milliseconds(text, &mut config.election_timeout),
+    },
+    Key {
+        name: "controller.quorum.voters.max",
+        takes: "1, 3, 5 or 7",
+        set: |config, text| Some(config.voters = Some(super::voters(text).ok()?)),
+    },
     Key {
         name: "listeners",
         takes: "one UDP address, IP:PORT",
@@ -66,9 +102,19 @@ const KEYS: [Key; 7] = [
         set: |config, text| parse(text, &mut config.metrics_listen),
     },
     Key {
+        name: "node.heartbeat.interval.ms",
+        takes: "milliseconds, 100 to 600000",
+        set: |config, text| milliseconds(text, &mut config.heartbeat_interval),
+    },
+    Key {
         name: "node.id",
         takes: "a whole number from 0 to 4294967295",
         set: |config, text| parse(text, &mut config.node_id),
+    },
+    Key {
+        name: "node.session.timeout.ms",
+        takes: "milliseconds, 100 to 600000",
+        set: |config, text| milliseconds(text, &mut config.session_timeout),
     },
     Key {
         name: "num.network.threads",
@@ -142,6 +188,12 @@ fn parse<T: std::str::FromStr>(text: &str, target: &mut Option<T>) -> Option<()>
     Some(())
 }
 
+fn milliseconds(text: &str, target: &mut Option<Duration>) -> Option<()> {
+    let milliseconds = text.parse().ok().filter(|ms| (100..=600_000).contains(ms))?;
+    *target = Some(Duration::from_millis(milliseconds));
+    Some(())
+}
+
 fn folder(text: &str, target: &mut Option<PathBuf>) -> Option<()> {
     // Kafka takes several folders separated by commas; one that was meant so must not become one odd name.
     (!text.is_empty() && !text.contains(',')).then(|| *target = Some(PathBuf::from(text)))
@@ -167,6 +219,12 @@ mod tests {
             num.network.threads = 2
             certs.dir = "/etc/weir"
             metrics.listener = "127.0.0.1:9441"
+            broker.rack = "a"
+            controller.quorum.bootstrap.servers = "10.0.0.5:9440, 10.0.0.6:9440"
+            controller.quorum.voters.max = 5
+            controller.quorum.election.timeout.ms = 2000
+            node.heartbeat.interval.ms = 300
+            node.session.timeout.ms = 3000
         "#;
         let expected = ConfigFile {
             data: Some("/var/lib/weir".into()),
@@ -176,6 +234,12 @@ mod tests {
             network_threads: Some(2),
             certs: Some("/etc/weir".into()),
             metrics_listen: Some(([127, 0, 0, 1], 9441).into()),
+            rack: Some("a".to_owned()),
+            join: vec!["10.0.0.5:9440".to_owned(), "10.0.0.6:9440".to_owned()],
+            voters: Some(5),
+            election_timeout: Some(Duration::from_secs(2)),
+            heartbeat_interval: Some(Duration::from_millis(300)),
+            session_timeout: Some(Duration::from_secs(3)),
         };
         assert_eq!(ConfigFile::parse(dotted), Ok(expected));
         let tables = "[node]\nid = 7\n[num.network]\nthreads = \"2\"\n";
@@ -186,7 +250,7 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_answered_with_the_nearest() {
-        let known = "known are: advertised.listeners, certs.dir, listeners, log.dirs, metrics.listener, node.id, num.network.threads";
+        let known = "known are: advertised.listeners, broker.rack, certs.dir, controller.quorum.bootstrap.servers, controller.quorum.election.timeout.ms, controller.quorum.voters.max, listeners, log.dirs, metrics.listener, node.heartbeat.interval.ms, node.id, node.session.timeout.ms, num.network.threads";
         let says = |text: &str| ConfigFile::parse(text).unwrap_err();
         assert_eq!(
             says("log.dir = 'x'"),
