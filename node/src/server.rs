@@ -19,8 +19,8 @@ use weir_quic::{
 use weir_wire::ids::{ClusterId, NodeId};
 
 use crate::controller::{
-    Controller, ControllerConfig, ControllerError, Introduction, JoinError, Lives, RegisterError, SubmitError,
-    Timing,
+    Controller, ControllerConfig, ControllerError, Introduction, JoinError, Lives, RegisterError,
+    SubmitError, Timing,
 };
 use crate::handlers::{self, PRODUCE_MEMORY_BYTES, ProducerIds, Services};
 use crate::outside::Outside;
@@ -191,8 +191,16 @@ impl Node {
         let stopping = Arc::new(Watched::new(false));
         let listening =
             Listening::start(&config, &outside, &found, &advertised, sockets, &threads, &stopping).await?;
-        let joined =
-            join_and_open(&config, &outside, (data, found), lives, &threads, &listening, advertised, &stopping);
+        let joined = join_and_open(
+            &config,
+            &outside,
+            (data, found),
+            lives,
+            &threads,
+            &listening,
+            advertised,
+            &stopping,
+        );
         match joined.await {
             Ok(services) => {
                 listening.services.set(Some(Arc::clone(&services)));
@@ -327,11 +335,9 @@ async fn join_and_open(
 /// A data folder knows whose it is once a node registered from it.
 fn check_owner(config: &NodeConfig, lives: &Lives) -> Result<(), StartError> {
     match lives.node() {
-        Some(found) if found != config.node_id => Err(StartError::OtherNode {
-            data: config.data.clone(),
-            found,
-            configured: config.node_id,
-        }),
+        Some(found) if found != config.node_id => {
+            Err(StartError::OtherNode { data: config.data.clone(), found, configured: config.node_id })
+        }
         _ => Ok(()),
     }
 }

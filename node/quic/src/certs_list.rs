@@ -31,12 +31,11 @@ pub struct ListedCertificate {
 /// # Errors
 /// [`CertsError::NoAuthority`] when the folder holds none of ours; unreadable and damaged files.
 pub fn list(folder: &Path) -> Result<Vec<ListedCertificate>, CertsError> {
-    let unreadable =
-        |source| CertsError::Unreadable { path: folder.to_owned(), source };
+    let unreadable = |source| CertsError::Unreadable { path: folder.to_owned(), source };
     let mut listed = Vec::new();
     for path in files::with_extension(folder, "pem").map_err(unreadable)? {
-        let bytes = files::read(&path)
-            .map_err(|source| CertsError::Unreadable { path: path.clone(), source })?;
+        let bytes =
+            files::read(&path).map_err(|source| CertsError::Unreadable { path: path.clone(), source })?;
         let certificate = CertificateDer::from_pem_slice(&bytes)
             .map_err(|_| CertsError::NotPem { path: path.clone(), expected: "certificate" })?;
         listed.push(read(path, &certificate)?);
@@ -51,8 +50,7 @@ fn read(path: PathBuf, certificate: &CertificateDer<'_>) -> Result<ListedCertifi
     let unfit = |reason| CertsError::Unfit { path: path.clone(), reason };
     let is_authority = path.file_name().is_some_and(|name| name == AUTHORITY_PEM);
     let principal = if is_authority { None } else { Some(principal_of(certificate).map_err(unfit)?) };
-    let (_, parsed) =
-        X509Certificate::from_der(certificate).map_err(|_| unfit(IdentityError::Unreadable))?;
+    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| unfit(IdentityError::Unreadable))?;
     let name = parsed.issuer().iter_common_name().next().and_then(|name| name.as_str().ok());
     let since_epoch = |seconds: i64| Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
     Ok(ListedCertificate {

@@ -349,12 +349,7 @@ impl Connector {
             socket.open()?,
             network.runtime(),
         )?;
-        Ok(Connector {
-            endpoint,
-            network: Arc::clone(network),
-            identity: identity.clone(),
-            windows,
-        })
+        Ok(Connector { endpoint, network: Arc::clone(network), identity: identity.clone(), windows })
     }
 
     /// Connects to the node at `address`, within [`CONNECT_TIMEOUT`].

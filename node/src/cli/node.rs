@@ -105,7 +105,8 @@ async fn stdin_ended() {
 
 fn voters(text: &str) -> Result<u32, String> {
     let number = text.parse().ok().filter(|voters| VOTERS.contains(voters));
-    number.ok_or_else(|| "take 1, 3, 5 or 7: an even number survives no more failures than one less".to_owned())
+    number
+        .ok_or_else(|| "take 1, 3, 5 or 7: an even number survives no more failures than one less".to_owned())
 }
 
 fn configure(args: Args, global: &Global) -> Result<NodeConfig, Failure> {

@@ -43,7 +43,9 @@ pub enum JoinError {
         last: Option<String>,
     },
     /// It joined, but nobody told it anything.
-    #[error("joined, but the active controller sent no metadata: can it reach this node's address? (see --listen and advertised.listeners)")]
+    #[error(
+        "joined, but the active controller sent no metadata: can it reach this node's address? (see --listen and advertised.listeners)"
+    )]
     NoMetadata,
     /// The cluster could not be named.
     #[error("the cluster could not be formed: {0}")]
@@ -151,7 +153,9 @@ impl Controller {
                     self.0.cluster.set(Some(joined.cluster));
                     return Ok(());
                 }
-                Err(AskError::Refused { refusal: Refusal::NotController { leader: Some(leader) }, .. }) => {
+                Err(AskError::Refused {
+                    refusal: Refusal::NotController { leader: Some(leader) }, ..
+                }) => {
                     asked = leader.address;
                 }
                 Err(error) => return Err(error),
@@ -165,9 +169,7 @@ impl Controller {
 fn is_final(error: &AskError, asked_for: Duration) -> bool {
     match error {
         AskError::Refused { refusal, .. } => match refusal {
-            Refusal::WrongCluster { .. }
-            | Refusal::Invalid(_)
-            | Refusal::OtherIdentity { .. } => true,
+            Refusal::WrongCluster { .. } | Refusal::Invalid(_) | Refusal::OtherIdentity { .. } => true,
             // An earlier life of this node, whose disk was replaced, may hold its lease still.
             Refusal::DuplicateNode { .. } => asked_for > DUPLICATE_WAIT,
             Refusal::NotController { .. } | Refusal::NotFormed | Refusal::Unavailable(_) => false,

@@ -122,12 +122,16 @@ impl LogStore {
         let opened = outside.on_worker(move || Journal::open(disk, &open_path)).await?;
         let (journal, frames, torn_bytes) = opened;
         if torn_bytes > 0 {
-            tracing::warn!(torn_bytes, "the metadata log ended in a torn frame, which nobody was told of; it was cut");
+            tracing::warn!(
+                torn_bytes,
+                "the metadata log ended in a torn frame, which nobody was told of; it was cut"
+            );
         }
         let mut log = Log::default();
         for frame in frames {
             let operations = decode_body::<Vec<Operation>>(&frame).ok();
-            let applied = operations.and_then(|operations| operations.into_iter().try_for_each(|op| log.apply(op)));
+            let applied =
+                operations.and_then(|operations| operations.into_iter().try_for_each(|op| log.apply(op)));
             applied.ok_or_else(|| LogError::Unknown { path: path.display().to_string() })?;
         }
         let shared = Arc::new(Shared { log: Mutex::new(log), failing: Watched::new(None) });
@@ -296,7 +300,11 @@ impl RaftLogReader<Types> for LogStore {
         Ok(self.shared.log().entries.range(range).map(|(_, stored)| stored.entry.clone()).collect())
     }
 
-    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<RaftEntry>, StorageError> {
+    async fn limited_get_log_entries(
+        &mut self,
+        start: u64,
+        end: u64,
+    ) -> Result<Vec<RaftEntry>, StorageError> {
         let log = self.shared.log();
         let mut bytes = 0;
         let fits = |stored: &&Stored| {

@@ -15,7 +15,8 @@ use weir_wire::stored;
 
 use super::asking::{Asking, NoAnswer};
 use super::types::{
-    RaftNode, RaftVote, Site, Types, log_id, node_id, position, raft_vote, wire_entry, wire_membership, wire_vote,
+    RaftNode, RaftVote, Site, Types, log_id, node_id, position, raft_vote, wire_entry, wire_membership,
+    wire_vote,
 };
 
 /// How long a failed request waits before it says so: openraft may try again at once.
@@ -76,10 +77,8 @@ impl RaftNetwork<Types> for Network {
         request: VoteRequest<RaftNode>,
         _: RPCOption,
     ) -> Result<VoteResponse<RaftNode>, Failed<openraft::error::Infallible>> {
-        let request = AskVote {
-            vote: wire_vote(&request.vote),
-            last: request.last_log_id.as_ref().map(position),
-        };
+        let request =
+            AskVote { vote: wire_vote(&request.vote), last: request.last_log_id.as_ref().map(position) };
         match self.asking.ask(node_id(self.target), &request).await {
             Ok(answer) => Ok(VoteResponse {
                 vote: raft_vote(answer.vote),

@@ -121,7 +121,8 @@ impl Controller {
         let mut noted = before.clone();
         noted.unanswered.push(process);
         lives.save(noted).await?;
-        let last = before.incarnation.map(|incarnation| LastLife { incarnation, clean: introduction.was_clean });
+        let last =
+            before.incarnation.map(|incarnation| LastLife { incarnation, clean: introduction.was_clean });
         let registration = Registration {
             node,
             process,

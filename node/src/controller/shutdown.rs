@@ -21,7 +21,10 @@ impl Controller {
         let handing_over = async {
             match self.submit(Command::BeginShutdown { node, incarnation }).await {
                 Ok((index, _)) => {
-                    self.0.image.wait_until(|image| image.index >= index && !leads_for_others(image, node)).await;
+                    self.0
+                        .image
+                        .wait_until(|image| image.index >= index && !leads_for_others(image, node))
+                        .await;
                     tracing::info!("leaderships were handed over");
                 }
                 Err(error) => tracing::warn!(%error, "leaderships could not be handed over"),

@@ -72,19 +72,20 @@ impl StateMachine {
     ) -> Result<(StateMachine, Arc<Watched<Image>>), ValueError> {
         let path = folder.join(FILE);
         storage::make_folder(&*outside.disk, folder)?;
-        let newest: Option<Snapshot<Types>> = match storage::load_value::<StoredSnapshot>(&*outside.disk, &path)? {
-            Some(stored) => {
-                let image = stored::decode::<Image>(&stored.image)
-                    .map_err(|error| ValueError::Unreadable { path: path.clone(), error })?;
-                let membership = raft_membership(stored.membership);
-                let membership = StoredMembership::new(stored.membership_at.map(log_id), membership);
-                Some(Snapshot {
-                    meta: meta(stored.last.map(log_id), membership),
-                    snapshot: Box::new(Arc::new(image)),
-                })
-            }
-            None => None,
-        };
+        let newest: Option<Snapshot<Types>> =
+            match storage::load_value::<StoredSnapshot>(&*outside.disk, &path)? {
+                Some(stored) => {
+                    let image = stored::decode::<Image>(&stored.image)
+                        .map_err(|error| ValueError::Unreadable { path: path.clone(), error })?;
+                    let membership = raft_membership(stored.membership);
+                    let membership = StoredMembership::new(stored.membership_at.map(log_id), membership);
+                    Some(Snapshot {
+                        meta: meta(stored.last.map(log_id), membership),
+                        snapshot: Box::new(Arc::new(image)),
+                    })
+                }
+                None => None,
+            };
         let (applied, membership, image) = match &newest {
             Some(snapshot) => (
                 snapshot.meta.last_log_id,
@@ -127,8 +128,7 @@ impl Snapshots {
         loop {
             let (disk, path, stored) =
                 (Arc::clone(&self.outside.disk), self.path.clone(), Arc::clone(&stored));
-            let saved =
-                self.outside.on_worker(move || storage::save_value(&*disk, &path, &*stored)).await;
+            let saved = self.outside.on_worker(move || storage::save_value(&*disk, &path, &*stored)).await;
             match saved {
                 Ok(()) => break,
                 Err(error) => {
@@ -166,7 +166,9 @@ impl RaftStateMachine<Types> for StateMachine {
                         let outcome = image.apply(&command);
                         match &outcome {
                             Ok(_) => tracing::info!(index = image.index.0, ?command, "metadata changed"),
-                            Err(error) => tracing::debug!(index = image.index.0, %error, "a command was refused"),
+                            Err(error) => {
+                                tracing::debug!(index = image.index.0, %error, "a command was refused")
+                            }
                         }
                         led_to.0.push((image.index, outcome));
                     }
@@ -220,8 +222,7 @@ pub(super) struct Builder {
 
 impl RaftSnapshotBuilder<Types> for Builder {
     async fn build_snapshot(&mut self) -> Result<Snapshot<Types>, StorageError> {
-        let snapshot =
-            Snapshot { meta: self.meta.clone(), snapshot: Box::new(Arc::clone(&self.image)) };
+        let snapshot = Snapshot { meta: self.meta.clone(), snapshot: Box::new(Arc::clone(&self.image)) };
         self.snapshots.keep(snapshot.clone()).await;
         Ok(snapshot)
     }

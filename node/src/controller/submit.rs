@@ -39,7 +39,9 @@ pub enum SubmitError {
         foreign: Option<String>,
     },
     /// An active controller may have taken it, but whether a majority has it is not known.
-    #[error("whether the change took effect is not known: the active controller did not answer in time; look before you try again")]
+    #[error(
+        "whether the change took effect is not known: the active controller did not answer in time; look before you try again"
+    )]
     Unknown,
     /// The node is stopping.
     #[error("the node is shutting down")]
@@ -87,7 +89,8 @@ impl Controller {
                 return Err(SubmitError::Stopping);
             }
             let leader = self.0.standing.wait_until(|standing| standing.leader.is_some());
-            let tried = match tokio::time::timeout_at(deadline, leader).await.map(|standing| standing.leader) {
+            let tried = match tokio::time::timeout_at(deadline, leader).await.map(|standing| standing.leader)
+            {
                 Ok(Some(leader)) => {
                     let until = deadline.min(Instant::now() + TRY_TIMEOUT);
                     let superseded = self.0.standing.wait_until(|standing| standing.leader != Some(leader));
@@ -172,7 +175,9 @@ impl Controller {
         Some(Applied::TopicCreated {
             id: *id,
             partitions: count(topic.partitions.len()),
-            replication_factor: count(topic.partitions.first().map_or(0, |partition| partition.replicas.len())),
+            replication_factor: count(
+                topic.partitions.first().map_or(0, |partition| partition.replicas.len()),
+            ),
         })
     }
 

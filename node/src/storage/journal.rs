@@ -222,11 +222,8 @@ mod tests {
                 for number in 0..6_u8 {
                     let payload = vec![number; 100 * usize::from(number) + 1];
                     tried.push(payload.clone());
-                    let outcome = if number == 3 {
-                        journal.replace(&tried.concat())
-                    } else {
-                        journal.append(&payload)
-                    };
+                    let outcome =
+                        if number == 3 { journal.replace(&tried.concat()) } else { journal.append(&payload) };
                     if outcome.is_err() {
                         break;
                     }

@@ -15,7 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use weir_quic::{CloseCode, ConnectError, Connector, Peer, Principal, Priority, Protocol, ReadError, WriteError};
+use weir_quic::{
+    CloseCode, ConnectError, Connector, Peer, Principal, Priority, Protocol, ReadError, WriteError,
+};
 use weir_wire::ids::NodeId;
 use weir_wire::metadata::{METADATA_LIMITS, PeerAnswer, PeerRequest, Refusal};
 use weir_wire::request::{Request, decode_body, encode_body};
@@ -179,7 +181,8 @@ impl Link {
         self.state.set(LinkState::Down);
         let (link, shared, address) = (Arc::clone(self), Arc::clone(shared), address.to_owned());
         tokio::spawn(async move {
-            let dialled = dial(&shared.connector, &address).await.and_then(|peer| check(peer, node, &address));
+            let dialled =
+                dial(&shared.connector, &address).await.and_then(|peer| check(peer, node, &address));
             match dialled {
                 Ok(peer) => {
                     tracing::debug!(%node, %address, "metadata connection made");
@@ -230,7 +233,11 @@ async fn resolve(address: &str) -> Result<SocketAddr, AskError> {
     found.next().ok_or_else(|| wrong("the name has no address".to_owned()))
 }
 
-async fn exchange<R: Request>(peer: &Peer, header: PeerRequest, request: &R) -> Result<R::Response, AskError> {
+async fn exchange<R: Request>(
+    peer: &Peer,
+    header: PeerRequest,
+    request: &R,
+) -> Result<R::Response, AskError> {
     let broken = |reason: String| AskError::Broken { node: peer.principal.to_string(), reason };
     let written = |error: WriteError| broken(error.to_string());
     let read = |error: ReadError| broken(error.to_string());

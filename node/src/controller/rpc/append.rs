@@ -8,10 +8,18 @@ use super::{Answer, check_identity, unavailable};
 use crate::controller::Controller;
 use crate::controller::types::{log_id, position, raft_entry, raft_vote, wire_vote};
 
-pub(super) async fn answer(controller: &Controller, from: NodeId, request: AppendEntries) -> Answer<AppendEntries> {
+pub(super) async fn answer(
+    controller: &Controller,
+    from: NodeId,
+    request: AppendEntries,
+) -> Answer<AppendEntries> {
     check_identity(from, request.vote.node)?;
     let entries: Option<Vec<_>> = request.entries.into_iter().map(raft_entry).collect();
-    let unknown = || Refusal::Invalid("an entry holds a command that it does not know: it needs a newer program".to_owned());
+    let unknown = || {
+        Refusal::Invalid(
+            "an entry holds a command that it does not know: it needs a newer program".to_owned(),
+        )
+    };
     let request = AppendEntriesRequest {
         vote: raft_vote(request.vote),
         prev_log_id: request.previous.map(log_id),

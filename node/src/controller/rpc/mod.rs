@@ -24,13 +24,17 @@ impl PeerHandler for Controller {
     async fn answer(&self, from: NodeId, request: PeerRequest, body: Bytes) -> Result<Vec<u8>, Refusal> {
         let cluster = request.cluster;
         match request.kind {
-            AppendEntries::KIND => run(self, cluster, &body, |request| append::answer(self, from, request)).await,
+            AppendEntries::KIND => {
+                run(self, cluster, &body, |request| append::answer(self, from, request)).await
+            }
             AskVote::KIND => run(self, cluster, &body, |request| vote::answer(self, from, request)).await,
             InstallSnapshot::KIND => {
                 run(self, cluster, &body, |request| snapshot::answer(self, from, request)).await
             }
             Propose::KIND => run(self, cluster, &body, |request| propose::answer(self, request)).await,
-            Heartbeat::KIND => run(self, cluster, &body, |request| heartbeat::answer(self, from, request)).await,
+            Heartbeat::KIND => {
+                run(self, cluster, &body, |request| heartbeat::answer(self, from, request)).await
+            }
             DescribeQuorum::KIND => run(self, cluster, &body, |request| quorum::answer(self, request)).await,
             // From a node that has no cluster yet.
             Join::KIND => {

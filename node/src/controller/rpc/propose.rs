@@ -14,7 +14,9 @@ pub(super) async fn answer(controller: &Controller, request: Propose) -> Answer<
     match controller.decide(command).await {
         Ok((index, outcome)) => Ok(Proposed { index, outcome: encode_body(&outcome) }),
         Err(Undecided::NotActive) => Err(controller.not_controller()),
-        Err(Undecided::Unknown) => Err(Refusal::Unavailable("the command was not decided on in time".to_owned())),
+        Err(Undecided::Unknown) => {
+            Err(Refusal::Unavailable("the command was not decided on in time".to_owned()))
+        }
         Err(Undecided::Stopping) => Err(Refusal::Unavailable("it is shutting down".to_owned())),
     }
 }

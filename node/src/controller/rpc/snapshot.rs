@@ -21,7 +21,8 @@ pub(super) async fn answer(
     check_identity(from, request.vote.node)?;
     let image =
         stored::decode::<Image>(&request.image).map_err(|error| Refusal::Invalid(error.to_string()))?;
-    let membership = StoredMembership::new(request.membership_at.map(log_id), raft_membership(request.membership));
+    let membership =
+        StoredMembership::new(request.membership_at.map(log_id), raft_membership(request.membership));
     let snapshot = Snapshot {
         meta: state_machine::meta(request.last.map(log_id), membership),
         snapshot: Box::new(Arc::new(image)),

@@ -72,7 +72,9 @@ pub enum Refusal {
     #[error("it belongs to no cluster yet; start one node without --join first")]
     NotFormed,
     /// The number that a node wants to join with is taken.
-    #[error("node id {node} is taken by a node that runs at {address}: choose another --node-id, or stop that node first")]
+    #[error(
+        "node id {node} is taken by a node that runs at {address}: choose another --node-id, or stop that node first"
+    )]
     DuplicateNode {
         /// The number.
         node: NodeId,
@@ -83,7 +85,9 @@ pub enum Refusal {
     #[error("the request is not valid: {0}")]
     Invalid(String),
     /// The certificate names another node than the request.
-    #[error("the certificate is node {certificate}'s, the request is node {claimed}'s: check --node-id and --certs")]
+    #[error(
+        "the certificate is node {certificate}'s, the request is node {claimed}'s: check --node-id and --certs"
+    )]
     OtherIdentity {
         /// Who the certificate names.
         certificate: NodeId,
