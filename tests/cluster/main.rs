@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 #![expect(clippy::disallowed_methods, reason = "the tests write inputs and look at files as a person would")]
 
+mod certificates;
 mod full_disk;
 mod interrupt;
 mod kill9;

@@ -37,13 +37,14 @@
 //!
 //! | module | what it holds | what it does not know |
 //! |---|---|---|
-//! | `client`, `admin` | the entrance, and requests about topics | records |
+//! | `client`, `admin`, `admin_cluster` | the entrance, and requests about topics and the cluster | records |
 //! | `net` | connections, the control stream, retries | topics |
 //! | `metadata` | who leads what, kept fresh | streams |
 //! | `producer` | `lane` decides (values only); `lane_task` carries it out; `accumulator` makes batches | fetching |
 //! | `consumer` | `fetcher` decides (values only); `session` carries it out | producing |
 
 mod admin;
+mod admin_cluster;
 mod backoff;
 mod client;
 mod config;
@@ -77,7 +78,10 @@ pub use weir_wire::ids::{
     ClusterId, LeaderEpoch, MetadataIndex, NodeId, Offset, PartitionIndex, ProducerId, Revision, TopicId,
 };
 pub use weir_wire::lane::{Acks, Promise};
+pub use weir_wire::metadata::VoterProgress;
 pub use weir_wire::request::{
-    ClusterMetadata, ConfigEntry, ListedOffset, NodeEntry, OffsetSpec, PartitionEntry, PartitionState,
-    ReplicaState, TopicCreated, TopicDeleted, TopicDescription, TopicEntry,
+    AlterTopic, ClusterDescription, ClusterMetadata, ConfigEntry, ElectLeaders, Election, ElectionKind,
+    LeadersElected, ListedOffset, NodeDescription, NodeEntry, NodeStanding, OffsetSpec, PartitionEntry,
+    PartitionFigures, PartitionState, QuorumView, ReplicaState, TopicAltered, TopicCreated, TopicDeleted,
+    TopicDescription, TopicEntry,
 };

@@ -3,11 +3,14 @@
 //! A handler decodes, asks [`authorize`](authorize::authorize), calls the handles of controller and partitions, and
 //! encodes. It knows no file, no QUIC type and no rule of its own.
 
+mod alter_topic;
 pub mod authorize;
 mod control;
 mod create_topic;
 mod delete_topic;
+mod describe_cluster;
 mod describe_topic;
+mod elect_leaders;
 mod fetch;
 mod forwarded;
 mod init_producer;

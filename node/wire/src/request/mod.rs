@@ -18,7 +18,7 @@ pub use alter_topic::{AlterTopic, TopicAltered};
 pub use create_topic::{CreateTopic, TopicCreated};
 pub use delete_topic::{DeleteTopic, TopicDeleted};
 pub use describe_cluster::{
-    ClusterDescription, DescribeCluster, NodeDescription, NodeStanding, PartitionFigures, QuorumMember,
+    ClusterDescription, DescribeCluster, NodeDescription, NodeStanding, PartitionFigures, QuorumView,
 };
 pub use describe_topic::{ConfigEntry, DescribeTopic, PartitionState, ReplicaState, TopicDescription};
 pub use elect_leaders::{ElectLeaders, Election, ElectionKind, LeadersElected};

@@ -25,7 +25,7 @@ use weir_wire::request::{
     AlterTopic, ClusterDescription, ClusterMetadata, ConfigEntry, CreateTopic, DeleteTopic, DescribeCluster,
     DescribeTopic, ElectLeaders, Election, ElectionKind, InitProducer, LeadersElected, ListOffsets,
     ListedOffset, Metadata, NodeDescription, NodeEntry, NodeStanding, OffsetSpec, OffsetsListed,
-    PartitionEntry, PartitionFigures, PartitionState, ProducerGranted, QuorumMember, ReplicaState, Request,
+    PartitionEntry, PartitionFigures, PartitionState, ProducerGranted, QuorumView, ReplicaState, Request,
     RequestHeader, RequestKind, ResponseHeader, TopicAltered, TopicCreated, TopicDeleted, TopicDescription,
     TopicEntry,
 };
@@ -224,17 +224,23 @@ fn requests_about_the_cluster() {
         &ClusterDescription {
             cluster: CLUSTER,
             answered_by: NodeId(1),
-            controller: Some(NodeId(2)),
-            term: 300,
             applied: MetadataIndex(301),
+            quorum: QuorumView {
+                controller: Some(NodeId(2)),
+                term: 300,
+                last_index: Some(301),
+                committed_index: None,
+                acknowledged_ms: Some(3),
+                members: vec![
+                    VoterProgress { node: NodeId(1), is_voter: true, matched_index: Some(300) },
+                    VoterProgress { node: NodeId(4), is_voter: false, matched_index: None },
+                ],
+                is_from_controller: true,
+            },
             nodes: vec![
                 node(1, Some("a"), NodeStanding::Live),
                 node(2, None, NodeStanding::Stopping),
                 node(3, None, NodeStanding::Fenced),
-            ],
-            quorum: vec![
-                QuorumMember { node: NodeId(1), votes: true, matched: Some(MetadataIndex(300)) },
-                QuorumMember { node: NodeId(4), votes: false, matched: None },
             ],
             partitions: PartitionFigures {
                 total: 300,
