@@ -13,6 +13,7 @@
 //! | [`lane`] | the produce stream |
 //! | [`fetch`] | the fetch stream and its credit |
 //! | [`batch`] | Kafka's RecordBatch v2 |
+//! | [`group_log`] | the records of `__consumer_offsets` |
 //! | [`error`] | error codes, and what a receiver may do about each |
 //! | [`stored`] | postcard values on disk: version and checksum |
 //! | [`names`] | which topic and client names are legal |
@@ -22,6 +23,7 @@ pub mod batch;
 pub mod error;
 pub mod fetch;
 pub mod frame;
+pub mod group_log;
 pub mod ids;
 pub mod lane;
 pub mod names;

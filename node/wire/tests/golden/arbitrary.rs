@@ -9,11 +9,14 @@ use serde::de::DeserializeOwned;
 use weir_wire::batch::{self, BatchBuilder, Compression, control};
 use weir_wire::fetch::{FetchCommand, FetchEvent, FetchOpen};
 use weir_wire::frame::{self, Limits};
+use weir_wire::group_log::GroupRecord;
 use weir_wire::lane::{LaneAnswer, LaneBatch, LaneOpen};
 use weir_wire::open::{StreamAnswer, StreamOpen};
 use weir_wire::request::{
-    ClusterMetadata, CreateTopic, DeleteTopic, DescribeTopic, InitProducer, ListOffsets, Metadata,
-    OffsetsListed, ProducerGranted, RequestHeader, ResponseHeader, TopicCreated, TopicDeleted,
+    ClusterMetadata, CommitOffsets, CreateTopic, DeleteOffsets, DeleteTopic, DescribeTopic, FetchOffsets,
+    GroupDescription, GroupExplanation, GroupHeartbeat, GroupsListed, InitProducer, JoinGroup, LeaveGroup,
+    ListOffsets, Membership, Metadata, OffsetsCommitted, OffsetsFetched, OffsetsListed, OffsetsReset,
+    ProducerGranted, RequestHeader, ResetOffsets, ResponseHeader, SetAssignor, TopicCreated, TopicDeleted,
     TopicDescription, encode_body,
 };
 
@@ -45,6 +48,23 @@ fn take_as_every_message(bytes: &[u8]) {
     take::<ProducerGranted>(bytes);
     take::<ListOffsets>(bytes);
     take::<OffsetsListed>(bytes);
+    take::<JoinGroup>(bytes);
+    take::<Membership>(bytes);
+    take::<GroupHeartbeat>(bytes);
+    take::<LeaveGroup>(bytes);
+    take::<CommitOffsets>(bytes);
+    take::<OffsetsCommitted>(bytes);
+    take::<FetchOffsets>(bytes);
+    take::<OffsetsFetched>(bytes);
+    take::<DeleteOffsets>(bytes);
+    take::<ResetOffsets>(bytes);
+    take::<OffsetsReset>(bytes);
+    take::<GroupsListed>(bytes);
+    take::<GroupDescription>(bytes);
+    take::<SetAssignor>(bytes);
+    take::<GroupExplanation>(bytes);
+    let _ = GroupRecord::decode(bytes, None);
+    let _ = GroupRecord::decode(bytes, Some(bytes));
     take::<LaneOpen>(bytes);
     take::<LaneBatch>(bytes);
     take::<LaneAnswer>(bytes);
