@@ -3,6 +3,7 @@
 //! This package depends on nothing that can touch a file, a socket, a clock or a runtime, so what it decides can be
 //! replayed. Time comes in as [`time::Now`], things that happened come in as inputs, things to do go out as effects.
 
+pub mod group;
 pub mod metadata;
 pub mod partition;
 pub mod pipeline;
