@@ -96,9 +96,10 @@ fn one_member_that_is_slow_holds_up_nobody_else() {
         beat m1
         join m2 topics=a
         beat m1
+        beat m1
         beat m2
         join m3 topics=a
-        describe
+        beat m1
         beat m2
         beat m2
         beat m3
@@ -120,41 +121,36 @@ fn one_member_that_is_slow_holds_up_nobody_else() {
               write 4: group e5 target e5 by roundrobin; target m1 [a/0 a/2 a/4]; target m2 [a/1 a/3 a/5]; current m1 e6 [a/0@3 a/2@3 a/4@3] revoking [a/1@3 told e6 a/3@3 told e6 a/5@3 told e6]
             > beat m1
               m1 <- e6 [a/0 a/2 a/4]
+            > beat m1
+              write 5: current m1 e6 [a/0@3 a/2@3 a/4@3]; current m2 e7 [a/1@7 a/3@7 a/5@7]
+              m1 <- e6 as heard
             > beat m2
-              m2 <- e4 as heard
+              m2 <- e7 [a/1 a/3 a/5]
             > join m3 topics=a
-              write 5: member m3 since e7; current m3 e7 []; group e8 target e5 by roundrobin
+              write 6: member m3 since e8; current m3 e8 []; group e9 target e5 by roundrobin
               ask roundrobin: ax6 for m1 m2 m3
-              m3 <- e7 []
-              write 6: group e8 target e8 by roundrobin; target m1 [a/0 a/3]; target m2 [a/1 a/4]; target m3 [a/2 a/5]; current m1 e9 [a/0@3] revoking [a/1@3 told e6 a/2@3 told e9 a/3@3 told e6 a/4@3 told e9 a/5@3 told e6]
-            > describe
-              describe <- Reconciling e8 target e8 roundrobin by roundrobin
-                m1 Revoking e9 [a/0] revoking [a/1 a/2 a/3 a/4 a/5] target [a/0 a/3] alice@h
-                m2 Waiting e4 [] revoking [] target [a/1 a/4] alice@h
-                m3 Waiting e7 [] revoking [] target [a/2 a/5] alice@h
-                a/0 member Some("m1") committed None
-                a/1 member Some("m1") committed None
-                a/2 member Some("m1") committed None
-                a/3 member Some("m1") committed None
-                a/4 member Some("m1") committed None
-                a/5 member Some("m1") committed None
+              m3 <- e8 []
+              write 7: group e9 target e9 by roundrobin; target m1 [a/0 a/3]; target m2 [a/1 a/4]; target m3 [a/2 a/5]; current m1 e10 [a/0@3] revoking [a/2@3 told e10 a/4@3 told e10]; current m2 e11 [a/1@7] revoking [a/3@7 told e11 a/5@7 told e11]
+            > beat m1
+              m1 <- e10 [a/0]
             > beat m2
-              m2 <- e4 as heard
+              m2 <- e11 [a/1]
             > beat m2
-              m2 <- e4 as heard
+              write 8: current m2 e11 [a/1@7]; current m1 e12 [a/0@3 a/3@12] revoking [a/2@3 told e10 a/4@3 told e10]; current m3 e13 [a/5@13]
+              m2 <- e11 as heard
             > beat m3
-              m3 <- e7 as heard
+              m3 <- e13 [a/5]
             > describe
-              describe <- Reconciling e8 target e8 roundrobin by roundrobin
-                m1 Revoking e9 [a/0] revoking [a/1 a/2 a/3 a/4 a/5] target [a/0 a/3] alice@h
-                m2 Waiting e4 [] revoking [] target [a/1 a/4] alice@h
-                m3 Waiting e7 [] revoking [] target [a/2 a/5] alice@h
+              describe <- Reconciling e9 target e9 roundrobin by roundrobin
+                m1 Revoking e12 [a/0 a/3] revoking [a/2 a/4] target [a/0 a/3] alice@h
+                m2 Waiting e11 [a/1] revoking [] target [a/1 a/4] alice@h
+                m3 Waiting e13 [a/5] revoking [] target [a/2 a/5] alice@h
                 a/0 member Some("m1") committed None
-                a/1 member Some("m1") committed None
+                a/1 member Some("m2") committed None
                 a/2 member Some("m1") committed None
                 a/3 member Some("m1") committed None
                 a/4 member Some("m1") committed None
-                a/5 member Some("m1") committed None
+                a/5 member Some("m3") committed None
         "#]],
     );
 }

@@ -180,9 +180,9 @@ fn leaving_twice_does_not_send_a_member_away_that_came_back() {
         topic a 1
         join m1 topics=a instance=i1
         beat m1
-        leave m1 returns epoch=4
+        leave m1 returns epoch=3
         join m1 topics=a instance=i1
-        leave m1 returns epoch=4
+        leave m1 returns epoch=3
         beat m1
         ",
         expect![[r#"
@@ -194,14 +194,16 @@ fn leaving_twice_does_not_send_a_member_away_that_came_back() {
               write 2: group e2 target e2 by roundrobin; target m1 [a/0]; current m1 e3 [a/0@3]
             > beat m1
               m1 <- e3 [a/0]
-            > leave m1 returns epoch=4
-              m1 <- FENCED_MEMBER_EPOCH: epoch 4 is not one of this membership (1 to 3): let go of every partition and join again
+            > leave m1 returns epoch=3
+              write 3: member m1 since e1 away; current m1 e3 [a/0@3]
+              m1 <- left
             > join m1 topics=a instance=i1
-              m1 <- e3 [a/0]
-            > leave m1 returns epoch=4
-              m1 <- FENCED_MEMBER_EPOCH: epoch 4 is not one of this membership (1 to 3): let go of every partition and join again
+              write 4: no current m1; no target m1; no member m1; member m1 since e4; target m1 [a/0]; current m1 e4 [a/0@4]
+              m1 <- e4 [a/0]
+            > leave m1 returns epoch=3
+              m1 <- FENCED_MEMBER_EPOCH: epoch 3 is not one of this membership (4 to 4): let go of every partition and join again
             > beat m1
-              m1 <- e3 as heard
+              m1 <- e4 as heard
         "#]],
     );
 }
