@@ -25,11 +25,8 @@ pub(crate) fn check(subscription: &Subscription) -> Result<(), GroupError> {
     if subscription.topics.len() > Subscription::TOPICS_MAX {
         return Err(GroupError::TooManyTopics(subscription.topics.len()));
     }
-    let names = subscription.topics.iter();
-    names
-        .map(|topic| names::check_topic_name(topic))
-        .collect::<Result<(), _>>()
-        .map_err(GroupError::TopicName)?;
+    let mut names = subscription.topics.iter();
+    names.try_for_each(|topic| names::check_topic_name(topic)).map_err(GroupError::TopicName)?;
     subscription.pattern.as_deref().map_or(Ok(()), |pattern| compile(pattern).map(drop))
 }
 
