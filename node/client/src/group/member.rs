@@ -100,7 +100,6 @@ pub(crate) enum Effect {
 
 /// What is sent to the coordinator.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is named after its request")]
 pub(crate) enum Message {
     Join(JoinGroup),
     Heartbeat(GroupHeartbeat),

@@ -145,7 +145,20 @@ fn a_member_joins_and_reads_what_it_is_given() {
         wait 3000
         answer 3 3 none
         ",
-        expect![[""]],
+        expect![[r#"
+            > wait 0
+              1: join as p.1 for a
+            > answer 1 1
+              2: confirm e1 heard e1
+            > answer 2 3 a/0 a/1
+              assigned a/0 a/1
+              3: confirm e3 heard e3
+            > may
+              may hand out: a/0 a/1; commits by Some(Committer { member: "p.1", member_epoch: MemberEpoch(3) })
+            > wait 3000
+            > answer 3 3 none
+              4: confirm e3 heard e3
+        "#]],
     );
 }
 
@@ -162,7 +175,25 @@ fn what_is_taken_away_is_confirmed_when_the_application_let_go() {
         let-go a/1
         may
         ",
-        expect![[""]],
+        expect![[r#"
+            > wait 0
+              1: join as p.1 for a
+            > answer 1 1
+              2: confirm e1 heard e1
+            > answer 2 3 a/0 a/1
+              assigned a/0 a/1
+              3: confirm e3 heard e3
+            > answer 3 6 a/0
+              revoke a/1
+              4: confirm e3 heard e6
+            > may
+              may hand out: a/0; commits by Some(Committer { member: "p.1", member_epoch: MemberEpoch(6) })
+            > wait 3000
+            > let-go a/1
+              5: confirm e6 heard e6
+            > may
+              may hand out: a/0; commits by Some(Committer { member: "p.1", member_epoch: MemberEpoch(6) })
+        "#]],
     );
 }
 
@@ -178,7 +209,25 @@ fn what_comes_while_the_application_lets_go_is_read_at_once_and_confirmed_later(
         may
         let-go a/1
         ",
-        expect![[""]],
+        expect![[r#"
+            > wait 0
+              1: join as p.1 for a
+            > answer 1 1
+              2: confirm e1 heard e1
+            > answer 2 3 a/0 a/1
+              assigned a/0 a/1
+              3: confirm e3 heard e3
+            > answer 3 6 a/0
+              revoke a/1
+              4: confirm e3 heard e6
+            > answer 4 9 a/0 b/0
+              assigned b/0
+              5: confirm e3 heard e9
+            > may
+              may hand out: a/0 b/0; commits by Some(Committer { member: "p.1", member_epoch: MemberEpoch(9) })
+            > let-go a/1
+              6: confirm e9 heard e9
+        "#]],
     );
 }
 
@@ -202,7 +251,33 @@ fn nothing_is_handed_out_a_session_after_the_last_answered_heartbeat_was_sent() 
         answer 5 3 none
         may
         ",
-        expect![[""]],
+        expect![[r#"
+            > wait 0
+              1: join as p.1 for a
+            > answer 1 1
+              2: confirm e1 heard e1
+            > wait 2000
+            > answer 2 3 a/0
+              assigned a/0
+              3: confirm e3 heard e3
+            > wait 1000
+            > answer 3 3 none
+            > wait 13999
+              4: confirm e3 heard e3
+            > may
+              may hand out: a/0; commits by Some(Committer { member: "p.1", member_epoch: MemberEpoch(3) })
+            > wait 1
+            > may
+              may hand out: ; commits by Some(Committer { member: "p.1", member_epoch: MemberEpoch(3) })
+            > lost 4
+            > wait 200
+              5: confirm e3 heard e3
+            > may
+              may hand out: ; commits by Some(Committer { member: "p.1", member_epoch: MemberEpoch(3) })
+            > answer 5 3 none
+            > may
+              may hand out: a/0; commits by Some(Committer { member: "p.1", member_epoch: MemberEpoch(3) })
+        "#]],
     );
 }
 
@@ -219,7 +294,26 @@ fn a_session_that_ended_ends_everything_and_the_next_life_has_another_id() {
         answer 5 9
         answer 3 99 a/0
         ",
-        expect![[""]],
+        expect![[r#"
+            > wait 0
+              1: join as p.1 for a
+            > answer 1 1
+              2: confirm e1 heard e1
+            > answer 2 3 a/0 a/1
+              assigned a/0 a/1
+              3: confirm e3 heard e3
+            > answer 3 5 a/0
+              revoke a/1
+              4: confirm e3 heard e5
+            > error 4 unknown-member
+              gone a/0 a/1
+              5: join as p.2 for a
+            > may
+              may hand out: ; commits by None
+            > answer 5 9
+              6: confirm e9 heard e9
+            > answer 3 99 a/0
+        "#]],
     );
 }
 
@@ -235,7 +329,19 @@ fn a_request_that_is_lost_is_sent_again_a_little_later() {
         error 3 not-coordinator
         wait 200
         ",
-        expect![[""]],
+        expect![[r#"
+            > wait 0
+              1: join as p.1 for a
+            > lost 1
+            > wait 199
+            > wait 1
+              2: join as p.1 for a
+            > answer 2 1
+              3: confirm e1 heard e1
+            > error 3 not-coordinator
+            > wait 200
+              4: confirm e1 heard e1
+        "#]],
     );
 }
 
@@ -247,7 +353,13 @@ fn a_refusal_for_good_is_the_applications_matter() {
         error 1 bad-pattern
         wait 10000
         ",
-        expect![[""]],
+        expect![[r#"
+            > wait 0
+              1: join as p.1 for a
+            > error 1 bad-pattern
+              failed: no (INVALID_REGULAR_EXPRESSION)
+            > wait 10000
+        "#]],
     );
 }
 
@@ -264,7 +376,25 @@ fn a_new_subscription_is_told_at_once_and_again_if_it_was_lost() {
         answer 5 5 b/0
         let-go a/0
         ",
-        expect![[""]],
+        expect![[r#"
+            > wait 0
+              1: join as p.1 for a
+            > answer 1 1
+              2: confirm e1 heard e1
+            > answer 2 3 a/0
+              assigned a/0
+              3: confirm e3 heard e3
+            > subscribe b
+              4: confirm e3 heard e3 wants b
+            > lost 4
+            > wait 200
+              5: confirm e3 heard e3 wants b
+            > answer 5 5 b/0
+              revoke a/0
+              assigned b/0
+            > let-go a/0
+              6: confirm e5 heard e5
+        "#]],
     );
 }
 
@@ -283,7 +413,26 @@ fn closing_lets_go_of_everything_first() {
         left 5
         wait 10000
         ",
-        expect![[""]],
+        expect![[r#"
+            > wait 0
+              1: join as p.1 for a
+            > answer 1 1
+              2: confirm e1 heard e1
+            > answer 2 3 a/0 a/1
+              assigned a/0 a/1
+              3: confirm e3 heard e3
+            > close
+              revoke a/0 a/1
+            > let-go a/0
+            > let-go a/1
+              4: leave at e3
+            > lost 4
+            > wait 200
+              5: leave at e3
+            > left 5
+              left
+            > wait 10000
+        "#]],
     );
 }
 
@@ -296,7 +445,16 @@ fn a_member_that_returns_says_so() {
         close returns
         error 3 unknown-member
         ",
-        expect![[""]],
+        expect![[r#"
+            > wait 0
+              1: join as p.1 for a
+            > answer 1 1
+              2: confirm e1 heard e1
+            > close returns
+              3: leave at e1, returns
+            > error 3 unknown-member
+              left
+        "#]],
     );
 }
 
@@ -309,6 +467,14 @@ fn closing_before_anybody_answered_ends_at_once_or_when_the_answer_is_there() {
         answer 1 1
         left 2
         ",
-        expect![[""]],
+        expect![[r#"
+            > wait 0
+              1: join as p.1 for a
+            > close
+            > answer 1 1
+              2: leave at e1
+            > left 2
+              left
+        "#]],
     );
 }

@@ -19,8 +19,8 @@ pub struct GroupHeartbeat {
     pub heard: MemberEpoch,
     /// What it wants to read from now on; `None`: as before.
     pub subscription: Option<Subscription>,
-    /// How long the answer may be held for news beyond what was heard, in milliseconds; the node holds it no longer than the heartbeat
-    /// interval. A later heartbeat of the same member ends the wait.
+    /// How long the answer may be held for news beyond what was heard, in milliseconds; the node holds it no longer
+    /// than the heartbeat interval. A later heartbeat of the same member ends the wait.
     pub wait_ms_max: u32,
 }
 
