@@ -41,6 +41,7 @@
 //! | `net` | connections, the control stream, retries | topics |
 //! | `metadata` | who leads what, kept fresh | streams |
 //! | `producer` | `lane` decides (values only); `lane_task` carries it out; `accumulator` makes batches | fetching |
+//! | `group` | `member` decides what a member of a group does (values only) | streams |
 //! | `consumer` | `fetcher` decides (values only); `session` carries it out | producing |
 
 mod admin;
@@ -50,6 +51,8 @@ mod client;
 mod config;
 mod consumer;
 mod error;
+#[cfg_attr(not(test), expect(dead_code, reason = "the consumer that takes part in groups is still to come"))]
+mod group;
 mod metadata;
 mod net;
 mod outside;

@@ -90,6 +90,34 @@ pub enum ErrorCode {
     Busy,
     /// The request took longer than the node waits.
     TimedOut,
+    /// This node does not coordinate the group.
+    NotCoordinator,
+    /// This node coordinates the group from now on, and still reads what its predecessor wrote.
+    CoordinatorLoadInProgress,
+    /// No group of that name.
+    GroupIdNotFound,
+    /// A name of a group, member or instance that breaks the rules of [`crate::names`].
+    InvalidGroupId,
+    /// The group has no such member, or its session ended: it lets go of everything and joins again.
+    UnknownMemberId,
+    /// The membership was superseded, or it confirmed nothing in time: it lets go of everything and joins again.
+    FencedMemberEpoch,
+    /// Another member that is alive has this `group.instance.id`.
+    UnreleasedInstanceId,
+    /// The group has as many members as it may have.
+    GroupMaxSizeReached,
+    /// The group has members, so this cannot be done to it.
+    NonEmptyGroup,
+    /// The pattern of a subscription is not a regular expression, or too large a one.
+    InvalidRegularExpression,
+    /// A subscription that names nothing, or too much.
+    InvalidSubscription,
+    /// There is no such assignor.
+    UnsupportedAssignor,
+    /// The member does not hold the partition, or has not held it all the time since it took the records.
+    NotPartitionOwner,
+    /// The metadata of a committed offset is longer than 4,096 bytes.
+    OffsetMetadataTooLarge,
 }
 
 impl ErrorCode {
@@ -109,7 +137,10 @@ impl ErrorCode {
             | ErrorCode::StorageFull
             | ErrorCode::ShuttingDown
             | ErrorCode::Busy
-            | ErrorCode::TimedOut => Retryable,
+            | ErrorCode::TimedOut
+            | ErrorCode::NotCoordinator
+            | ErrorCode::CoordinatorLoadInProgress
+            | ErrorCode::UnreleasedInstanceId => Retryable,
             ErrorCode::Internal
             | ErrorCode::WrongCluster
             | ErrorCode::TopicRecreated
@@ -117,7 +148,11 @@ impl ErrorCode {
             | ErrorCode::OutOfOrderSequence
             | ErrorCode::NondeterministicPipeline
             | ErrorCode::OutcomeUnknown
-            | ErrorCode::StorageFailed => Final,
+            | ErrorCode::StorageFailed
+            | ErrorCode::UnknownMemberId
+            | ErrorCode::FencedMemberEpoch
+            | ErrorCode::NotPartitionOwner
+            | ErrorCode::GroupMaxSizeReached => Final,
             ErrorCode::UnsupportedRequest
             | ErrorCode::UnsupportedVersion
             | ErrorCode::InvalidRequest
@@ -132,7 +167,14 @@ impl ErrorCode {
             | ErrorCode::OffsetOutOfRange
             | ErrorCode::CorruptBatch
             | ErrorCode::MessageTooLarge
-            | ErrorCode::DecompressionLimit => CallersFault,
+            | ErrorCode::DecompressionLimit
+            | ErrorCode::GroupIdNotFound
+            | ErrorCode::InvalidGroupId
+            | ErrorCode::NonEmptyGroup
+            | ErrorCode::InvalidRegularExpression
+            | ErrorCode::InvalidSubscription
+            | ErrorCode::UnsupportedAssignor
+            | ErrorCode::OffsetMetadataTooLarge => CallersFault,
         }
     }
 

@@ -705,6 +705,20 @@ fn error_codes() {
         32 SHUTTING_DOWN Retryable
         33 BUSY Retryable
         34 TIMED_OUT Retryable
+        35 NOT_COORDINATOR Retryable
+        36 COORDINATOR_LOAD_IN_PROGRESS Retryable
+        37 GROUP_ID_NOT_FOUND CallersFault
+        38 INVALID_GROUP_ID CallersFault
+        39 UNKNOWN_MEMBER_ID Final
+        40 FENCED_MEMBER_EPOCH Final
+        41 UNRELEASED_INSTANCE_ID Retryable
+        42 GROUP_MAX_SIZE_REACHED Final
+        43 NON_EMPTY_GROUP CallersFault
+        44 INVALID_REGULAR_EXPRESSION CallersFault
+        45 INVALID_SUBSCRIPTION CallersFault
+        46 UNSUPPORTED_ASSIGNOR CallersFault
+        47 NOT_PARTITION_OWNER Final
+        48 OFFSET_METADATA_TOO_LARGE CallersFault
     "#]]
     .assert_eq(&golden);
 }
