@@ -90,6 +90,12 @@ pub enum ErrorCode {
     Busy,
     /// The request took longer than the node waits.
     TimedOut,
+    /// An interceptor rejected the record; the message is its reason (KIP-467).
+    InvalidRecord,
+    /// A plugin failed on the batch, and its binding says that the records are rejected then.
+    PluginFailed,
+    /// A plugin failed on the batch, and the record was put into the topic's dead-letter topic instead.
+    DeadLettered,
 }
 
 impl ErrorCode {
@@ -117,7 +123,9 @@ impl ErrorCode {
             | ErrorCode::OutOfOrderSequence
             | ErrorCode::NondeterministicPipeline
             | ErrorCode::OutcomeUnknown
-            | ErrorCode::StorageFailed => Final,
+            | ErrorCode::StorageFailed
+            | ErrorCode::PluginFailed
+            | ErrorCode::DeadLettered => Final,
             ErrorCode::UnsupportedRequest
             | ErrorCode::UnsupportedVersion
             | ErrorCode::InvalidRequest
@@ -132,7 +140,8 @@ impl ErrorCode {
             | ErrorCode::OffsetOutOfRange
             | ErrorCode::CorruptBatch
             | ErrorCode::MessageTooLarge
-            | ErrorCode::DecompressionLimit => CallersFault,
+            | ErrorCode::DecompressionLimit
+            | ErrorCode::InvalidRecord => CallersFault,
         }
     }
 

@@ -29,6 +29,8 @@ pub struct EntryLane {
     links: BTreeMap<PartitionIndex, Link>,
     /// Batches with parts that were not answered yet, by ordinal.
     in_flight: BTreeMap<u64, InFlight>,
+    /// A batch was answered `retry` before anybody knew where its records go: nothing more is sent in this opening.
+    ended: Option<WireError>,
 }
 
 /// What an opening remembers of a partition.
@@ -47,7 +49,11 @@ struct InFlight {
     partitions: Vec<PartitionIndex>,
     /// What became of each part; `None` while unanswered.
     outcomes: Vec<Option<Outcome>>,
+    /// What became of records that are in no part.
+    settled: Vec<Outcome>,
     runs: Vec<Run>,
+    /// The one part holds its records at their own offsets, with gaps.
+    has_gaps: bool,
     /// The weakest promise over the parts answered so far; `None` before the first.
     promise: Option<(u32, bool)>,
 }
@@ -85,7 +91,7 @@ impl EntryLane {
     /// A lane that was just opened.
     #[must_use]
     pub fn new(acks: Acks, revision: Revision) -> EntryLane {
-        EntryLane { acks, revision, next_ordinal: None, links: BTreeMap::new(), in_flight: BTreeMap::new() }
+        EntryLane { acks, revision, next_ordinal: None, links: BTreeMap::new(), in_flight: BTreeMap::new(), ended: None }
     }
 
     /// How many batches wait for answers.
@@ -115,22 +121,34 @@ impl EntryLane {
         LaneAnswer { ordinal, promise, outcomes: vec![outcome], runs: vec![Run { records, outcome: 0 }] }
     }
 
+    /// The answer to an admitted batch whose records nobody could place this time: it must come again, and before
+    /// every batch that follows it, since those may hold records for the same partitions.
+    #[must_use]
+    pub fn retry(&mut self, ordinal: u64, records: u32, error: WireError) -> LaneAnswer {
+        if self.acks != Acks::None {
+            self.ended.get_or_insert_with(|| error.clone());
+        }
+        self.refuse(ordinal, records, Outcome::Retry(error))
+    }
+
     /// Takes an admitted batch: says which parts to send, and notes what was sent.
     ///
     /// # Panics
-    /// If the batch was taken before, or its placement names no part: both are our own mistakes.
+    /// If the batch was taken before, or its placement says nothing of any record: both are our own mistakes.
     pub fn take(&mut self, ordinal: u64, sequence: Option<Sequence>, placement: &Placement) -> Taken {
-        assert!(!placement.parts.is_empty(), "a batch has at least one part");
+        assert!(!placement.runs.is_empty() || !placement.parts.is_empty(), "a batch has records or a part");
         let mut batch = InFlight {
             partitions: placement.parts.clone(),
             outcomes: vec![None; placement.parts.len()],
+            settled: placement.settled.clone(),
             runs: placement.runs.clone(),
+            has_gaps: placement.has_gaps,
             promise: None,
         };
         let mut parts = Vec::with_capacity(placement.parts.len());
         for (number, partition) in (0_u32..).zip(&placement.parts) {
             let link = self.links.entry(*partition).or_default();
-            if let Some(error) = &link.ended {
+            if let Some(error) = self.ended.as_ref().or(link.ended.as_ref()) {
                 batch.outcomes[number as usize] = Some(Outcome::Retry(error.clone()));
                 continue;
             }
@@ -191,12 +209,33 @@ impl EntryLane {
         }
         let batch = self.in_flight.remove(&ordinal)?;
         let (replicas, flushed) = batch.promise.unwrap_or((0, false));
-        Some(LaneAnswer {
-            ordinal,
-            promise: Promise { replicas, flushed, revision: self.revision },
-            outcomes: batch.outcomes.into_iter().flatten().collect(),
-            runs: batch.runs,
-        })
+        let mut outcomes: Vec<_> = batch.outcomes.into_iter().flatten().chain(batch.settled).collect();
+        let mut runs = batch.runs;
+        if batch.has_gaps {
+            spread(&mut outcomes, &mut runs);
+        }
+        let promise = Promise { replicas, flushed, revision: self.revision };
+        Some(LaneAnswer { ordinal, promise, outcomes, runs })
+    }
+}
+
+/// Gives each run of stored records an outcome of its own, since offsets of one outcome have no gaps: the records of
+/// such a batch keep the offsets that they would have had, were none missing.
+fn spread(outcomes: &mut Vec<Outcome>, runs: &mut [Run]) {
+    let mut first = 0_u64;
+    for run in runs {
+        if let Some(Outcome::Stored { partition, base_offset: Some(base), duplicate }) =
+            outcomes.get(run.outcome as usize)
+        {
+            let outcome = Outcome::Stored {
+                partition: *partition,
+                base_offset: Some(*base + first),
+                duplicate: *duplicate,
+            };
+            run.outcome = u32::try_from(outcomes.len()).expect("a batch has fewer than 2^32 records");
+            outcomes.push(outcome);
+        }
+        first += u64::from(run.records);
     }
 }
 
@@ -209,7 +248,7 @@ mod tests {
 
     fn over(parts: &[PartitionIndex]) -> Placement {
         let runs = (0..).zip(parts).map(|(outcome, _)| Run { records: 1, outcome }).collect();
-        Placement { parts: parts.to_vec(), runs }
+        Placement { parts: parts.to_vec(), settled: Vec::new(), runs, has_gaps: false }
     }
 
     fn stored(partition: PartitionIndex, offset: u64) -> Outcome {
@@ -271,6 +310,68 @@ mod tests {
         lane.take(0, Some(Sequence(0)), &over(&[P0]));
         lane.settle(0, 0, retry(), None).unwrap();
         assert_eq!(lane.take(1, Some(Sequence(1)), &over(&[P0])).parts[0].after, None);
+    }
+
+    #[test]
+    fn records_that_go_nowhere_are_answered_beside_the_parts() {
+        let mut lane = lane();
+        let rejected = Outcome::Rejected(WireError::new(ErrorCode::InvalidRecord, "no"));
+        let placement = Placement {
+            parts: vec![P2],
+            settled: vec![Outcome::Dropped, rejected.clone()],
+            runs: [(2, 1), (3, 0), (1, 2)].map(|(records, outcome)| Run { records, outcome }).to_vec(),
+            has_gaps: false,
+        };
+        lane.take(0, Some(Sequence(0)), &placement);
+        let answer = lane.settle(0, 0, stored(P2, 7), KEPT).unwrap();
+        assert_eq!(answer.outcomes, [stored(P2, 7), Outcome::Dropped, rejected.clone()]);
+        assert_eq!(answer.runs, placement.runs);
+
+        let nothing_left = Placement { parts: vec![], ..placement };
+        let taken = lane.take(1, Some(Sequence(6)), &nothing_left);
+        assert_eq!(taken.parts, []);
+        assert_eq!(taken.answer.unwrap().outcomes, [Outcome::Dropped, rejected]);
+        // Nothing was sent, so that the next part still follows the one before.
+        assert_eq!(lane.take(2, Some(Sequence(12)), &over(&[P2])).parts[0].after, Some(Sequence(0)));
+    }
+
+    #[test]
+    fn records_of_a_batch_with_gaps_have_the_offsets_of_their_places() {
+        let mut lane = lane();
+        let placement = Placement {
+            parts: vec![P0],
+            settled: vec![Outcome::Dropped],
+            runs: [(1, 1), (2, 0), (4, 1), (1, 0)].map(|(records, outcome)| Run { records, outcome }).to_vec(),
+            has_gaps: true,
+        };
+        lane.take(0, Some(Sequence(0)), &placement);
+        let answer = lane.settle(0, 0, stored(P0, 100), KEPT).unwrap();
+        let of_runs: Vec<_> = answer
+            .runs
+            .iter()
+            .map(|run| (run.records, answer.outcomes[run.outcome as usize].clone()))
+            .collect();
+        assert_eq!(
+            of_runs,
+            [
+                (1, Outcome::Dropped),
+                (2, stored(P0, 101)),
+                (4, Outcome::Dropped),
+                (1, stored(P0, 107)),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_batch_that_could_not_be_placed_ends_every_partition() {
+        let mut lane = lane();
+        lane.take(0, Some(Sequence(0)), &over(&[P0]));
+        let busy = WireError::new(ErrorCode::Busy, "later");
+        assert_eq!(lane.retry(1, 5, busy.clone()).outcomes, [Outcome::Retry(busy.clone())]);
+        let later = lane.take(2, Some(Sequence(105)), &over(&[P0, P2]));
+        assert_eq!(later.parts, []);
+        assert_eq!(later.answer.unwrap().outcomes, [Outcome::Retry(busy.clone()), Outcome::Retry(busy)]);
+        assert_eq!(lane.settle(0, 0, stored(P0, 0), KEPT).unwrap().outcomes, [stored(P0, 0)]);
     }
 
     #[test]
