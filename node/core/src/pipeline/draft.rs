@@ -174,12 +174,14 @@ impl Draft {
         Ok(changes)
     }
 
-    /// Gives every record that is left this outcome: the batch is refused from here on.
-    pub fn settle_rest(&mut self, outcome: Outcome) {
+    /// Gives every record that is left this outcome: the batch is refused from here on. Returns the outcome's number
+    /// among those of settled records.
+    pub fn settle_rest(&mut self, outcome: Outcome) -> u32 {
         let out = self.outcome(outcome);
         self.fates_mut().iter_mut().filter(|fate| fate.is_none()).for_each(|fate| *fate = Some(out));
         self.edited = Some(BatchBuilder::new(self.header.compression()));
         self.pending.clear();
+        out
     }
 
     /// What is wrong with an answer, if anything is.
@@ -348,7 +350,7 @@ impl Draft {
     pub fn into_batch(mut self) -> Result<Bytes, BadAnswer> {
         self.complete()?;
         let Some(mut builder) = self.edited else { return Ok(self.batch) };
-        if self.offsets == Offsets::Kept || self.header.attributes.is_transactional() {
+        if self.offsets == Offsets::Kept {
             builder.take_place_of(&self.header);
         }
         within(builder.finish(self.header.producer), &self.limits)
@@ -398,6 +400,7 @@ impl Draft {
             settled: self.settled.clone(),
             runs,
             has_gaps: self.offsets == Offsets::Kept,
+            dead_letters: None,
         }
     }
 }

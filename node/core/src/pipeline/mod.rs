@@ -3,8 +3,11 @@
 //! happens when a plugin fails.
 
 pub mod answer;
+pub mod assignment;
+pub mod dead_letters;
 pub mod draft;
 pub mod entry;
 pub mod failing;
 pub mod placing;
 pub mod splitting;
+pub mod throttle;

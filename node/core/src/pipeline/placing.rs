@@ -20,17 +20,42 @@ pub struct Placement {
     pub runs: Vec<Run>,
     /// The one part keeps the offsets of the records that are not in it: its batch has gaps.
     pub has_gaps: bool,
+    /// One more part, behind the others.
+    pub dead_letters: Option<DeadLetters>,
+}
+
+/// A part that goes to the topic's dead-letter topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeadLetters {
+    /// The partition of that topic.
+    pub partition: PartitionIndex,
+    /// Which of the settled outcomes its records have once it is stored; until then they have what became of the part.
+    pub settled: u32,
 }
 
 impl Placement {
-    /// All records in one partition.
+    /// All records in one partition, which gets a batch also if there are none.
     #[must_use]
     pub fn whole(partition: PartitionIndex, records: u32) -> Placement {
+        let runs = if records == 0 { Vec::new() } else { vec![Run { records, outcome: 0 }] };
         Placement {
             parts: vec![partition],
             settled: Vec::new(),
-            runs: vec![Run { records, outcome: 0 }],
+            runs,
             has_gaps: false,
+            dead_letters: None,
+        }
+    }
+
+    /// No record goes anywhere.
+    #[must_use]
+    pub fn nowhere() -> Placement {
+        Placement {
+            parts: Vec::new(),
+            settled: Vec::new(),
+            runs: Vec::new(),
+            has_gaps: false,
+            dead_letters: None,
         }
     }
 
@@ -56,7 +81,7 @@ impl Placement {
     #[must_use]
     pub fn only_partition(&self) -> Option<PartitionIndex> {
         match self.parts[..] {
-            [partition] if self.settled.is_empty() => Some(partition),
+            [partition] if self.settled.is_empty() && self.dead_letters.is_none() => Some(partition),
             _ => None,
         }
     }
@@ -124,7 +149,7 @@ impl PlacementBuilder {
     }
 
     fn finish(self) -> Placement {
-        Placement { parts: self.parts, settled: Vec::new(), runs: self.runs, has_gaps: false }
+        Placement { parts: self.parts, settled: Vec::new(), runs: self.runs, has_gaps: false, dead_letters: None }
     }
 }
 

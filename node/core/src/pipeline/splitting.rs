@@ -54,6 +54,7 @@ mod tests {
                     .map(|(records, outcome)| Run { records, outcome })
                     .to_vec(),
                 has_gaps: false,
+                dead_letters: None,
             };
             let parts = split(&header, &records, &placement);
             let described: Vec<_> = parts
