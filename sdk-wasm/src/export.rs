@@ -96,7 +96,7 @@ macro_rules! __export_producer {
                 }
             }
 
-            bindings::export!(Component with_types_in $crate::guest::bindings::producer);
+    bindings::export!(Component with_types_in $crate::guest::bindings::producer);
         };
     };
 }
@@ -135,7 +135,7 @@ macro_rules! __export_consumer {
                 }
             }
 
-            bindings::export!(Component with_types_in $crate::guest::bindings::consumer);
+    bindings::export!(Component with_types_in $crate::guest::bindings::consumer);
         };
     };
 }

@@ -20,6 +20,19 @@ pub struct Produced {
     pub base_timestamp_ms: i64,
 }
 
+impl Produced {
+    /// Where the default partitioner puts records without a key, which all plugins that do not care can follow: the
+    /// partition that the producer guesses, if the topic has it, else `(producer id + ordinal) mod partitions`,
+    /// which spreads batches without state. The guess is the cheapest: the batch is there already.
+    #[must_use]
+    pub fn partition_without_key(&self, partitions: u32) -> u32 {
+        self.guess.filter(|guess| *guess < partitions).unwrap_or_else(|| {
+            let turn = self.producer_id.unwrap_or_default().wrapping_add(self.ordinal);
+            u32::try_from(turn % u64::from(partitions)).expect("a remainder is smaller than what it is of")
+        })
+    }
+}
+
 /// What is known about a batch on its way to a consumer, besides its records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fetched {
@@ -286,6 +299,14 @@ mod tests {
     fn keys_are_cut_out_of_one_buffer() {
         let keys = Keys::new(b"abc", &[1, -1, 0, 2]);
         assert_eq!(keys.collect::<Vec<_>>(), [Some(&b"a"[..]), None, Some(&b""[..]), Some(&b"bc"[..])]);
+    }
+
+    #[test]
+    fn unkeyed_batches_are_spread() {
+        assert_eq!(Produced { producer_id: Some(7), ordinal: 8, ..ABOUT }.partition_without_key(4), 3);
+        assert_eq!(Produced { producer_id: Some(7), guess: Some(2), ..ABOUT }.partition_without_key(4), 2);
+        assert_eq!(Produced { ordinal: 5, guess: Some(4), ..ABOUT }.partition_without_key(4), 1);
+        assert_eq!(Produced { producer_id: Some(u64::MAX), ordinal: 2, ..ABOUT }.partition_without_key(4), 1);
     }
 
     #[test]

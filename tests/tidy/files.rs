@@ -109,7 +109,7 @@ fn no_file_is_dead(tree: &Tree) -> Vec<Finding> {
         let (folder, name) = file.path.rsplit_once('/').unwrap_or(("", &file.path));
         let stem = name.trim_end_matches(".rs");
         let is_root = ["lib", "main", "build"].contains(&stem)
-            || ["tests", "benches", "examples", "bin", "fuzz_targets"]
+            || ["tests", "benches", "examples", "bin", "fuzz_targets", "template/project"]
                 .iter()
                 .any(|roots| folder.ends_with(roots));
         if is_root {
