@@ -6,6 +6,7 @@ use weir_core::pipeline::assignment::{self, Member, Topic, TopicPartitions};
 use weir_core::pipeline::failing::{Cause, Failure, Hook};
 
 use super::binding::{Binding, BindingConfig, Place};
+use super::chain::Opening;
 use super::contract::hooks::assignor_hooks as guest;
 use super::instance::Broken;
 use super::stats::Snapshot;
@@ -26,7 +27,7 @@ impl Assignor {
         lines: &Arc<Lines>,
     ) -> Result<Assignor, Failure> {
         let place = Place { topic: group.to_owned(), revision: 0, partitions: 1 };
-        Ok(Assignor { binding: Binding::new(config, &place, Hook::Assign, clock, lines).await? })
+        Ok(Assignor { binding: Binding::new(config, &place, Hook::Assign, Opening::Stage, clock, lines).await? })
     }
 
     /// Asks who is to read what. What comes back gives each partition of a subscribed topic to exactly one member

@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use weir_core::pipeline::failing::{Cause, Failure, Hook, OnFailure};
 use weir_core::pipeline::throttle::{Throttle, WAITING_MAX};
 
+use super::chain::Opening;
 use super::contract::types;
 use super::instance::{Broken, Instance, Wants};
 use super::limits::Limits;
@@ -96,6 +97,7 @@ impl Binding {
         config: BindingConfig,
         place: &Place,
         hook: Hook,
+        opening: Opening,
         clock: &Arc<dyn Clock>,
         lines: &Arc<Lines>,
     ) -> Result<Binding, Failure> {
@@ -125,10 +127,19 @@ impl Binding {
             label: label.clone(),
             config,
         };
-        let started = binding.start(Voice::default()).await;
-        let (first, wants) = started.map_err(|broken| binding.failure(Hook::Configure, broken))?;
-        binding.wants = wants;
-        binding.stats.memory(first.instance.memory_high());
+        match binding.start(Voice::default()).await {
+            Ok((first, wants)) => {
+                binding.wants = wants;
+                binding.stats.memory(first.instance.memory_high());
+            }
+            Err(broken) => {
+                let failure = binding.failure(Hook::Configure, broken);
+                if opening == Opening::Stage {
+                    return Err(failure);
+                }
+                tracing::warn!(topic = place.topic, %failure, "a plugin of an open revision fails");
+            }
+        }
         Ok(binding)
     }
 

@@ -17,26 +17,7 @@ use hmac::{Hmac, Mac};
 use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 
-/// Where a node keeps blobs: a private folder.
-pub trait BlobStore: Send + Sync {
-    /// The bytes under a name; `None` if there are none.
-    ///
-    /// # Errors
-    /// What the system says.
-    fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>>;
-
-    /// Puts bytes under a name, all of them or none.
-    ///
-    /// # Errors
-    /// What the system says.
-    fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
-
-    /// Removes what is under a name, if anything is.
-    ///
-    /// # Errors
-    /// What the system says.
-    fn remove(&self, name: &str) -> io::Result<()>;
-}
+use crate::outside::BlobStore;
 
 /// The SHA-256 of a component.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -75,6 +75,16 @@ pub enum BatchTarget {
     Unguessed,
 }
 
+/// For what a pipeline is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// To be activated: every plugin must take its options and survive a trial call.
+    Stage,
+    /// It was staged before, perhaps in an earlier life of the node: what a plugin fails at now it fails at batch by
+    /// batch, as its binding says, rather than taking the topic down.
+    Reopen,
+}
+
 /// What became of a batch in the pipeline.
 #[derive(Debug)]
 pub enum Processed {
@@ -92,19 +102,22 @@ pub enum Processed {
 }
 
 impl Pipeline {
-    /// Makes a pipeline ready: every plugin takes its options and survives a trial call.
+    /// Makes a pipeline ready.
     ///
     /// # Errors
-    /// The first plugin that does not, with what it said.
+    /// See [`Opening`]: the first plugin that fails, with what it said.
     pub(super) async fn build(
         bindings: Bindings,
         place: Place,
+        opening: Opening,
         clock: &Arc<dyn Clock>,
         lines: &Arc<Lines>,
     ) -> Result<Arc<Pipeline>, Failure> {
         let bind = async |config: BindingConfig, hook: Hook| {
-            let binding = Binding::new(config, &place, hook, clock, lines).await?;
-            canary(&binding, &place).await.map_err(|broken| binding.failure(hook, broken))?;
+            let binding = Binding::new(config, &place, hook, opening, clock, lines).await?;
+            if opening == Opening::Stage {
+                canary(&binding, &place).await.map_err(|broken| binding.failure(hook, broken))?;
+            }
             Ok(Arc::new(binding))
         };
         let mut interceptors = Vec::new();

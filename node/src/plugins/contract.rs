@@ -44,6 +44,8 @@ pub(super) use generated::weir::plugin::{flat, log, metrics, types};
 pub(super) struct State {
     pub(super) bounds: Bounds,
     pub(super) voice: Voice,
+    /// Where the random numbers of the empty WASI are in their sequence.
+    pub(super) random_state: u64,
 }
 
 /// What one instance may still take, and which bound it ran into.

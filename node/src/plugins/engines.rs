@@ -87,6 +87,19 @@ impl Engines {
     }
 }
 
+impl Engines {
+    /// How many instances live in the pools at this moment.
+    #[must_use]
+    pub fn live_instances(&self) -> u64 {
+        let mut engines = vec![&self.data.engine];
+        if !Engine::same(&self.data.engine, &self.exact.engine) {
+            engines.push(&self.exact.engine);
+        }
+        let of_pool = |engine: &&Engine| engine.pooling_allocator_metrics().map(|pool| pool.component_instances());
+        engines.iter().filter_map(of_pool).sum()
+    }
+}
+
 impl Bounded {
     /// Announces a call, for as long as the returned value lives: epochs pass meanwhile.
     pub(super) fn running(&self) -> Running<'_> {

@@ -71,7 +71,7 @@ impl Instance {
             memory_high: 0,
             hit: None,
         };
-        let mut store = Store::new(&bounded.engine, State { bounds, voice });
+        let mut store = Store::new(&bounded.engine, State { bounds, voice, random_state: super::wasi::SEED });
         store.limiter(|state| &mut state.bounds);
         let counts_epochs = bounded.mode == Mode::Epochs;
         store.epoch_deadline_callback(move |mut context| {

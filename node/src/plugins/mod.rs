@@ -34,8 +34,8 @@ use weir_core::pipeline::failing::Failure;
 
 pub use self::assignor::Assignor;
 pub use self::binding::{BindingConfig, Place};
-pub use self::cache::{BlobStore, Digest};
-pub use self::chain::{BatchContext, BatchTarget, Bindings, Pipeline, Processed};
+pub use self::cache::Digest;
+pub use self::chain::{BatchContext, BatchTarget, Bindings, Opening, Pipeline, Processed};
 pub use self::engines::{EngineError, Engines};
 pub use self::examine::{CONTRACT_VERSION, Grants, Kind, LoadError, Shape};
 pub use self::limits::{COMPONENT_BYTES_MAX, Limits};
@@ -46,7 +46,7 @@ pub use self::voice::Line;
 use self::cache::{Cache, KEY_BYTES};
 use self::loading::Loader;
 use self::voice::Lines;
-use crate::outside::{Clock, Outside};
+use crate::outside::{BlobStore, Clock, Outside};
 
 /// The plugins of a node. Cheap to clone.
 #[derive(Clone)]
@@ -107,12 +107,17 @@ impl Plugins {
         self.loader.load(component, grants, purpose).await.map(Arc::new)
     }
 
-    /// Makes a revision of a topic's pipeline ready: every plugin takes its options and survives a trial call.
+    /// Makes a revision of a topic's pipeline ready. Call it inside a runtime.
     ///
     /// # Errors
-    /// The first plugin that does not, with what it said.
-    pub async fn pipeline(&self, bindings: Bindings, place: Place) -> Result<Arc<Pipeline>, Failure> {
-        Pipeline::build(bindings, place, &self.clock, &self.lines).await
+    /// See [`Opening`]: the first plugin that fails, with what it said.
+    pub async fn pipeline(
+        &self,
+        bindings: Bindings,
+        place: Place,
+        opening: Opening,
+    ) -> Result<Arc<Pipeline>, Failure> {
+        Pipeline::build(bindings, place, opening, &self.clock, &self.lines).await
     }
 
     /// Makes an assignor ready for a group.

@@ -431,3 +431,6 @@ fn within(batch: Bytes, limits: &Limits) -> Result<Bytes, BadAnswer> {
     let (bytes, max) = (batch.len() as u64, u64::from(limits.batch_bytes_max));
     if bytes > max { Err(BadAnswer::BatchTooLarge { bytes, max }) } else { Ok(batch) }
 }
+
+#[cfg(test)]
+mod tests;
