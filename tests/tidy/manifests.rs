@@ -52,10 +52,11 @@ struct Package<'a> {
 impl Package<'_> {
     /// Every dependency, with where its name stands; those of one target too.
     fn dependencies(&self) -> Vec<(String, usize, &Value)> {
-        let of_targets = self.table.get("target").and_then(Value::as_table).into_iter().flat_map(Table::values);
+        let of_targets =
+            self.table.get("target").and_then(Value::as_table).into_iter().flat_map(Table::values);
         let tables = std::iter::once(&self.table).chain(of_targets.filter_map(Value::as_table));
-        let sections = tables
-            .flat_map(|table| SECTIONS.iter().filter_map(|section| table.get(*section)?.as_table()));
+        let sections =
+            tables.flat_map(|table| SECTIONS.iter().filter_map(|section| table.get(*section)?.as_table()));
         sections
             .flatten()
             .map(|(name, value)| {

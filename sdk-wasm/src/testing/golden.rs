@@ -1,12 +1,35 @@
-//! Golden tests: a file of records goes in, a text of answers comes out, and both are committed. In a plugin's test:
+//! Golden tests: a file of records goes in, a text of answers comes out, and both are committed. With the feature
+//! `golden`.
 //!
-//! ```ignore
-//! let answers = weir_plugin::testing::golden::producer::<MyPlugin>(include_str!("../golden/events.ndjson"));
-//! expect_test::expect_file!["../golden/events.out"].assert_eq(&answers);
+//! ```
+//! use weir_plugin::{Context, Edits, ProducedBatch, ProducerInterceptor, Result, testing::golden};
+//!
+//! /// Drops tombstones.
+//! struct Lively;
+//!
+//! impl ProducerInterceptor for Lively {
+//!     fn configure(_: &Context) -> Result<Lively> {
+//!         Ok(Lively)
+//!     }
+//!
+//!     fn on_send(&mut self, batch: &ProducedBatch<'_>, edits: &mut Edits) -> Result<()> {
+//!         batch.records().filter(|record| record.value.is_none()).for_each(|record| edits.drop(record.index));
+//!         Ok(())
+//!     }
+//! }
+//!
+//! // In a test: `include_str!("../golden/records.ndjson")`, compared with the file beside it by a crate that can also
+//! // write it anew, as `expect-test`.
+//! let records = r#"
+//! ## A tombstone.
+//! {"key": "a", "value": null}
+//! {"key": "a", "value": "1"}
+//! "#;
+//! assert_eq!(golden::producer::<Lively>(records), "# A tombstone.\ndrop\nkeep\n");
 //! ```
 //!
 //! A line of the file is a JSON object: a record with any of `key`, `value` (text or null), `headers` (an object of
-//! texts) and `timestamp`, which is what `weir consume --format json` prints; or a setting, which starts a new batch:
+//! texts) and `timestamp`, as `weir consume --format json` prints them; or a setting, which starts a new batch:
 //! `{"options": {...}}`, `{"batch": {"producer-id": 7, "ordinal": 0, "guess": 1}}`, `{"partitions": 12}`, in one
 //! object or several. Empty lines and lines that start with `#` are passed over and, the latter, repeated in the
 //! answers.

@@ -101,12 +101,14 @@ pub fn project(name: &str, kind: Kind) -> Result<Vec<File>, String> {
         ("weir-plugin/Cargo.toml", include_str!("../project/sdk.toml")),
     ];
     let own = own.map(|(path, text)| File { path: path.to_owned(), text: filled(text) });
-    let sdk = SDK.iter().map(|(path, text)| File { path: format!("weir-plugin/{path}"), text: (*text).to_owned() });
+    let sdk =
+        SDK.iter().map(|(path, text)| File { path: format!("weir-plugin/{path}"), text: (*text).to_owned() });
     Ok(own.into_iter().chain(sdk).collect())
 }
 
 fn check_name(name: &str) -> Result<(), String> {
-    const RESERVED: [&str; 8] = ["test", "core", "std", "alloc", "proc-macro", "weir-plugin", "self", "super"];
+    const RESERVED: [&str; 8] =
+        ["test", "core", "std", "alloc", "proc-macro", "weir-plugin", "self", "super"];
     const NAME_BYTES_MAX: usize = 64;
     let is_legal = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
     let fits = name.len() <= NAME_BYTES_MAX

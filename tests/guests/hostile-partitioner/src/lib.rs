@@ -45,4 +45,7 @@ impl Guest for Hostile {
     fn close() {}
 }
 
-bindings::export!(Hostile with_types_in bindings);
+#[allow(unsafe_code, reason = "generated")]
+const _: () = {
+    bindings::export!(Hostile with_types_in bindings);
+};

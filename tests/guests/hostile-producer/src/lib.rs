@@ -64,8 +64,7 @@ impl Guest for Hostile {
 
 /// The mode, if it is one of an observer.
 fn is_mode() -> Option<&'static str> {
-    const MODES: [&str; 4] =
-        ["acknowledgement-traps", "acknowledgement-loops", "close-traps", "close-loops"];
+    const MODES: [&str; 4] = ["acknowledgement-traps", "acknowledgement-loops", "close-traps", "close-loops"];
     MODE.with_borrow(|mode| MODES.into_iter().find(|known| known == mode))
 }
 
@@ -120,10 +119,9 @@ fn on_send(mode: &str, count: u32, records: Vec<u8>) -> Result<FlatAnswer, Strin
             answer.rejections.push(Rejection { code: 1, reason: "\u{e9}".repeat(5_000) });
             answer.edits.push(edit(0, EditAction::Reject, 0));
         }
-        "knows-no-such-fact" => answer.append_headers.push(AppendedHeader {
-            name: "who".to_owned(),
-            value: HeaderValue::Fact("password".to_owned()),
-        }),
+        "knows-no-such-fact" => answer
+            .append_headers
+            .push(AppendedHeader { name: "who".to_owned(), value: HeaderValue::Fact("password".to_owned()) }),
         // Drops the first record at every second call of this instance.
         "changes-its-mind" => {
             if CALLS.get() % 2 == 0 {
@@ -178,4 +176,7 @@ fn not_utf8() -> String {
     unsafe { String::from_utf8_unchecked(vec![b'o', 0xff, b'o']) }
 }
 
-bindings::export!(Hostile with_types_in bindings);
+#[allow(unsafe_code, reason = "generated")]
+const _: () = {
+    bindings::export!(Hostile with_types_in bindings);
+};

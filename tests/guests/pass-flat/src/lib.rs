@@ -31,4 +31,7 @@ impl Guest for Pass {
     fn close() {}
 }
 
-bindings::export!(Pass with_types_in bindings);
+#[allow(unsafe_code, reason = "generated")]
+const _: () = {
+    bindings::export!(Pass with_types_in bindings);
+};

@@ -104,4 +104,7 @@ impl Guest for Tries {
     fn close() {}
 }
 
-bindings::export!(Tries with_types_in bindings);
+#[allow(unsafe_code, reason = "generated")]
+const _: () = {
+    bindings::export!(Tries with_types_in bindings);
+};
