@@ -40,11 +40,7 @@ impl Assignor {
         members: &[Member],
         topics: &[Topic],
     ) -> Result<Vec<Vec<TopicPartitions>>, Failure> {
-        let failure = |broken| self.binding.failure(Hook::Assign, broken);
-        let turn = self.binding.turn().await.map_err(failure)?;
-        let result = self.ask(members, topics).await;
-        self.binding.ended(turn, result.as_ref().err());
-        result.map_err(failure)
+        self.binding.in_turn(self.ask(members, topics)).await
     }
 
     /// The figures of this moment.

@@ -85,7 +85,7 @@ impl Drop for Leased {
 }
 
 /// The right to run a call now.
-pub(super) struct Turn<'a> {
+struct Turn<'a> {
     _running: Option<SemaphorePermit<'a>>,
     _probing: Option<tokio::sync::MutexGuard<'a, ()>>,
     started_ns: u64,
@@ -168,6 +168,11 @@ impl Binding {
         Voice { partition, ..Voice::of(&self.speaker) }
     }
 
+    /// The moment, on the clock that only counts.
+    pub(super) fn now_ns(&self) -> u64 {
+        self.clock.now().monotonic_ns
+    }
+
     pub(super) fn failure(&self, hook: Hook, broken: Broken) -> Failure {
         let Broken { cause, message } = broken;
         Failure { plugin: self.label.clone(), hook, cause, message }
@@ -189,7 +194,7 @@ impl Binding {
     ///
     /// # Errors
     /// When too many wait for a plugin that fails.
-    pub(super) async fn turn(&self) -> Result<Turn<'_>, Broken> {
+    async fn turn(&self) -> Result<Turn<'_>, Broken> {
         let probing = if self.throttle().is_on() {
             let waiting = Waiting::of(&self.waiting);
             if waiting.before >= WAITING_MAX {
@@ -197,7 +202,7 @@ impl Binding {
                 return Err(Broken::new(Cause::Busy, message));
             }
             let probing = self.probing.lock().await;
-            let rest = self.throttle().rest_ns(self.clock.now().monotonic_ns);
+            let rest = self.throttle().rest_ns(self.now_ns());
             if rest > 0 {
                 tokio::time::sleep(Duration::from_nanos(rest)).await;
             }
@@ -207,13 +212,13 @@ impl Binding {
         };
         // The semaphore is never closed.
         let running = self.running.acquire().await.ok();
-        let started_ns = self.clock.now().monotonic_ns;
+        let started_ns = self.now_ns();
         Ok(Turn { _running: running, _probing: probing, started_ns })
     }
 
     /// Notes how a turn ended.
-    pub(super) fn ended(&self, turn: Turn<'_>, failed: Option<&Broken>) {
-        let now_ns = self.clock.now().monotonic_ns;
+    fn ended(&self, turn: Turn<'_>, failed: Option<&Broken>) {
+        let now_ns = self.now_ns();
         let ran_ns = now_ns.saturating_sub(turn.started_ns);
         self.stats.called(ran_ns);
         if let Some(broken) = failed {
@@ -224,6 +229,23 @@ impl Binding {
         if costs || self.throttle().is_on() {
             self.throttle().ended(now_ns, ran_ns, costs);
         }
+    }
+
+    /// Runs a call when it is its turn, and notes how it ended.
+    pub(super) async fn in_turn<T>(
+        &self,
+        call: impl Future<Output = Result<T, Broken>>,
+    ) -> Result<T, Failure> {
+        let turn = match self.turn().await {
+            Ok(turn) => turn,
+            Err(busy) => {
+                self.stats.failed(busy.cause);
+                return Err(self.failure(self.hook, busy));
+            }
+        };
+        let result = call.await;
+        self.ended(turn, result.as_ref().err());
+        result.map_err(|broken| self.failure(self.hook, broken))
     }
 
     /// A configured instance: one that waits, or a new one.

@@ -101,6 +101,24 @@ pub enum Processed {
     Refused(Outcome),
 }
 
+/// What plugins are bound with.
+struct Host<'a> {
+    place: &'a Place,
+    opening: Opening,
+    clock: &'a Arc<dyn Clock>,
+    lines: &'a Arc<Lines>,
+}
+
+impl Host<'_> {
+    async fn bind(&self, config: BindingConfig, hook: Hook) -> Result<Arc<Binding>, Failure> {
+        let binding = Binding::new(config, self.place, hook, self.opening, self.clock, self.lines).await?;
+        if self.opening == Opening::Stage {
+            canary(&binding, self.place).await.map_err(|broken| binding.failure(hook, broken))?;
+        }
+        Ok(Arc::new(binding))
+    }
+}
+
 impl Pipeline {
     /// Makes a pipeline ready.
     ///
@@ -113,24 +131,18 @@ impl Pipeline {
         clock: &Arc<dyn Clock>,
         lines: &Arc<Lines>,
     ) -> Result<Arc<Pipeline>, Failure> {
-        let bind = async |config: BindingConfig, hook: Hook| {
-            let binding = Binding::new(config, &place, hook, opening, clock, lines).await?;
-            if opening == Opening::Stage {
-                canary(&binding, &place).await.map_err(|broken| binding.failure(hook, broken))?;
-            }
-            Ok(Arc::new(binding))
-        };
+        let with = Host { place: &place, opening, clock, lines };
         let mut interceptors = Vec::new();
         for config in bindings.producer_interceptors {
-            interceptors.push(bind(config, Hook::OnSend).await?);
+            interceptors.push(with.bind(config, Hook::OnSend).await?);
         }
         let partitioner = match bindings.partitioner {
-            Some(config) => Some(bind(config, Hook::Partition).await?),
+            Some(config) => Some(with.bind(config, Hook::Partition).await?),
             None => None,
         };
         let mut consumers = Vec::new();
         for config in bindings.consumer_interceptors {
-            consumers.push(bind(config, Hook::OnConsume).await?);
+            consumers.push(with.bind(config, Hook::OnConsume).await?);
         }
         let observer = Observer::start();
         Ok(Arc::new(Pipeline { place, interceptors, partitioner, consumers, observer }))
@@ -213,14 +225,16 @@ impl Pipeline {
             match on_produce(binding.config().on_failure, failure.cause, context.resent) {
                 Consequence::Pass => {}
                 Consequence::Retry => return Processed::Retry(failure.to_wire()),
-                Consequence::Reject => draft.settle_rest(Outcome::Rejected(failure.to_wire())),
+                Consequence::Reject => {
+                    draft.settle_rest(Outcome::Rejected(failure.to_wire()));
+                }
                 Consequence::DeadLetter => match self.put_aside(binding, &mut draft, &failure, context) {
                     Ok(put_aside) => letters = Some(put_aside),
                     Err(error) => return Processed::Retry(error),
                 },
             }
         }
-        let placement = match self.place_records(&mut draft, context).await {
+        let placement = match self.place_records(&draft, context).await {
             Ok(placement) => placement,
             Err(failure) => match on_produce(OnFailure::Reject, failure.cause, context.resent) {
                 Consequence::Retry => return Processed::Retry(failure.to_wire()),
@@ -251,22 +265,28 @@ impl Pipeline {
         draft: &mut Draft,
         context: &BatchContext<'_>,
     ) -> Result<(), Failure> {
-        let shows_records = !binding.wants().no_records;
-        let facts = Facts { principal: context.principal, entry_node: context.entry_node.0 };
-        let call = async |draft: &mut Draft| -> Result<Changes, Broken> {
-            if shows_records {
-                draft.complete().map_err(|bad| wrong(&bad))?;
-            }
-            let batch = produced(draft, context);
-            let mut leased = binding.lease(binding.voice(batch.guess)).await?;
-            let answer = leased.instance().on_send(batch, draft, shows_records, facts).await?;
-            let changes = draft.apply(&answer).map_err(|bad| wrong(&bad));
-            self.put_back(binding, leased);
-            changes
-        };
-        let changes = in_turn(binding, async || call(draft).await).await?;
+        let changes = binding.in_turn(self.call_on_send(binding, draft, context)).await?;
         binding.stats().changed(&changes);
         Ok(())
+    }
+
+    async fn call_on_send(
+        &self,
+        binding: &Arc<Binding>,
+        draft: &mut Draft,
+        context: &BatchContext<'_>,
+    ) -> Result<Changes, Broken> {
+        let shows_records = !binding.wants().no_records;
+        let facts = Facts { principal: context.principal, entry_node: context.entry_node.0 };
+        if shows_records {
+            draft.complete().map_err(|bad| wrong(&bad))?;
+        }
+        let batch = produced(draft, context);
+        let mut leased = binding.lease(binding.voice(batch.guess)).await?;
+        let answer = leased.instance().on_send(batch, draft, shows_records, facts).await?;
+        let changes = draft.apply(&answer).map_err(|bad| wrong(&bad));
+        self.put_back(binding, leased);
+        changes
     }
 
     /// Gives an instance back after a call that succeeded.
@@ -305,7 +325,7 @@ impl Pipeline {
     /// Where the records left go.
     async fn place_records(
         &self,
-        draft: &mut Draft,
+        draft: &Draft,
         context: &BatchContext<'_>,
     ) -> Result<Placement, Failure> {
         let count = draft.count();
@@ -330,18 +350,24 @@ impl Pipeline {
             };
             return Ok(default.place(draft.iter().map(|record| record.key)));
         };
-        let call = async || -> Result<Placement, Broken> {
-            let batch = produced(draft, context);
-            let mut leased = binding.lease(binding.voice(batch.guess)).await?;
-            let answer = leased.instance().partition(batch, draft).await?;
-            let placement = Placement::answered(&answer, count as usize, self.place.partitions)
-                .map_err(|bad| wrong(&bad));
-            self.put_back(binding, leased);
-            placement
-        };
-        let placement = in_turn(binding, call).await?;
+        let placement = binding.in_turn(self.call_partition(binding, draft, context)).await?;
         binding.stats().changed(&Changes { kept: count, ..Changes::default() });
         Ok(placement)
+    }
+
+    async fn call_partition(
+        &self,
+        binding: &Arc<Binding>,
+        draft: &Draft,
+        context: &BatchContext<'_>,
+    ) -> Result<Placement, Broken> {
+        let batch = produced(draft, context);
+        let mut leased = binding.lease(binding.voice(batch.guess)).await?;
+        let answer = leased.instance().partition(batch, draft).await?;
+        let placement = Placement::answered(&answer, batch.count as usize, self.place.partitions)
+            .map_err(|bad| wrong(&bad));
+        self.put_back(binding, leased);
+        placement
     }
 
     /// Runs a stored batch through the consumer interceptors. What comes back stands at the same offsets.
@@ -372,10 +398,11 @@ impl Pipeline {
                 OnFailure::Reject | OnFailure::DeadLetter => return Err(failure.to_wire()),
             }
         }
-        if draft.is_unchanged() {
-            return draft.into_batch().map_err(|bad| WireError::new(ErrorCode::PluginFailed, bad.to_string()));
-        }
+        let is_unchanged = draft.is_unchanged();
         let made = draft.into_batch().map_err(|bad| WireError::new(ErrorCode::PluginFailed, bad.to_string()))?;
+        if is_unchanged {
+            return Ok(made);
+        }
         let mut made = BytesMut::from(made);
         batch::stamp(&mut made, header.base_offset, header.leader_epoch);
         Ok(made.freeze())
@@ -387,36 +414,28 @@ impl Pipeline {
         draft: &mut Draft,
         partition: PartitionIndex,
     ) -> Result<(), Failure> {
-        let shows_records = !binding.wants().no_records;
-        let call = async |draft: &mut Draft| -> Result<Changes, Broken> {
-            if shows_records {
-                draft.complete().map_err(|bad| wrong(&bad))?;
-            }
-            let batch = fetched(draft, partition);
-            let mut leased = binding.lease(binding.voice(Some(partition.0))).await?;
-            let answer = leased.instance().on_consume(batch, draft, shows_records).await?;
-            let changes = draft.apply(&answer).map_err(|bad| wrong(&bad));
-            self.put_back(binding, leased);
-            changes
-        };
-        let changes = in_turn(binding, async || call(draft).await).await?;
+        let changes = binding.in_turn(self.call_on_consume(binding, draft, partition)).await?;
         binding.stats().changed(&changes);
         Ok(())
     }
-}
 
-/// Runs a call when it is its turn, and notes how it ended.
-async fn in_turn<T>(binding: &Binding, call: impl AsyncFnOnce() -> Result<T, Broken>) -> Result<T, Failure> {
-    let turn = match binding.turn().await {
-        Ok(turn) => turn,
-        Err(busy) => {
-            binding.stats().failed(busy.cause);
-            return Err(binding.failure(binding.hook(), busy));
+    async fn call_on_consume(
+        &self,
+        binding: &Arc<Binding>,
+        draft: &mut Draft,
+        partition: PartitionIndex,
+    ) -> Result<Changes, Broken> {
+        let shows_records = !binding.wants().no_records;
+        if shows_records {
+            draft.complete().map_err(|bad| wrong(&bad))?;
         }
-    };
-    let result = call().await;
-    binding.ended(turn, result.as_ref().err());
-    result.map_err(|broken| binding.failure(binding.hook(), broken))
+        let batch = fetched(draft, partition);
+        let mut leased = binding.lease(binding.voice(Some(partition.0))).await?;
+        let answer = leased.instance().on_consume(batch, draft, shows_records).await?;
+        let changes = draft.apply(&answer).map_err(|bad| wrong(&bad));
+        self.put_back(binding, leased);
+        changes
+    }
 }
 
 fn produced(draft: &Draft, context: &BatchContext<'_>) -> types::ProducedBatch {

@@ -1,9 +1,11 @@
 //! Hooks that only observe: called off the path of every answer, in order, and left out when there is no time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use weir_core::pipeline::failing::Hook;
+use weir_core::pipeline::throttle::Throttle;
 use weir_wire::ids::{Offset, PartitionIndex};
 use weir_wire::lane::{LaneAnswer, Outcome};
 
@@ -61,15 +63,21 @@ enum Event {
 impl Observer {
     /// Starts the task that makes the calls; it ends with the pipeline. Call it inside a runtime.
     pub(super) fn start() -> Observer {
-        let (queue, mut events) = mpsc::channel(WAITING_MAX);
+        let (queue, mut events) = mpsc::channel::<Event>(WAITING_MAX);
         tokio::spawn(async move {
+            // Of its own: who observes badly makes no producer wait.
+            let mut throttle = Throttle::default();
             while let Some(event) = events.recv().await {
-                let (binding, hook) = match &event {
-                    Event::Acknowledged(binding, _) => (Arc::clone(binding), Hook::OnAcknowledgement),
-                    Event::Committed(binding, _) => (Arc::clone(binding), Hook::OnCommit),
-                    Event::Close(binding, _) => (Arc::clone(binding), Hook::Close),
-                };
-                if let Err(broken) = observe(event).await {
+                let (binding, hook) = event.of();
+                let rest = throttle.rest_ns(binding.now_ns());
+                if rest > 0 {
+                    tokio::time::sleep(Duration::from_nanos(rest)).await;
+                }
+                let started_ns = binding.now_ns();
+                let ended = observe(event).await;
+                let now_ns = binding.now_ns();
+                throttle.ended(now_ns, now_ns.saturating_sub(started_ns), ended.is_err());
+                if let Err(broken) = ended {
                     binding.stats().failed(broken.cause);
                     tracing::debug!(failure = %binding.failure(hook, broken), "an observing call failed");
                 }
@@ -97,60 +105,67 @@ impl Observer {
     }
 }
 
-async fn observe(event: Event) -> Result<(), Broken> {
-    match event {
-        Event::Acknowledged(binding, acknowledgement) => {
-            let Acknowledgement { batch, answer } = &*acknowledgement;
-            let outcomes: Vec<_> = answer.outcomes.iter().map(outcome).collect();
-            let runs: Vec<_> = answer
-                .runs
-                .iter()
-                .map(|run| types::OutcomeRun { records: run.records, outcome: run.outcome })
-                .collect();
-            let batch = types::ProducedBatch {
-                producer_id: batch.producer,
-                ordinal: batch.ordinal,
-                guess: batch.guess.map(|partition| partition.0),
-                count: batch.count,
-                base_timestamp: batch.base_timestamp_ms,
-            };
-            let call = async |leased: &mut Leased| {
-                leased.instance().on_acknowledgement(batch, &outcomes, &runs).await
-            };
-            on_instance(&binding, batch.guess, call).await
-        }
-        Event::Committed(binding, commit) => {
-            let positions: Vec<_> = commit
-                .positions
-                .iter()
-                .map(|(partition, offset)| types::Position { partition: partition.0, offset: offset.0 })
-                .collect();
-            let call =
-                async |leased: &mut Leased| leased.instance().on_commit(&commit.group, &positions).await;
-            on_instance(&binding, None, call).await
-        }
-        Event::Close(_, mut leased) => leased.instance().close().await,
+impl Event {
+    /// Whose call it is, and of what.
+    fn of(&self) -> (Arc<Binding>, Hook) {
+        let (binding, hook) = match self {
+            Event::Acknowledged(binding, _) => (binding, Hook::OnAcknowledgement),
+            Event::Committed(binding, _) => (binding, Hook::OnCommit),
+            Event::Close(binding, _) => (binding, Hook::Close),
+        };
+        (Arc::clone(binding), hook)
     }
 }
 
-/// Runs an observing call on any instance.
-async fn on_instance(
-    binding: &Binding,
-    partition: Option<u32>,
-    call: impl AsyncFnOnce(&mut Leased) -> Result<(), Broken>,
-) -> Result<(), Broken> {
-    let turn = binding.turn().await?;
-    let work = async {
-        let mut leased = binding.lease(binding.voice(partition)).await?;
-        call(&mut leased).await?;
-        if let Some(mut ending) = binding.release(leased) {
-            ending.instance().close().await?;
-        }
-        Ok(())
+async fn observe(event: Event) -> Result<(), Broken> {
+    match event {
+        Event::Acknowledged(binding, acknowledgement) => acknowledge(&binding, &acknowledgement).await,
+        Event::Committed(binding, commit) => report(&binding, &commit).await,
+        Event::Close(_, ending) => close(ending).await,
+    }
+}
+
+async fn acknowledge(binding: &Binding, acknowledgement: &Acknowledgement) -> Result<(), Broken> {
+    let Acknowledgement { batch, answer } = acknowledgement;
+    let outcomes: Vec<_> = answer.outcomes.iter().map(outcome).collect();
+    let runs: Vec<_> = answer
+        .runs
+        .iter()
+        .map(|run| types::OutcomeRun { records: run.records, outcome: run.outcome })
+        .collect();
+    let batch = types::ProducedBatch {
+        producer_id: batch.producer,
+        ordinal: batch.ordinal,
+        guess: batch.guess.map(|partition| partition.0),
+        count: batch.count,
+        base_timestamp: batch.base_timestamp_ms,
     };
-    let result = work.await;
-    binding.ended(turn, result.as_ref().err());
-    result
+    let mut leased = binding.lease(binding.voice(batch.guess)).await?;
+    leased.instance().on_acknowledgement(batch, &outcomes, &runs).await?;
+    put_back(binding, leased).await
+}
+
+async fn report(binding: &Binding, commit: &Commit) -> Result<(), Broken> {
+    let positions: Vec<_> = commit
+        .positions
+        .iter()
+        .map(|(partition, offset)| types::Position { partition: partition.0, offset: offset.0 })
+        .collect();
+    let mut leased = binding.lease(binding.voice(None)).await?;
+    leased.instance().on_commit(&commit.group, &positions).await?;
+    put_back(binding, leased).await
+}
+
+/// Gives an instance back. Nobody waits here, so that it is told of its end at once.
+async fn put_back(binding: &Binding, leased: Leased) -> Result<(), Broken> {
+    match binding.release(leased) {
+        Some(ending) => close(ending).await,
+        None => Ok(()),
+    }
+}
+
+async fn close(mut ending: Leased) -> Result<(), Broken> {
+    ending.instance().close().await
 }
 
 fn outcome(outcome: &Outcome) -> types::Outcome<'_> {
