@@ -184,7 +184,7 @@ impl LaneServer {
             vec![payload]
         } else {
             drop(payload);
-            splitting::split(&batch_header, &records, &placement)
+            splitting::split(&batch_header, records.iter(), &placement)
         };
         let taken = self.lane.entry.take(ordinal, sequence, &placement);
         for part in &taken.parts {
@@ -248,13 +248,13 @@ impl LaneServer {
             (Some(_), LaneTarget::Explicit { .. }) => AppendCheck::Contiguous { after: part.after },
             (Some(_), _) => AppendCheck::Lane { after: part.after },
         };
-        let Some(handle) = self.target(part.partition) else {
+        let Some(handle) = self.target(part.target.partition()) else {
             let _ = self.reply.send((tag, AppendOutcome::Retry(RetryReason::NotLeader)));
             return;
         };
         let request = AppendRequest {
             meta: BatchMeta::from(&header),
-            leader_epoch: self.leader_epoch(part.partition, &handle),
+            leader_epoch: self.leader_epoch(part.target.partition(), &handle),
             batch,
             check,
             acks: self.lane.open.acks,
@@ -263,7 +263,7 @@ impl LaneServer {
             memory,
         };
         if handle.append(request).await.is_err() {
-            self.targets.retain(|target| target.partition != part.partition);
+            self.targets.retain(|target| target.partition != part.target.partition());
             let _ = self.reply.send((tag, AppendOutcome::Retry(RetryReason::NotLeader)));
         }
     }

@@ -13,6 +13,7 @@
 //! | `reader`, `tail`, `lookup` | the many readers: from memory, or by index and positional reads |
 //! | `index`, `walk` | entries of the sparse indexes; going through a segment batch by batch |
 //! | `recovery` | opening a log after a stop |
+//! | `private_folder` | files that nobody else may read |
 //! | `side_files` | identity, snapshots, epochs |
 //! | `workers` | threads for what waits for the disk |
 //! | `inspect` | looking at segment files from outside |
@@ -31,6 +32,7 @@ mod log;
 mod lookup;
 mod names;
 mod open_files;
+mod private_folder;
 mod reader;
 mod real_disk;
 mod recovery;
@@ -72,6 +74,7 @@ pub use log::{
     RepairJob, Repaired, Retention, RetentionLimits, StampedBatch, TruncateError,
 };
 pub use names::{FileKind, file_name, parse_file_name, parse_partition_folder_name, partition_folder_name};
+pub use private_folder::PrivateFolder;
 pub use reader::{ColdRead, Headers, LogReader, ReadPlan, TimestampHit};
 pub use real_disk::RealDisk;
 pub use recovery::{Cut, Damage, OnDamage, OpenError, Recovery};

@@ -118,6 +118,12 @@ pub enum ErrorCode {
     NotPartitionOwner,
     /// The metadata of a committed offset is longer than 4,096 bytes.
     OffsetMetadataTooLarge,
+    /// An interceptor rejected the record; the message is its reason (KIP-467).
+    InvalidRecord,
+    /// A plugin failed on the batch, and its binding says that the records are rejected then.
+    PluginFailed,
+    /// A plugin failed on the batch, and the record was put into the topic's dead-letter topic instead.
+    DeadLettered,
 }
 
 impl ErrorCode {
@@ -152,7 +158,9 @@ impl ErrorCode {
             | ErrorCode::UnknownMemberId
             | ErrorCode::FencedMemberEpoch
             | ErrorCode::NotPartitionOwner
-            | ErrorCode::GroupMaxSizeReached => Final,
+            | ErrorCode::GroupMaxSizeReached
+            | ErrorCode::PluginFailed
+            | ErrorCode::DeadLettered => Final,
             ErrorCode::UnsupportedRequest
             | ErrorCode::UnsupportedVersion
             | ErrorCode::InvalidRequest
@@ -174,7 +182,8 @@ impl ErrorCode {
             | ErrorCode::InvalidRegularExpression
             | ErrorCode::InvalidSubscription
             | ErrorCode::UnsupportedAssignor
-            | ErrorCode::OffsetMetadataTooLarge => CallersFault,
+            | ErrorCode::OffsetMetadataTooLarge
+            | ErrorCode::InvalidRecord => CallersFault,
         }
     }
 

@@ -161,6 +161,14 @@ impl Disk for SimDisk {
         self.world().create_dir_all(path)
     }
 
+    fn make_private(&self, path: &Path) -> io::Result<()> {
+        // Nobody else is here.
+        match self.stat(path)? {
+            Some(EntryKind::Folder) => Ok(()),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.world().rename(from, to)
     }
