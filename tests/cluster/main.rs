@@ -8,7 +8,11 @@ mod interrupt;
 mod kill9;
 mod refusals;
 mod roundtrip;
+mod signals;
+mod successors;
+mod terminals;
 mod topics;
+mod upkeep;
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
