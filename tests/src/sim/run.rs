@@ -11,7 +11,7 @@ use weir_wire::ids::NodeId;
 use super::journal::Journal;
 use super::logs;
 use super::machine::NodeState;
-use super::plan::{End, Fault, Plan, Planned};
+use super::plan::{End, Fault, Plan, Planned, Workload};
 use super::trace::{Digest, Trace};
 use super::workload;
 use super::world::World;
@@ -99,7 +99,9 @@ impl<'a> Run<'a> {
             self.world.step()?;
         }
         self.nemesis.mend(&mut self.world);
-        let producers = usize::try_from(self.plan.workload.producers).expect("a few producers");
+        self.journal.end_of_faults();
+        let Workload { producers, churns, .. } = self.plan.workload;
+        let producers = usize::try_from(producers + u32::from(churns)).expect("a few producers");
         self.until(self.plan.workload.delivery_timeout + HEAL_MAX, |run| {
             match run.journal.producers_finished() {
                 finished if finished == producers => Ok(()),
