@@ -233,7 +233,7 @@ impl Fake {
         let socket = loop {
             match self.network.bind(self.address, 1) {
                 Ok(mut sockets) => break sockets.remove(0),
-                Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+                Err(_) => tokio::task::yield_now().await,
             }
         };
         self.serve(socket);
