@@ -2,9 +2,9 @@
 
 use std::net::UdpSocket;
 
-use weir_tests::process::{Signal, free_address};
+use weir_tests::process::{Signal, Weir, free_address};
 
-use super::{Place, weir};
+use super::{PROGRAM, Place, weir};
 
 /// Two terminals, no flags: only where something else has the port is a port named.
 #[test]
@@ -44,6 +44,20 @@ fn reading_starts_and_ends_where_it_is_told_to() {
     assert_eq!(read(&["--until-end"]), "", "without a word about it, reading starts at the end");
     assert_eq!(read(&["--since", "1h", "--until-end", "--partition", "0"]), "a\nb\nc\nd\n");
     assert_eq!(read(&["--since", "2100-01-01T00:00:00Z", "--until-end"]), "");
+}
+
+/// Whoever has read enough goes, and a reader of a topic to which nothing more comes would not notice by writing.
+#[test]
+fn a_reader_ends_when_nobody_reads_its_output_any_more() {
+    let place = Place::new();
+    place.create("t", &[]);
+    place.weir.run_with_input(&["produce", "t"], b"one\ntwo\n").ok();
+    let shell = Weir::new("sh").client_of(place.node.address(), &place.node.certs());
+    for flags in ["", "--output json", "--max 5"] {
+        let reads = format!("{{ \"$0\" consume t --from-beginning {flags}; echo ended $? >&2; }} | head -1");
+        let said = shell.run(&["-c", &reads, PROGRAM]).ok();
+        assert_eq!((said.text(), &*said.stderr), ("one\n".to_owned(), "ended 0\n"), "{flags}");
+    }
 }
 
 #[test]
