@@ -4,5 +4,6 @@
 mod node;
 mod promises;
 mod quorum;
+mod reaches;
 mod repeats;
 mod transport;

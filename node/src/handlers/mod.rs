@@ -101,7 +101,7 @@ pub async fn serve_stream(
     let frame = match reader.next::<StreamOpen>().await {
         Ok(Some(frame)) => frame,
         Ok(None) => return,
-        Err(error) => return broken("new", &mut reader, &error),
+        Err(error) => return broken("new", &mut reader, Some(&mut writer), &error),
     };
     match open(&services, &principal, &frame.header, &frame.payload) {
         Ok((opened, answer)) => {
@@ -147,17 +147,29 @@ impl Opened {
 
     fn limits(&self) -> Limits {
         match self {
-            Opened::Control | Opened::Fetch(_) => Limits::CONTROL,
-            Opened::Produce(_) | Opened::Sink => Limits::DATA,
+            Opened::Control => Limits::CONTROL,
+            // Commands are small and carry nothing.
+            Opened::Fetch(_) => Limits::OPENING,
+            Opened::Produce(lane) => Limits { payload_bytes_max: lane.payload_bytes_max(), ..Limits::DATA },
+            Opened::Sink => Limits::DATA,
         }
     }
 }
 
-/// A stream that cannot be read on: tells the peer, if it is to blame.
-fn broken(kind: &'static str, reader: &mut FrameReader, error: &weir_quic::ReadError) {
+/// A stream that cannot be read on: tells the peer, if it is to blame, in both directions. A peer that ended its own
+/// would not hear that the node stopped reading.
+fn broken(
+    kind: &'static str,
+    reader: &mut FrameReader,
+    writer: Option<&mut FrameWriter>,
+    error: &weir_quic::ReadError,
+) {
     tracing::debug!(%error, kind, "a stream broke");
     if let Some(code) = error.refusal() {
         reader.refuse(code);
+        if let Some(writer) = writer {
+            writer.reset(code);
+        }
     }
 }
 

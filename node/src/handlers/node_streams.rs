@@ -24,7 +24,7 @@ pub async fn serve(
     let frame = match reader.next::<StreamOpen>().await {
         Ok(Some(frame)) => frame,
         Ok(None) => return,
-        Err(error) => return broken("new", &mut reader, &error),
+        Err(error) => return broken("new", &mut reader, None, &error),
     };
     let opened = choose_version(&frame.header);
     let refused = match (frame.header.kind, opened) {

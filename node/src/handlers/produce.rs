@@ -20,6 +20,7 @@ use weir_quic::{FrameReader, FrameWriter, Principal};
 use weir_wire::batch::{self, BatchError, BatchHeader, Records};
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::forward::{ForwardAnswer, ForwardCheck, ForwardOpen, ForwardPart};
+use weir_wire::frame::Limits;
 use weir_wire::ids::{LeaderEpoch, NodeId, PartitionIndex};
 use weir_wire::lane::{LANE_BATCHES_IN_FLIGHT_MAX, LaneAnswer, LaneBatch, LaneOpen, LaneTarget, Outcome};
 
@@ -67,6 +68,14 @@ impl Lane {
         let limits = batch::Limits { batch_bytes_max, ..batch::Limits::default() };
         Ok(Lane { partitions, limits, entry: EntryLane::new(open.acks, open.revision), open })
     }
+
+    /// The most bytes that a frame of the lane may carry. A frame is held in memory until all of it is there, and a
+    /// client has many lanes, so it follows what the topic takes: a batch of up to twice that is refused by a
+    /// sentence, a larger one ends the stream before it is read.
+    pub(super) fn payload_bytes_max(&self) -> u32 {
+        let twice = self.limits.batch_bytes_max.saturating_mul(2);
+        twice.clamp(PAYLOAD_BYTES_MIN, Limits::DATA.payload_bytes_max)
+    }
 }
 
 /// Outcomes of parts, from partitions here and from leaders elsewhere.
@@ -97,6 +106,9 @@ impl Outcomes {
         here.ok().or_else(|| self.elsewhere.try_recv().ok().map(Settled::Elsewhere))
     }
 }
+/// The least that a lane takes as one frame, in bytes, so that batches above a small limit are refused by a sentence.
+const PAYLOAD_BYTES_MIN: u32 = 64 * 1024;
+
 
 /// Serves a lane until the client finishes it, breaks the protocol, or the node stops.
 pub(super) async fn serve(
@@ -129,7 +141,7 @@ pub(super) async fn serve(
                     server.settle_all(&mut outcomes, &mut writer);
                 }
                 Ok(None) => is_open = false,
-                Err(error) => return broken("lane", &mut reader, &error),
+                Err(error) => return broken("lane", &mut reader, Some(&mut writer), &error),
             },
             () = server.services.stopping(), if is_open => is_open = false,
         }

@@ -28,7 +28,7 @@ impl Replica {
         if self.core.retired().is_some() {
             return;
         }
-        while self.log().is_removing() {
+        while self.log().is_removing() || self.log().is_repairing() {
             // Files of the old log must not be taken away from under the new one.
             let done = self.state.done.1.recv().await.expect("the sender is kept beside the receiver");
             self.work_done(done);
