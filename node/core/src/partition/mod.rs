@@ -29,7 +29,8 @@
 //! The shell guarantees: effects are carried out in order, all before the next input; [`Input::Written`] comes in the
 //! order of the writes; nothing that was begun before a truncation is reported after [`Input::Truncated`]; every
 //! [`Effect::ProposeIsr`] is answered or leads to newer metadata; no process uses an older incarnation than its own.
-//! It need not guarantee that frames arrive once, in order, or at all.
+//! Nothing is lost if frames arrive twice, out of order or not at all, but a follower only goes on after a lost one when
+//! it is told [`Input::SubscriptionEnded`], or a later frame shows the gap.
 //!
 //! What holds after every call is asserted in `invariants`. Roles live in files of their own (`leader`, `follower`),
 //! and share what a replica is whatever its role (`log_state`).

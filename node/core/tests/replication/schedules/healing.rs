@@ -1,5 +1,6 @@
 //! The end of a schedule: no more faults, and everything must settle.
 
+use weir_core::partition::Input;
 use weir_wire::ids::Offset;
 
 use super::clients::Client;
@@ -15,6 +16,16 @@ impl World {
     pub(super) fn heal(&mut self, tally: &mut Tally) -> Verdict {
         self.is_healing = true;
         self.note(|| "healing".into());
+        for place in 0..self.nodes.len() {
+            // A stream that lost a frame breaks; here, each of them does.
+            if let Some(number) = self.nodes[place].partition.subscription() {
+                self.on(
+                    place,
+                    |node, now, out| node.handle(now, Input::SubscriptionEnded(number), out),
+                    tally,
+                );
+            }
+        }
         for _ in 0..HEALING_ROUNDS_MAX {
             self.pass_time(50);
             for place in 0..self.nodes.len() {
