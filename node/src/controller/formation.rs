@@ -73,7 +73,7 @@ impl Controller {
         }
         // Either the folder is empty, or an earlier start did not come this far.
         let knows_its_cluster = self.0.cluster.get().is_some();
-        if self.was_forming() || (self.is_blank() && addresses.is_empty()) {
+        if self.was_forming().await || (self.is_blank() && addresses.is_empty()) {
             return self.form(ClusterId(outside.random.id())).await;
         }
         if !knows_its_cluster {
@@ -85,14 +85,18 @@ impl Controller {
     }
 
     /// Whether the folder holds the beginnings of a cluster that this node was forming by itself.
-    fn was_forming(&self) -> bool {
-        let membership = self.membership();
-        membership.voter_ids().eq([raft_node(self.node())])
+    async fn was_forming(&self) -> bool {
+        let me = raft_node(self.node());
+        // Not from openraft's metrics, which say nothing yet right after a start.
+        let is_alone = self.0.raft.with_raft_state(move |state| {
+            state.membership_state.effective().membership().voter_ids().eq([me])
+        });
+        is_alone.await.unwrap_or(false)
     }
 
     /// Forms a cluster of this node, or goes on with it where an earlier start was interrupted.
     async fn form(&self, cluster: ClusterId) -> Result<ClusterId, JoinError> {
-        if !self.was_forming() {
+        if !self.was_forming().await {
             let site = Site { address: self.0.config.address.clone() };
             let members = BTreeMap::from([(raft_node(self.node()), site)]);
             let initialised = self.0.raft.initialize(members).await;

@@ -191,7 +191,7 @@ struct Standing {
 
 impl Controller {
     /// Starts the controller on what the metadata folder holds. It takes part in its cluster at once; a folder that
-    /// holds nothing waits for [`Controller::form`] or [`Controller::join`].
+    /// holds nothing waits for [`Controller::take_part`].
     ///
     /// # Errors
     /// See [`ControllerError`].
