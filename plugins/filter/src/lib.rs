@@ -6,12 +6,12 @@
 //! | `is` | | it is one of these texts between commas |
 //! | `starts-with` | | it starts with this text |
 //! | `at-least`, `at-most` | | it is a number, not below or not above this one |
-//! | `then` | `keep` | what happens to records that match: `keep` them and drop the others, or `drop` them and keep the others |
+//! | `then` | `keep` | what happens to records that match: `keep` or `drop`; the others get the opposite |
 //!
-//! All conditions that are given must hold; if none is, it is enough that the thing is there and not null. A field is named by a path:
-//! names between dots (`user.country`), `*` for any member or element (of several values one must match), a backslash
-//! before a character without meaning. A field's text is that of a string, or what stands there for
-//! any other value. A value that is not JSON has no fields: `require-json` before this plugin rejects such records
+//! All conditions that are given must hold; if none is, it is enough that the thing is there and not null. A field is
+//! named by a path: names between dots (`user.country`), `*` for any member or element (of several values one must
+//! match), a backslash before a character without meaning. A field's text is that of a string, or what stands there
+//! for any other value. A value that is not JSON has no fields: `require-json` before this plugin rejects such records
 //! instead.
 //!
 //! The producer is told how many of its records were dropped; that is no error.

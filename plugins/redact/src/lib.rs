@@ -8,7 +8,7 @@
 //! | `hash` | none | fields whose value becomes 32 hex digits, the same for equal values: they can still be counted and joined |
 //! | `mask-with` | `***` | the text that stands for a masked value |
 //! | `salt` | needed for `hash` | a secret of at least 16 bytes, without which nobody can find out a value by hashing guesses |
-//! | `on-invalid` | `reject` | what happens to a record whose value is not JSON, and so cannot be redacted: `reject`, `drop` or `keep` |
+//! | `on-invalid` | `reject` | what happens to a value that is not JSON, so cannot be redacted: `reject`, `drop`, `keep` |
 //!
 //! Fields are paths between commas: names between dots (`user.email`), `*` for any member or element
 //! (`cards.*.number`), a backslash before a character without meaning (`a\.b`). Where several lead to one value the

@@ -11,8 +11,10 @@
 //!
 //! | option | default | meaning |
 //! |---|---|---|
-//! | `required` | none | fields between commas, as `id,user.email`: names between dots, `*` for any member or element, a backslash before a character without meaning |
+//! | `required` | none | paths of fields between commas, as `id,user.email` |
 //! | `null-values` | `keep` | `keep` or `reject` records without a value: tombstones, where a topic is compacted |
+//!
+//! A path is names between dots, `*` for any member or element, a backslash before a character without meaning.
 
 use weir_plugin::{Context, Edits, ProducedBatch, ProducerInterceptor, Result};
 use weir_plugin_json::{Paths, scan};

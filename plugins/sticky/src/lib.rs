@@ -8,7 +8,9 @@
 //! | option | default | meaning |
 //! |---|---|---|
 //! | `batches` | 16 | how many batches of a lane stay in a partition; at least 1 |
-//! | `keys` | `hash` | `hash`: records with a key go where `hash` puts them. `ignore`: they go with their batch, so that no batch is ever split; records with equal keys are then not in one partition, and not in order |
+//! | `keys` | `hash` | `hash`: records with a key go where the plugin `hash` puts them. `ignore`: with their batch |
+//!
+//! With `keys=ignore` no batch is ever split, and records with equal keys are neither in one partition nor in order.
 
 use weir_plugin::{Context, Error, Keys, Partitioner, Produced, Result};
 use xxhash_rust::xxh3::xxh3_64;

@@ -1,4 +1,5 @@
-//! A producer interceptor that does what its option `mode` says; none of it is good. `tests/guests/src/lib.rs` says what each is for.
+//! A producer interceptor that does what its option `mode` says; none of it is good. `tests/guests/src/lib.rs` says
+//! what each is for.
 #![cfg(target_family = "wasm")]
 
 #[allow(missing_docs, unsafe_code, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated")]
