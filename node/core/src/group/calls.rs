@@ -13,6 +13,9 @@ use super::messages::{CallId, Effect, GroupConfig, Reply, Report, RequestId, Top
 use super::rules::Rule;
 use super::timers::Timer;
 
+/// The most questions that may be on their way when somebody wants an explanation; above it, come back later.
+const CALLS_MAX: usize = 1_000;
+
 /// Questions on their way.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Calls {
@@ -120,6 +123,9 @@ impl Group {
         explain: ExplainGroup,
     ) -> Result<(), GroupError> {
         check_assignor(desk.config, explain.assignor.as_deref())?;
+        if desk.calls.open.len() >= CALLS_MAX {
+            return Err(GroupError::Busy);
+        }
         let assignor = explain.assignor.unwrap_or_else(|| self.assignor(desk.config).to_owned());
         let (input, by_ns) = (self.assign_input(desk.topics), desk.in_ms(desk.config.assign_timeout_ms));
         self.call(desk, assignor, input, Purpose::Explain(request), by_ns);

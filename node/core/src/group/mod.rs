@@ -175,7 +175,7 @@ impl Coordinator {
             Ask::Fetch(fetch) => {
                 let nothing = Reply::Fetched(OffsetsFetched { offsets: Vec::new() });
                 self.known(now, &fetch.group.clone(), request, Ok(nothing), effects, |group, _| {
-                    Turn::Answer(Ok(group.fetch(&fetch)))
+                    Turn::Answer(group.fetch(&fetch))
                 });
             }
             Ask::DeleteOffsets(delete) => {

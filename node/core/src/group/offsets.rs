@@ -17,6 +17,10 @@ use super::rules::Rule;
 /// Checks what can be seen without the group.
 pub(crate) fn check_request(group: &str, partitions: usize) -> Result<(), GroupError> {
     names::check_group_name(group)?;
+    check_count(partitions)
+}
+
+fn check_count(partitions: usize) -> Result<(), GroupError> {
     if partitions > PARTITIONS_PER_REQUEST_MAX {
         return Err(GroupError::TooManyPartitions(partitions));
     }
@@ -103,7 +107,7 @@ impl Group {
         self.put(desk, GroupRecord::Offset(self.name.clone(), topic, partition, None));
     }
 
-    pub(crate) fn fetch(&self, fetch: &FetchOffsets) -> Reply {
+    pub(crate) fn fetch(&self, fetch: &FetchOffsets) -> Result<Reply, GroupError> {
         let found = |(partition, value): (&TopicPartition, &OffsetValue)| PartitionOffset {
             topic: partition.0,
             partition: partition.1,
@@ -112,6 +116,7 @@ impl Group {
         let offsets = match &fetch.partitions {
             None => self.stored.offsets.iter().map(found).collect(),
             Some(partitions) => {
+                check_count(TopicPartitions::each(partitions).count())?;
                 let mut asked: Vec<TopicPartition> = TopicPartitions::each(partitions).collect();
                 asked.sort_unstable();
                 asked.dedup();
@@ -122,7 +127,7 @@ impl Group {
                     .collect()
             }
         };
-        Reply::Fetched(OffsetsFetched { offsets })
+        Ok(Reply::Fetched(OffsetsFetched { offsets }))
     }
 
     pub(crate) fn reset(
@@ -156,6 +161,7 @@ impl Group {
         desk: &mut Desk<'_>,
         delete: &DeleteOffsets,
     ) -> Result<Reply, GroupError> {
+        check_count(TopicPartitions::each(&delete.partitions).count())?;
         let read = delete
             .partitions
             .iter()

@@ -18,8 +18,8 @@ use weir_wire::request::{
 
 use super::client::Client;
 use crate::invariants::{
-    Compacted, OffsetsKept, Tenures, failover_moves_nothing, log_is_state, one_owner_for_the_coordinator,
-    one_owner_for_the_world,
+    Compacted, OffsetsKept, Order, Tenures, failover_moves_nothing, log_is_state,
+    one_owner_for_the_coordinator, one_owner_for_the_world,
 };
 use crate::random::Random;
 
@@ -62,8 +62,7 @@ pub(crate) struct World {
     compacted: Compacted,
     tenures: Tenures,
     kept: OffsetsKept,
-    /// Where in the log each offset stands; each is committed once.
-    order: BTreeMap<Offset, u64>,
+    order: Order,
     offset: u64,
     broken: Option<String>,
     pub(crate) counts: BTreeMap<&'static str, u64>,
@@ -94,7 +93,7 @@ impl World {
             compacted: Compacted::default(),
             tenures: Tenures::default(),
             kept: OffsetsKept::default(),
-            order: BTreeMap::new(),
+            order: Order::default(),
             offset: 0,
             broken: None,
             counts: BTreeMap::new(),
@@ -376,9 +375,13 @@ impl World {
         self.writes_from = kept;
         self.calls.clear();
         let (mut compacted, mut tenures) = (Compacted::default(), Tenures::default());
-        for record in self.log.iter().flatten() {
-            compacted.append(record);
-            tenures.apply(record);
+        self.order = Order::default();
+        for (position, records) in self.log.iter().enumerate() {
+            for record in records {
+                compacted.append(record);
+                tenures.apply(record);
+                note_order(&mut self.order, position, record);
+            }
         }
         (self.compacted, self.tenures) = (compacted, tenures);
         let mut replay = replay(self.rule);
@@ -447,10 +450,7 @@ impl World {
             assert_eq!(GroupRecord::decode(&key, value.as_deref()).as_ref(), Ok(record));
             self.compacted.append(record);
             self.tenures.apply(record);
-            if let GroupRecord::Offset(_, _, _, Some(value)) = record {
-                let position = u64::try_from(self.log.len()).unwrap();
-                self.order.insert(value.offset, position);
-            }
+            note_order(&mut self.order, self.log.len(), record);
         }
         self.log.push(records.to_vec());
     }
@@ -508,6 +508,12 @@ impl World {
         if let Some(view) = self.views.last().cloned() {
             self.input(Input::Topics(view));
         }
+    }
+}
+
+fn note_order(order: &mut Order, position: usize, record: &GroupRecord) {
+    if let GroupRecord::Offset(_, _, _, Some(value)) = record {
+        order.append(value.offset, u64::try_from(position).unwrap());
     }
 }
 
