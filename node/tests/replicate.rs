@@ -8,8 +8,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use weir_client::{
-    Acks, Client, ClientConfig, ConsumerConfig, DeliveryResult, NewTopic, NodeId, PartitionIndex, Producer,
-    ProducerConfig, Record, StartAt,
+    Acks, Client, ClientConfig, ConsumerConfig, DeliveryResult, Lanes, NewTopic, NodeId, PartitionIndex,
+    Producer, ProducerConfig, Record, StartAt,
 };
 use weir_node::outside::Outside;
 use weir_node::server::{Node, NodeConfig};
@@ -234,4 +234,78 @@ async fn a_replica_that_went_its_own_way_is_cut_back_to_what_the_others_have() {
         cluster.stop(node).await;
     }
     assert_eq!(cluster.segments(leader, "t"), cluster.segments(other, "t"));
+}
+
+#[tokio::test]
+async fn what_enters_at_another_node_than_its_leader_is_forwarded_once_and_keeps_its_order() {
+    let mut cluster = Cluster::start().await;
+    let client = cluster.client().await;
+    client.create_topic(NewTopic::new("t").partitions(6).replication_factor(3)).await.unwrap();
+    // One lane, entered at any node, whose records belong to partitions that all three lead.
+    let config = ProducerConfig { lanes: Lanes::Unguessed(1), ..ProducerConfig::default() };
+    let producer = client.producer(config).unwrap();
+    let mut deliveries = Vec::new();
+    for number in 0..600_u32 {
+        let (key, value) = ((number % 20).to_string(), number.to_string());
+        let record = Record::to("t").key(key.as_bytes()).value(value.as_bytes());
+        deliveries.push(producer.send(record).await.unwrap());
+        if number == 300 {
+            // Half of it is stored while a node goes away that leads a third of the partitions.
+            cluster.stop(NodeId(3)).await;
+        }
+    }
+    let mut used = std::collections::BTreeSet::new();
+    for delivery in deliveries {
+        let DeliveryResult::Stored { partition, .. } = delivery.await else {
+            panic!("a record was not stored")
+        };
+        used.insert(partition);
+    }
+    let topic = client.topic("t").await.unwrap();
+    let leaders: std::collections::BTreeSet<_> =
+        topic.partitions.iter().filter_map(|entry| entry.leader).collect();
+    assert!(used.len() > 1 && leaders.len() > 1, "{used:?} {leaders:?}");
+
+    let mut consumer = client.consumer(ConsumerConfig::default()).unwrap();
+    consumer.assign_all("t", StartAt::Earliest).await.unwrap();
+    let mut by_key: std::collections::BTreeMap<Vec<u8>, Vec<u32>> = std::collections::BTreeMap::new();
+    let reading = async {
+        while by_key.values().map(Vec::len).sum::<usize>() < 600 {
+            for record in consumer.next_batch().await.unwrap().iter() {
+                let number = std::str::from_utf8(record.value.unwrap()).unwrap().parse().unwrap();
+                by_key.entry(record.key.unwrap().to_vec()).or_default().push(number);
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, reading).await.expect("everything stored is readable");
+    for (key, numbers) in &by_key {
+        assert!(numbers.is_sorted_by(|a, b| a < b), "{key:?}: {numbers:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_node_says_of_a_topic_what_its_leaders_know() {
+    let mut cluster = Cluster::start().await;
+    let client = cluster.client().await;
+    client.create_topic(NewTopic::new("t").partitions(3).replication_factor(3)).await.unwrap();
+    let producer = client.producer(ProducerConfig::default()).unwrap();
+    for partition in 0..3 {
+        let partition = PartitionIndex(partition);
+        assert!(
+            producer.send(Record::to("t").partition(partition).value(b"x")).await.unwrap().await.is_stored()
+        );
+    }
+    for address in &cluster.addresses {
+        let certs = cluster.folder.path().join("certs");
+        let client = Client::connect(ClientConfig::new([address.to_string()], certs)).await.unwrap();
+        for partition in client.describe_topic("t").await.unwrap().partitions {
+            assert_eq!(partition.high_watermark.map(|offset| offset.0), Some(1), "from {address}");
+            let log_ends: Vec<_> =
+                partition.replicas.iter().map(|replica| replica.log_end.map(|end| end.0)).collect();
+            assert_eq!(log_ends, [Some(1); 3], "from {address}");
+        }
+    }
+    cluster.stop(NodeId(2)).await;
+    let state = partition(&client, "t", "it is known to be gone", |state| state.offline == [NodeId(2)]).await;
+    assert!(!state.isr.contains(&NodeId(2)));
 }

@@ -45,8 +45,7 @@ impl Client {
         let net = Net::new(config)?;
         let metadata = Arc::new(Metadata::new());
         let request = MetadataRequest { topics: Some(Vec::new()) };
-        let (index, answer) =
-            net.persist("metadata", Again::Harmless, || net.ask_once_dated(&request)).await?;
+        let (index, answer) = net.persist("metadata", Again::Harmless, || net.ask_metadata(&request)).await?;
         metadata.take(&net, index, answer, &[]);
         let inner = Arc::new(Inner { net, metadata, gone: Arc::default() });
         tokio::spawn(keep_fresh(Arc::downgrade(&inner)));

@@ -105,8 +105,7 @@ impl Metadata {
     pub(crate) async fn fresh_topic(&self, net: &Net, name: &str) -> Result<Arc<TopicEntry>, ClientError> {
         let asked = vec![name.to_owned()];
         let request = MetadataRequest { topics: Some(asked.clone()) };
-        let (index, answer) =
-            net.persist("metadata", Again::Harmless, || net.ask_once_dated(&request)).await?;
+        let (index, answer) = net.persist("metadata", Again::Harmless, || net.ask_metadata(&request)).await?;
         self.take(net, index, answer, &asked);
         let topic = self.image().topics.get(name).cloned();
         let topic = topic.ok_or_else(|| ClientError::UnknownTopic { topic: name.to_owned() })?;
@@ -175,7 +174,7 @@ pub(crate) async fn keep_fresh(client: Weak<Inner>) {
         }
         let Some(client) = client.upgrade() else { return };
         let names: Vec<_> = lock(&client.metadata.names).iter().cloned().collect();
-        match client.net.ask_once_dated(&MetadataRequest { topics: Some(names.clone()) }).await {
+        match client.net.ask_metadata(&MetadataRequest { topics: Some(names.clone()) }).await {
             Ok((index, answer)) => {
                 failures = 0;
                 client.metadata.take(&client.net, index, answer, &names);

@@ -93,7 +93,8 @@ impl StreamLimits {
         match protocol {
             // One control stream, some fetch streams, and a lane for each producer and topic of the process.
             Protocol::Client => StreamLimits { bidirectional: 256, unidirectional: 0 },
-            Protocol::Replication => StreamLimits { bidirectional: 256, unidirectional: 0 },
+            // Two for a follower, and one for each lane that forwards to this node.
+            Protocol::Replication => StreamLimits { bidirectional: 4096, unidirectional: 0 },
             Protocol::Metadata => StreamLimits { bidirectional: 64, unidirectional: 0 },
         }
     }

@@ -37,19 +37,24 @@ async fn look_up(
     super::check_leader_epoch(leader_epoch, current)?;
     let offset = match spec {
         OffsetSpec::Earliest => handle.view.log_start(),
-        OffsetSpec::Latest => handle.view.high_watermark(),
-        OffsetSpec::Timestamp(timestamp_ms) => at_time(context, &handle, timestamp_ms).await?,
+        OffsetSpec::Latest => latest(&handle, current).await?,
+        OffsetSpec::Timestamp(timestamp_ms) => at_time(context, &handle, current, timestamp_ms).await?,
     };
     Ok(ListedOffset { offset, leader_epoch: current })
+}
+
+async fn latest(handle: &PartitionHandle, leader_epoch: LeaderEpoch) -> Result<Offset, WireError> {
+    handle.latest_offset(leader_epoch).await.unwrap_or_else(|_| Err(super::stopping()))
 }
 
 /// The first committed offset whose record is at or after the time, else the high watermark.
 async fn at_time(
     context: &Context,
     handle: &PartitionHandle,
+    leader_epoch: LeaderEpoch,
     timestamp_ms: i64,
 ) -> Result<Offset, WireError> {
-    let (reader, below) = (handle.reader.clone(), handle.view.high_watermark());
+    let (reader, below) = (handle.reader.clone(), latest(handle, leader_epoch).await?);
     let found =
         context.services.outside.on_worker(move || first_at_or_after(&reader, timestamp_ms, below)).await;
     match found {

@@ -9,6 +9,7 @@ use weir_core::partition::{
     AppendCheck, AppendOutcome, BatchMeta, Member, PartitionConfig, Report, Subscribe, SubscriptionNumber,
 };
 use weir_core::topic_config::TopicConfig;
+use weir_wire::error::WireError;
 use weir_wire::fetch::{FetchEnd, Position};
 use weir_wire::ids::{LeaderEpoch, NodeId, Offset, PartitionIndex, TopicId};
 use weir_wire::lane::Acks;
@@ -44,6 +45,10 @@ pub(super) enum Message {
         leader_epoch: LeaderEpoch,
         position: Position,
         reply: oneshot::Sender<Result<(), FetchEnd>>,
+    },
+    LatestOffset {
+        leader_epoch: LeaderEpoch,
+        reply: oneshot::Sender<Result<Offset, WireError>>,
     },
     /// Answered once the role was taken, or refused.
     Role {
@@ -167,6 +172,17 @@ impl PartitionHandle {
         let (reply, answer) = oneshot::channel();
         let message = Message::CheckPosition { leader_epoch, position, reply };
         self.inbox.send(message).await.map_err(|_| Gone)?;
+        answer.await.map_err(|_| Gone)
+    }
+
+    /// The end of what is committed. A new leader knows it only when it has committed something itself, or as much as
+    /// its predecessor: until then it does not say, so that nobody sees the end go backwards.
+    ///
+    /// # Errors
+    /// [`Gone`]; the inner error says what the client must be told.
+    pub async fn latest_offset(&self, leader_epoch: LeaderEpoch) -> Result<Result<Offset, WireError>, Gone> {
+        let (reply, answer) = oneshot::channel();
+        self.inbox.send(Message::LatestOffset { leader_epoch, reply }).await.map_err(|_| Gone)?;
         answer.await.map_err(|_| Gone)
     }
 

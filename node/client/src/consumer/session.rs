@@ -18,6 +18,7 @@ use crate::backoff::Backoff;
 use crate::client::{Client, Inner};
 use crate::error::ClientError;
 use crate::metadata::find_partition;
+use crate::watched::Watcher;
 
 /// Everything that a consumer holds.
 pub(super) struct Session {
@@ -32,6 +33,7 @@ pub(super) struct Session {
     next_number: u64,
     told: Channel<(StreamNumber, Told)>,
     found: Channel<LookedUp>,
+    metadata: Watcher<u64>,
     /// What the application gets next, in order.
     ready: VecDeque<Ready>,
 }
@@ -52,6 +54,7 @@ impl Session {
     pub(super) fn new(client: Arc<Inner>, config: ConsumerConfig) -> Session {
         Session {
             backoff: client.net.backoff(),
+            metadata: client.metadata.watch(),
             client,
             config,
             assigned: BTreeMap::new(),
@@ -171,6 +174,7 @@ impl Session {
                 biased;
                 Some((stream, told)) = self.told.1.recv() => self.take(stream, told),
                 Some((key, number, found)) = self.found.1.recv() => self.looked_up(key, number, found),
+                () = self.metadata.changed() => self.follow_leaders(),
                 () = pause => {}
             }
         }
@@ -253,6 +257,23 @@ impl Session {
         stream.send(FetchCommand::Subscribe { subscription, topic, partition, leader_epoch, position });
         let number = stream.number;
         self.with(key, |assigned| assigned.state = State::Subscribed(number, subscription));
+    }
+
+    /// Partitions that another node leads now are read there: the old leader may be gone without a word.
+    fn follow_leaders(&mut self) {
+        let image = self.client.metadata.image();
+        let has_moved = |assigned: &Assigned| {
+            let State::Subscribed(number, _) = assigned.state else { return false };
+            let on = self.streams.iter().find(|(_, stream)| stream.number == number).map(|(node, _)| *node);
+            let entry = image.topic(&assigned.topic, assigned.topic_id);
+            let leader = entry.and_then(|entry| image.leader(entry, assigned.partition));
+            leader.is_some_and(|(leader, _)| on != Some(leader))
+        };
+        let moved = self.assigned.iter().filter(|(_, assigned)| has_moved(assigned));
+        let keys: Vec<u64> = moved.map(|(key, _)| *key).collect();
+        for key in keys {
+            self.unsubscribe(key);
+        }
     }
 
     fn stream_to(&mut self, node: NodeId) -> &FetchStream {

@@ -22,6 +22,8 @@ use crate::outside::Outside;
 
 /// How long [`Net::close`] waits for the nodes to hear of it.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long one node is waited for when it is asked for metadata. All others know it too.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Which requests are made again after a try whose fate is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,6 +190,23 @@ impl Net {
         &self,
         request: &R,
     ) -> Result<(MetadataIndex, R::Response), ClientError> {
+        self.ask_once_within(request, self.config.request_timeout).await
+    }
+
+    /// As [`ask_once_dated`](Net::ask_once_dated) for what every node knows: one that does not answer soon is left for
+    /// the next.
+    pub(crate) async fn ask_metadata<R: Request>(
+        &self,
+        request: &R,
+    ) -> Result<(MetadataIndex, R::Response), ClientError> {
+        self.ask_once_within(request, self.config.request_timeout.min(METADATA_TIMEOUT)).await
+    }
+
+    async fn ask_once_within<R: Request>(
+        &self,
+        request: &R,
+        timeout: Duration,
+    ) -> Result<(MetadataIndex, R::Response), ClientError> {
         let candidates: Vec<(usize, String)> = {
             let places = self.places();
             let count = places.any.len();
@@ -201,7 +220,7 @@ impl Net {
             match self.connection(&address).await {
                 Ok(connection) => {
                     self.places().preferred = at;
-                    let answered = self.ask_at_dated(&connection, request).await;
+                    let answered = self.ask_at_within(&connection, request, timeout).await;
                     if answered.as_ref().is_err_and(ClientError::is_retryable) {
                         // The next try is another node's.
                         self.places().preferred = at + 1;
@@ -222,14 +241,16 @@ impl Net {
         connection: &Connection,
         request: &R,
     ) -> Result<R::Response, ClientError> {
-        self.ask_at_dated(connection, request).await.map(|(_, response)| response)
+        let timeout = self.config.request_timeout;
+        self.ask_at_within(connection, request, timeout).await.map(|(_, response)| response)
     }
 
     /// As [`ask_at`](Net::ask_at), with the place in the metadata's history that the answer was made from.
-    async fn ask_at_dated<R: Request>(
+    async fn ask_at_within<R: Request>(
         &self,
         connection: &Connection,
         request: &R,
+        timeout: Duration,
     ) -> Result<(MetadataIndex, R::Response), ClientError> {
         let header = RequestHeader {
             correlation: 0,
@@ -237,7 +258,6 @@ impl Net {
             cluster: self.cluster.get().copied(),
             metadata_index: MetadataIndex(self.metadata_index.load(Ordering::Relaxed)),
         };
-        let timeout = self.config.request_timeout;
         let address = || connection.address.clone();
         let (header, body) = match connection.control.request(header, encode_body(request), timeout).await {
             Ok(answer) => answer,

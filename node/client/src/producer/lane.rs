@@ -41,6 +41,8 @@ const PRODUCER_EPOCH_MAX: ProducerEpoch = ProducerEpoch(i16::MAX.unsigned_abs() 
 
 /// A lane without a batch for this long gives its stream back.
 pub(crate) const IDLE_MAX: Duration = Duration::from_secs(60);
+/// A node that is silent for so long may be gone: the metadata is asked, and if somebody else leads, the lane goes there.
+const SUSPICION: Duration = Duration::from_secs(1);
 
 /// Names a batch between the lane and whoever holds its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -169,6 +171,8 @@ pub(crate) struct Lane {
     failures: u32,
     /// Since when there has been nothing to do.
     idle_since: Option<Moment>,
+    /// When it was last asked whether somebody else leads, since the node is silent.
+    suspected_at: Option<Moment>,
     /// The topic is gone: nothing will ever be stored through this lane.
     dead: Option<WireError>,
 }
@@ -229,6 +233,7 @@ impl Lane {
             reopen_at: None,
             failures: 0,
             idle_since: None,
+            suspected_at: None,
             dead: None,
         }
     }
@@ -268,7 +273,8 @@ impl Lane {
             [self.in_flight.front().map(|sent| sent.batch.deadline), self.queue.front().map(|b| b.deadline)];
         let waits_for_id = matches!(self.producer, Producer::Asked);
         let reopen = self.reopen_at.filter(|_| !self.is_idle() && !waits_for_id);
-        deadlines.into_iter().chain([reopen, self.patience_ends(), self.idle_ends()]).flatten().min()
+        let silence = [self.patience_ends(), self.suspicion_ends()];
+        deadlines.into_iter().chain(silence).chain([reopen, self.idle_ends()]).flatten().min()
     }
 }
 
@@ -433,6 +439,7 @@ impl Lane {
         if self.stream.is_none() {
             self.give_up_resending(effects);
         }
+        self.suspect(now, effects);
         if self.is_idle() {
             self.rest(now, effects);
             return;
@@ -507,16 +514,35 @@ impl Lane {
         }
     }
 
-    /// When the stream has been silent for too long: since it was asked for, or since the oldest batch was sent on it.
+    /// When the stream has been silent for too long. A node that leads no more has less time to answer for what it
+    /// got while it did: it may be gone, and its connection does not know yet.
     fn patience_ends(&self) -> Option<Moment> {
+        let request_timeout = self.settings.request_timeout;
+        let patience = if self.has_moved() { request_timeout.min(SUSPICION) } else { request_timeout };
+        Some(self.silent_since()? + patience)
+    }
+
+    /// Since when the stream has been silent: since it was asked for, or since the oldest batch was sent on it.
+    fn silent_since(&self) -> Option<Moment> {
         let stream = self.stream.as_ref()?;
-        let since = if stream.ready {
-            let oldest = self.in_flight.front().filter(|sent| sent.opening == stream.opening)?;
-            oldest.at.max(stream.since)
-        } else {
-            stream.since
-        };
-        Some(since + self.settings.request_timeout)
+        if !stream.ready {
+            return Some(stream.since);
+        }
+        let oldest = self.in_flight.front().filter(|sent| sent.opening == stream.opening)?;
+        Some(oldest.at.max(stream.since))
+    }
+
+    /// Asks whether somebody else leads, now and then while a node is silent.
+    fn suspect(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        if self.suspicion_ends().is_some_and(|end| end <= now) {
+            self.suspected_at = Some(now);
+            effects.push(Effect::RefreshMetadata);
+        }
+    }
+
+    fn suspicion_ends(&self) -> Option<Moment> {
+        let since = self.silent_since()?;
+        Some(self.suspected_at.map_or(since, |at| at.max(since)) + SUSPICION)
     }
 
     /// Sequences never wrap and are never used again: the lane goes on at the next epoch from 0, once nothing is in
@@ -628,12 +654,19 @@ impl Lane {
     /// Whether nothing new may be sent until what is in flight is settled: the lane has to go on at another node,
     /// revision or epoch.
     fn is_draining(&self) -> bool {
-        let Some(stream) = &self.stream else { return false };
+        if self.stream.is_none() {
+            return false;
+        }
         let left = self.left_revision == Some(self.revision);
         let renewed = self.view.revision != self.revision;
-        let moved = self.view.entries.iter().all(|(node, _)| *node != stream.entry.0)
-            && !self.view.entries.is_empty();
-        left || renewed || moved || self.renewal.is_some()
+        left || renewed || self.has_moved() || self.renewal.is_some()
+    }
+
+    /// Whether the metadata names other nodes to enter at.
+    fn has_moved(&self) -> bool {
+        let Some(stream) = &self.stream else { return false };
+        let entries = &self.view.entries;
+        !entries.is_empty() && entries.iter().all(|(node, _)| *node != stream.entry.0)
     }
 
     /// Notices before the next batch is taken that its sequences would not fit.

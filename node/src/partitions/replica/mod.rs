@@ -197,6 +197,11 @@ impl Replica {
                 // Who asked may be gone.
                 let _ = reply.send(window.map(|_| ()).map_err(fetch_end));
             }
+            Message::LatestOffset { leader_epoch, reply } => {
+                let latest = self.core.latest_offset(leader_epoch);
+                // Who asked may be gone.
+                let _ = reply.send(latest.map_err(|error| read_refusal(&error)));
+            }
             Message::Role { role, reply } => {
                 self.take_role(*role);
                 // Who asked may have stopped waiting.
@@ -524,16 +529,23 @@ impl Replica {
 
 /// Why a consumer cannot read on, as it travels.
 fn fetch_end(error: ReadError) -> FetchEnd {
-    let code = match error {
+    match error {
         ReadError::OutOfRange { log_start, high_watermark } => {
-            return FetchEnd::OutOfRange { log_start, high_watermark };
+            FetchEnd::OutOfRange { log_start, high_watermark }
         }
-        ReadError::Truncated { diverges_at } => return FetchEnd::Truncated { diverges_at },
+        ReadError::Truncated { diverges_at } => FetchEnd::Truncated { diverges_at },
+        error => FetchEnd::Error(read_refusal(&error)),
+    }
+}
+
+fn read_refusal(error: &ReadError) -> WireError {
+    let code = match error {
+        ReadError::OutOfRange { .. } | ReadError::Truncated { .. } => ErrorCode::OffsetOutOfRange,
         ReadError::NotLeader => ErrorCode::NotLeader,
         ReadError::FencedLeaderEpoch { .. } => ErrorCode::FencedLeaderEpoch,
         ReadError::UnknownLeaderEpoch { .. } => ErrorCode::UnknownLeaderEpoch,
         ReadError::OffsetNotAvailable => ErrorCode::LeaderNotAvailable,
         ReadError::TopicDeleted => ErrorCode::UnknownTopic,
     };
-    FetchEnd::Error(WireError::new(code, error.to_string()))
+    WireError::new(code, error.to_string())
 }

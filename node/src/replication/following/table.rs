@@ -79,7 +79,7 @@ impl Table {
         credit: Option<Credit>,
     ) -> Option<GivenUp> {
         let subscription = frame.subscription();
-        let Some(Entry { replica, number }) = self.entries.get(&subscription) else { return None };
+        let Entry { replica, number } = self.entries.get(&subscription)?;
         let (mail, number) = (replica.mail.clone(), *number);
         let (from, batches, high_watermark, log_start) = match frame {
             LeaderFrame::Subscribed { from, high_watermark, log_start, .. } => {

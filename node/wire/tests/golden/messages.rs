@@ -8,7 +8,7 @@ use weir_wire::forward::{
 };
 use weir_wire::ids::{
     ClusterId, Incarnation, LeaderEpoch, MetadataIndex, NodeId, Offset, PartitionEpoch, PartitionIndex,
-    ProducerEpoch, ProducerId, Revision, TopicId,
+    ProducerEpoch, ProducerId, Revision, Sequence, TopicId,
 };
 use weir_wire::lane::{Acks, LaneAnswer, LaneBatch, LaneOpen, LaneTarget, Outcome, Promise, Run};
 use weir_wire::metadata::{
@@ -65,6 +65,8 @@ fn opening_a_stream() {
         open sink                    04 01 01
         open replica live            05 01 01
         open replica catch-up        06 01 01
+        open forward                 07 01 01
+        open status                  08 01 01
         open another                 09 02 ac 02
         opened                       00 01 cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc ac 02
         refused                      01 02 02 6e 6f
@@ -550,7 +552,15 @@ fn forwarding() {
         log_ends: vec![(NodeId(2), Offset(301))],
     };
     golden.body("status answered", &StatusAnswer { partitions: vec![None, Some(progress)] });
-    expect![[r#""#]].assert_eq(&golden.0);
+    expect![[r#"
+        forward open                 cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 01 ac 02 01 02
+        part                         ac 02 02 03 04 00
+        part, contiguous             ac 02 02 03 04 01 01 05
+        part, of a lane              ac 02 02 03 04 02 00
+        part answered                ac 02 02 04 0e 02 6e 6f 00
+        status                       cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 02 00 01
+        status answered              02 00 01 01 ac 02 01 02 ad 02
+    "#]].assert_eq(&golden.0);
 }
 
 #[test]
