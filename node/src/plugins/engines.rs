@@ -3,7 +3,7 @@
 //! Two of them, which run the same components. The *data* engine counts time by epochs: cheap, and good enough where
 //! a plugin only must not take too long. The *exact* engine counts fuel: the same call ends at the same instruction
 //! on every machine, as assignors and replays want it. In simulation the data engine is the exact one, so that a
-//! seed repeats what plugins do. `node/docs/decisions/0012-plugin-sandbox.md` says why each setting is as it is.
+//! seed repeats what plugins do. `node/docs/decisions/0010-plugin-sandbox.md` says why each setting is as it is.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};

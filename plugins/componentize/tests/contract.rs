@@ -1,5 +1,5 @@
 //! The contract only grows: everything of 1.0.0 stands in it, word for word, and what plugins export is what it was.
-//! The rules: `node/docs/decisions/0010-the-contract-only-grows.md`.
+//! The rules: `node/docs/decisions/0008-the-contract-only-grows.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
