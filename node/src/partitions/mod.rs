@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
+use tracing::{Instrument, field};
 use weir_core::metadata::Image;
 use weir_wire::ids::{LeaderEpoch, MetadataIndex, NodeId, PartitionIndex, TopicId};
 
@@ -246,7 +247,9 @@ impl Partitions {
         let thread = self.shared.next_thread.fetch_add(1, Ordering::Relaxed) % self.shared.threads.len();
         let (handle, replica) =
             parts.into_replica(order, self.shared.outside.clone(), Arc::clone(&self.shared.space));
-        self.shared.threads[thread].spawn(replica.run());
+        let (topic, partition) = (&order.topic, order.partition);
+        let span = tracing::info_span!("replica", topic, %partition, leader_epoch = field::Empty);
+        self.shared.threads[thread].spawn(replica.run().instrument(span));
         handle
     }
 

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tracing::{Span, field};
 use weir_core::partition::{
     Append, AppendOutcome, Effect, Input, Partition, ReadError, RequestId, RetireCause, RetryReason,
     StorageFault,
@@ -337,6 +338,7 @@ impl Replica {
 
     fn publish_standing(&self) {
         if let Some(leader_epoch) = self.core.leading() {
+            Span::current().record("leader_epoch", field::display(leader_epoch));
             self.view.set_standing(Standing::Leading, leader_epoch);
         }
     }
