@@ -230,13 +230,13 @@ fn verify(dir: &Path, output: Output) -> Done {
 
 /// The partitions' folders at or below a folder: of one partition, of all topics, or of a node's data.
 fn partition_folders(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
-    if is_data_folder(&RealDisk, dir)? {
-        return named_as_partitions(&dir.join(TOPICS_FOLDER));
-    }
     let refuse = |error: std::io::Error| {
         Failure::new(format!("cannot read {}: {error}; name a node's data folder", dir.display()))
     };
     RealDisk.list(dir).map_err(refuse)?;
+    if is_data_folder(&RealDisk, dir)? {
+        return named_as_partitions(&dir.join(TOPICS_FOLDER));
+    }
     if is_partition_folder(&RealDisk, dir)? {
         return Ok(vec![dir.to_owned()]);
     }

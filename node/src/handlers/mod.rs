@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::{Instrument, Span};
 use weir_quic::{FrameReader, FrameWriter, Principal, Priority};
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::fetch::FetchOpen;
@@ -111,12 +112,16 @@ pub async fn serve_stream(
             if writer.flush().await.is_err() {
                 return;
             }
-            match opened {
-                Opened::Control => control::serve(services, principal, reader, writer).await,
-                Opened::Produce(lane) => produce::serve(services, *lane, reader, writer).await,
-                Opened::Fetch(open) => fetch::serve(services, principal, open, reader, writer).await,
-                Opened::Sink => sink::serve(reader, writer).await,
-            }
+            let span = opened.span(&principal);
+            let serving = async move {
+                match opened {
+                    Opened::Control => control::serve(services, principal, reader, writer).await,
+                    Opened::Produce(lane) => produce::serve(services, *lane, reader, writer).await,
+                    Opened::Fetch(open) => fetch::serve(services, principal, open, reader, writer).await,
+                    Opened::Sink => sink::serve(reader, writer).await,
+                }
+            };
+            serving.instrument(span).await;
         }
         Err(error) => {
             tracing::debug!(%error, %principal, "a stream was refused");
@@ -136,6 +141,16 @@ enum Opened {
 }
 
 impl Opened {
+    /// What the log says with every line about the stream.
+    fn span(&self, principal: &Principal) -> Span {
+        match self {
+            Opened::Control => tracing::info_span!("control", %principal),
+            Opened::Produce(lane) => tracing::info_span!("lane", %principal, topic = lane.topic()),
+            Opened::Fetch(_) => tracing::info_span!("fetch", %principal),
+            Opened::Sink => tracing::info_span!("sink", %principal),
+        }
+    }
+
     /// Produce before fetch: what consumers read must be taken in first. Control is small, and a person waits for it.
     fn priority(&self) -> Priority {
         match self {

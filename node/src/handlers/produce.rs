@@ -32,6 +32,7 @@ use crate::replication::{ForwardLane, Forwarded};
 /// A lane that may be served: its opening was checked.
 pub(super) struct Lane {
     open: LaneOpen,
+    topic: String,
     partitions: u32,
     limits: batch::Limits,
     entry: EntryLane,
@@ -66,7 +67,13 @@ impl Lane {
         }
         let batch_bytes_max = topic.config().max_message_bytes;
         let limits = batch::Limits { batch_bytes_max, ..batch::Limits::default() };
-        Ok(Lane { partitions, limits, entry: EntryLane::new(open.acks, open.revision), open })
+        let entry = EntryLane::new(open.acks, open.revision);
+        Ok(Lane { topic: name.to_owned(), partitions, limits, entry, open })
+    }
+
+    /// The topic's name.
+    pub(super) fn topic(&self) -> &str {
+        &self.topic
     }
 
     /// The most bytes that a frame of the lane may carry. A frame is held in memory until all of it is there, and a

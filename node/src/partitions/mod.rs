@@ -31,6 +31,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
+use tracing::{Instrument, field};
 use weir_core::metadata::{CutLog, Image, LogTail, ProcessId};
 use weir_wire::ids::{Incarnation, MetadataIndex, NodeId, PartitionIndex, TopicId};
 
@@ -312,7 +313,9 @@ impl Partitions {
             links: Arc::clone(&self.shared.links),
         };
         let (handle, replica) = parts.into_replica(order, surroundings);
-        self.shared.threads[thread].spawn(replica.run());
+        let (topic, partition) = (&order.topic, order.partition);
+        let span = tracing::info_span!("replica", topic, %partition, leader_epoch = field::Empty);
+        self.shared.threads[thread].spawn(replica.run().instrument(span));
         handle
     }
 

@@ -1,5 +1,7 @@
 //! Looking at segment files from outside.
 
+#![allow(clippy::type_complexity, reason = "a table of cases is read where it stands")]
+
 use std::path::Path;
 
 use weir_wire::ids::Offset;

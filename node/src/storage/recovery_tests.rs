@@ -1,5 +1,7 @@
 //! Opening a log after stops that were made by hand, one at a time.
 
+#![allow(clippy::type_complexity, reason = "a table of cases is read where it stands")]
+
 use std::path::Path;
 
 use weir_wire::ids::{Offset, PartitionIndex, TopicId};

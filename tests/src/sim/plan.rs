@@ -132,11 +132,11 @@ pub enum Fault {
         /// How long until it is started again.
         down: Duration,
     },
-    /// Syncs fail, and what they should have made durable is lost. Someone notices, and the machine is rebooted.
+    /// Syncs fail, and what they should have made durable is lost. Someone notices, and starts the process again.
     FailSyncs {
         /// How many.
         count: u32,
-        /// How long until the reboot.
+        /// How long until then.
         noticed_after: Duration,
     },
     /// Writes fail half way. Someone notices, and the node is started again.
