@@ -33,7 +33,7 @@ impl Replica {
             let done = self.state.done.1.recv().await.expect("the sender is kept beside the receiver");
             self.work_done(done);
         }
-        tracing::info!(?order, end = %self.core.log_end(), "cutting the log");
+        tracing::info!(partition = %self.name, ?order, end = %self.core.log_end(), "cutting the log");
         let mut log = self.log.take().expect("the log is here between two cuts");
         let (data, clock) = (Arc::clone(&self.data), Arc::clone(&self.outside.clock));
         let (key, settings) = (self.key, self.settings.clone());
@@ -53,7 +53,7 @@ impl Replica {
                 self.save_epochs(&self.core.epoch_checkpoint());
             }
             Err(error) => {
-                tracing::error!(%error, "the replica is offline until the node restarts");
+                tracing::error!(partition = %self.name, %error, "the replica is offline until the node restarts");
                 metrics::counter!("weir_storage_failures_total").increment(1);
                 self.handle(Input::StorageFailed(StorageFault::Write));
             }

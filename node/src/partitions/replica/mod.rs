@@ -291,7 +291,7 @@ impl Replica {
             Effect::LogStart(to) => self.raise_log_start(to),
             Effect::SaveEpochs(checkpoint) => self.save_epochs(&checkpoint),
             Effect::LeadershipRefused { offered, newest } => tracing::error!(
-                %offered, %newest,
+                partition = %self.name, %offered, %newest,
                 "the metadata offers a reign that is not above those in the log; the partition stays without a leader"
             ),
             Effect::WriteReplicated { skip, base_offset, end } => {
@@ -377,19 +377,19 @@ impl Replica {
             Done::Flush(outcome) => self.flush_ended(outcome),
             Done::Removal(outcome) => match self.log_mut().removal_done(outcome) {
                 Ok((segments, bytes)) => {
-                    tracing::info!(segments, bytes, "old segments were deleted");
+                    tracing::info!(partition = %self.name, segments, bytes, "old segments were deleted");
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "old segments could not be deleted; trying again");
+                    tracing::warn!(partition = %self.name, %error, "old segments could not be deleted; trying again");
                 }
             },
             Done::Repair(outcome) => match self.log_mut().repair_done(outcome) {
-                Ok(()) => tracing::info!("an index was made anew"),
+                Ok(()) => tracing::info!(partition = %self.name, "an index was made anew"),
                 Err(error @ LogReadError::Corrupt { .. }) => {
-                    tracing::error!(%error, "a segment is damaged; what lies before is still served");
+                    tracing::error!(partition = %self.name, %error, "a segment is damaged; what lies before is still served");
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "an index could not be made anew; trying again");
+                    tracing::warn!(partition = %self.name, %error, "an index could not be made anew; trying again");
                 }
             },
         }
@@ -425,7 +425,7 @@ impl Replica {
 
     /// What a failed write or flush left behind is not known, so the replica stops for good; a restart recovers it.
     fn storage_failed(&mut self, fault: StorageFault, error: &StorageError) {
-        tracing::error!(?fault, %error, "the replica is offline until the node restarts");
+        tracing::error!(partition = %self.name, ?fault, %error, "the replica is offline until the node restarts");
         metrics::counter!("weir_storage_failures_total").increment(1);
         self.handle(Input::StorageFailed(fault));
     }
@@ -471,7 +471,7 @@ impl Replica {
         }
         self.handle(Input::Tick);
         if let Err(error) = self.retain() {
-            tracing::warn!(%error, "retention could not be applied; trying again");
+            tracing::warn!(partition = %self.name, %error, "retention could not be applied; trying again");
         }
         if self.core.flushed_end() < self.core.written_end() {
             self.start_flush();
@@ -480,7 +480,7 @@ impl Replica {
             Ok(Some(job)) => self.start(move || Done::Repair(job.run())),
             Ok(None) => {}
             Err(error) => {
-                tracing::warn!(%error, "an index is to be made anew, and cannot yet");
+                tracing::warn!(partition = %self.name, %error, "an index is to be made anew, and cannot yet");
             }
         }
     }
@@ -507,7 +507,7 @@ impl Replica {
         // A snapshot only saves time at the next start; the log is what counts.
         let checkpoint = self.core.producer_checkpoint();
         if let Err(error) = self.log().side_files().save_snapshot(checkpoint.end, &checkpoint) {
-            tracing::warn!(%error, "a producer snapshot could not be written");
+            tracing::warn!(partition = %self.name, %error, "a producer snapshot could not be written");
         }
     }
 
@@ -524,7 +524,7 @@ impl Replica {
                 CloseReport { is_clean: self.core.retired().is_none(), recovery_point, high_watermark }
             }
             Err(error) => {
-                tracing::error!(%error, "the partition could not be closed cleanly");
+                tracing::error!(partition = %self.name, %error, "the partition could not be closed cleanly");
                 CloseReport { is_clean: false, recovery_point: flushed, high_watermark }
             }
         }
