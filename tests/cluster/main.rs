@@ -8,7 +8,11 @@ mod interrupt;
 mod kill9;
 mod refusals;
 mod roundtrip;
+mod signals;
+mod successors;
+mod terminals;
 mod topics;
+mod upkeep;
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,6 +21,8 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use weir_tests::process::{Node, Weir, free_address};
 
+/// The program under test.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_weir-under-test");
 /// A week of real earthquakes, a JSON object a line.
 const EARTHQUAKES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/data/earthquakes.ndjson");
 
@@ -76,9 +82,8 @@ impl Place {
     }
 }
 
-/// The program under test.
 fn weir() -> Weir {
-    Weir::new(env!("CARGO_BIN_EXE_weir-under-test"))
+    Weir::new(PROGRAM)
 }
 
 fn any_port() -> SocketAddr {

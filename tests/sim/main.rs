@@ -3,5 +3,6 @@
 
 mod node;
 mod promises;
+mod reaches;
 mod repeats;
 mod transport;

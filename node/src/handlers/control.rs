@@ -49,7 +49,7 @@ pub(super) async fn serve(
             Ok(Some(frame)) => frame,
             Ok(None) => break,
             Err(error) => {
-                broken("control", &mut reader, &error);
+                broken("control", &mut reader, None, &error);
                 break;
             }
         };

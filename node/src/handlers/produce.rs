@@ -18,6 +18,7 @@ use weir_core::pipeline::splitting;
 use weir_quic::{FrameReader, FrameWriter, Principal};
 use weir_wire::batch::{self, BatchError, BatchHeader, Records};
 use weir_wire::error::{ErrorCode, WireError};
+use weir_wire::frame::Limits;
 use weir_wire::ids::{LeaderEpoch, PartitionIndex};
 use weir_wire::lane::{LANE_BATCHES_IN_FLIGHT_MAX, LaneAnswer, LaneBatch, LaneOpen, LaneTarget, Outcome};
 
@@ -28,6 +29,7 @@ use crate::partitions::{AppendRequest, AppendTag};
 /// A lane that may be served: its opening was checked.
 pub(super) struct Lane {
     open: LaneOpen,
+    topic: String,
     partitions: u32,
     limits: batch::Limits,
     entry: EntryLane,
@@ -62,9 +64,26 @@ impl Lane {
         }
         let batch_bytes_max = super::metadata::config_of(topic).max_message_bytes;
         let limits = batch::Limits { batch_bytes_max, ..batch::Limits::default() };
-        Ok(Lane { partitions, limits, entry: EntryLane::new(open.acks, open.revision), open })
+        let entry = EntryLane::new(open.acks, open.revision);
+        Ok(Lane { topic: name.to_owned(), partitions, limits, entry, open })
+    }
+
+    /// The topic's name.
+    pub(super) fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// The most bytes that a frame of the lane may carry. A frame is held in memory until all of it is there, and a
+    /// client has many lanes, so it follows what the topic takes: a batch of up to twice that is refused by a
+    /// sentence, a larger one ends the stream before it is read.
+    pub(super) fn payload_bytes_max(&self) -> u32 {
+        let twice = self.limits.batch_bytes_max.saturating_mul(2);
+        twice.clamp(PAYLOAD_BYTES_MIN, Limits::DATA.payload_bytes_max)
     }
 }
+
+/// The least that a lane takes as one frame, in bytes, so that batches above a small limit are refused by a sentence.
+const PAYLOAD_BYTES_MIN: u32 = 64 * 1024;
 
 type Outcomes = mpsc::UnboundedReceiver<(AppendTag, AppendOutcome)>;
 
@@ -96,7 +115,7 @@ pub(super) async fn serve(
                     server.settle_all(&mut outcomes, &mut writer);
                 }
                 Ok(None) => is_open = false,
-                Err(error) => return broken("lane", &mut reader, &error),
+                Err(error) => return broken("lane", &mut reader, Some(&mut writer), &error),
             },
             () = server.services.stopping(), if is_open => is_open = false,
         }

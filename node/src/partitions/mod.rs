@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
+use tracing::{Instrument, field};
 use weir_core::metadata::Image;
 use weir_wire::ids::{LeaderEpoch, MetadataIndex, NodeId, PartitionIndex, TopicId};
 
@@ -126,19 +127,21 @@ impl Partitions {
     /// When the note could not be made durable; the next start recovers as after a crash.
     pub async fn close(&self) -> Result<(), StorageError> {
         self.background().drain(..).for_each(|task| task.abort());
-        let handles: Vec<_> = self.hosted().values().filter_map(|hosted| hosted.handle.clone()).collect();
+        let handles: Vec<_> = self.hosted().values().map(|hosted| hosted.handle.clone()).collect();
+        // Of a replica that could not be opened, or whose task is gone, nobody knows how it left its files.
+        let mut all_clean = handles.iter().all(Option::is_some);
         let mut reports = Vec::with_capacity(handles.len());
-        for handle in handles {
+        for handle in handles.into_iter().flatten() {
             let (reply, report) = oneshot::channel();
-            // A replica that is gone was deleted: it has nothing to report.
-            if handle.inbox.send(Message::Close(reply)).await.is_ok() {
-                reports.push((handle, report));
-            }
+            all_clean &= handle.inbox.send(Message::Close(reply)).await.is_ok();
+            reports.push((handle, report));
         }
-        let mut all_clean = true;
         let (mut recovery_points, mut high_watermarks) = (Vec::new(), Vec::new());
         for (handle, report) in reports {
-            let Ok(report) = report.await else { continue };
+            let Ok(report) = report.await else {
+                all_clean = false;
+                continue;
+            };
             all_clean &= report.is_clean;
             recovery_points.push((handle.key(), report.recovery_point));
             high_watermarks.push((handle.key(), report.high_watermark));
@@ -244,7 +247,9 @@ impl Partitions {
         let thread = self.shared.next_thread.fetch_add(1, Ordering::Relaxed) % self.shared.threads.len();
         let (handle, replica) =
             parts.into_replica(order, self.shared.outside.clone(), Arc::clone(&self.shared.space));
-        self.shared.threads[thread].spawn(replica.run());
+        let (topic, partition) = (&order.topic, order.partition);
+        let span = tracing::info_span!("replica", topic, %partition, leader_epoch = field::Empty);
+        self.shared.threads[thread].spawn(replica.run().instrument(span));
         handle
     }
 

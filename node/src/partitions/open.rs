@@ -177,6 +177,8 @@ impl Parts {
         let (sender, inbox) = mpsc::channel(MESSAGES_QUEUED_MAX);
         let Parts { core, log, settings, .. } = self;
         let view = Arc::new(View::new(core.log_start(), core.high_watermark(), core.log_end()));
+        // Opening made all of it durable: the next checkpoint says so.
+        view.set_recovery_point(log.recovery_point());
         let handle = PartitionHandle {
             topic: order.topic_id,
             partition: order.partition,

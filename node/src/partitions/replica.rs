@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tracing::{Span, field};
 use weir_core::partition::{
     Append, AppendOutcome, Effect, Input, Partition, ReadError, RequestId, RetireCause, RetryReason,
     StorageFault,
@@ -29,7 +30,9 @@ use super::handle::{AppendRequest, AppendTag, CloseReport, MESSAGES_QUEUED_MAX, 
 use super::space::SpaceGuard;
 use super::view::{Standing, View};
 use crate::outside::Outside;
-use crate::storage::{Flushed, Log, Removed, RetentionLimits, StampedBatch, StorageError};
+use crate::storage::{
+    Flushed, Log, ReadError as LogReadError, Removed, Repaired, RetentionLimits, StampedBatch, StorageError,
+};
 
 /// The log target under which everything that the core is told and decides is written down, at level trace.
 const CORE_TARGET: &str = "weir_core";
@@ -50,7 +53,7 @@ pub(super) struct Replica {
 
 /// What the task keeps between events.
 pub(super) struct State {
-    /// Where what workers did arrives. At most one flush and one removal are under way.
+    /// Where what workers did arrives. At most one flush, one removal and one repair are under way.
     done: (mpsc::UnboundedSender<Done>, mpsc::UnboundedReceiver<Done>),
     next_request: u64,
     /// Appends that were asked and not completed.
@@ -77,6 +80,7 @@ enum Flushing {
 enum Done {
     Flush(Flushed),
     Removal(Removed),
+    Repair(Repaired),
 }
 
 struct Waiting {
@@ -288,6 +292,15 @@ impl Replica {
                     tracing::warn!(partition = %self.name, %error, "old segments could not be deleted; trying again");
                 }
             },
+            Done::Repair(outcome) => match self.log.repair_done(outcome) {
+                Ok(()) => tracing::info!(partition = %self.name, "an index was made anew"),
+                Err(error @ LogReadError::Corrupt { .. }) => {
+                    tracing::error!(partition = %self.name, %error, "a segment is damaged; what lies before is still served");
+                }
+                Err(error) => {
+                    tracing::warn!(partition = %self.name, %error, "an index could not be made anew; trying again");
+                }
+            },
         }
     }
 
@@ -310,7 +323,7 @@ impl Replica {
         if self.core.retired().is_none() {
             self.start_flush();
         }
-        while self.state.flushing != Flushing::No || self.log.is_removing() {
+        while self.state.flushing != Flushing::No || self.log.is_removing() || self.log.is_repairing() {
             let done = self.state.done.1.recv().await.expect("the sender is kept beside the receiver");
             self.work_done(done);
         }
@@ -325,6 +338,7 @@ impl Replica {
 
     fn publish_standing(&self) {
         if let Some(leader_epoch) = self.core.leading() {
+            Span::current().record("leader_epoch", field::display(leader_epoch));
             self.view.set_standing(Standing::Leading, leader_epoch);
         }
     }
@@ -335,7 +349,7 @@ impl Replica {
         self.handle(Input::Configure(settings.core));
     }
 
-    /// What is due now and then: retention, rolling by time, a flush of what `write.caching` left unflushed.
+    /// What is due now and then: retention, rolling by time, a flush of what `write.caching` left unflushed, indexes.
     fn housekeep(&mut self) {
         if self.core.retired().is_some() {
             return;
@@ -346,6 +360,13 @@ impl Replica {
         }
         if self.core.flushed_end() < self.core.written_end() {
             self.start_flush();
+        }
+        match self.log.prepare_repair() {
+            Ok(Some(job)) => self.start(move || Done::Repair(job.run())),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(partition = %self.name, %error, "an index is to be made anew, and cannot yet");
+            }
         }
     }
 
@@ -372,18 +393,21 @@ impl Replica {
         }
     }
 
-    fn close(&mut self) -> CloseReport {
+    fn close(mut self) -> CloseReport {
         self.handle(Input::Resign);
         self.view.set_standing(Standing::Idle, self.view.leader_epoch());
         let checkpoint = self.core.producer_checkpoint();
+        let high_watermark = self.core.high_watermark();
+        let flushed = self.log.recovery_point();
         let saved = self.log.side_files().save_snapshot(checkpoint.end, &checkpoint);
-        if let Err(error) = &saved {
-            tracing::error!(partition = %self.name, %error, "the partition could not be closed cleanly");
-        }
-        CloseReport {
-            is_clean: saved.is_ok() && self.core.retired().is_none() && !self.log.needs_flush(),
-            recovery_point: self.log.recovery_point(),
-            high_watermark: self.core.high_watermark(),
+        match saved.and_then(|_| self.log.close()) {
+            Ok(recovery_point) => {
+                CloseReport { is_clean: self.core.retired().is_none(), recovery_point, high_watermark }
+            }
+            Err(error) => {
+                tracing::error!(partition = %self.name, %error, "the partition could not be closed cleanly");
+                CloseReport { is_clean: false, recovery_point: flushed, high_watermark }
+            }
         }
     }
 }

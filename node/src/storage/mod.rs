@@ -60,10 +60,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use data_folder::{
     CleanShutdown, DataFolder, FORMAT_VERSION, FolderError, Found, PartitionFolder, StorageConfig,
+    is_data_folder,
 };
 pub use disk::{Disk, DiskFile, DiskLock, Entry, EntryKind, OpenMode};
 pub use error::{ReadError, StorageError};
-pub use inspect::{Inspected, Problem, SegmentFile, Verification, inspect_segment, verify_partition};
+pub use inspect::{
+    Inspected, Problem, SegmentFile, Verification, inspect_segment, is_partition_folder, verify_partition,
+};
 pub use log::{
     APPEND_BYTES_MAX, Appended, FlushJob, Flushed, Log, LogConfig, RecoveryPoint, RemovalJob, Removed,
     RepairJob, Repaired, Retention, RetentionLimits, StampedBatch, TruncateError,

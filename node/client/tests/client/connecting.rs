@@ -57,8 +57,7 @@ async fn nobody_at_the_address_is_said_with_what_to_do() {
     assert!(error.is_retryable());
     let sentence = error.to_string();
     assert!(
-        sentence.contains(&fake.address.to_string())
-            && sentence.to_lowercase().contains("is a node running there"),
+        sentence.contains(&fake.address.to_string()) && sentence.contains("is a node running there?"),
         "{sentence}"
     );
 }

@@ -104,7 +104,11 @@ impl EntryLane {
                 format!("a lane's batches come in order: expected ordinal {expected}, got {ordinal}");
             return Err(WireError::new(ErrorCode::InvalidRequest, sentence));
         }
-        self.next_ordinal = Some(ordinal + 1);
+        let Some(next) = ordinal.checked_add(1) else {
+            let sentence = "a lane's ordinals count from 0; nothing can follow the highest number there is";
+            return Err(WireError::new(ErrorCode::InvalidRequest, sentence));
+        };
+        self.next_ordinal = Some(next);
         Ok(())
     }
 
@@ -283,5 +287,11 @@ mod tests {
             assert_eq!(error.code, ErrorCode::InvalidRequest);
             assert!(error.message.contains("expected ordinal 43"), "{}", error.message);
         }
+    }
+    #[test]
+    fn nothing_follows_the_highest_ordinal_there_is() {
+        let mut lane = lane();
+        lane.admit(u64::MAX - 1).unwrap();
+        assert_eq!(lane.admit(u64::MAX).unwrap_err().code, ErrorCode::InvalidRequest);
     }
 }
