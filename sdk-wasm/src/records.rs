@@ -184,9 +184,9 @@ pub struct Headers<'a> {
 }
 
 impl<'a> Headers<'a> {
-    /// The value of the last header of this name, as Kafka's `lastHeader`: the outer `None` is no such header.
+    /// The value of the last header of this name, as Kafka's `lastHeader`: the outer `None` is no such header, the inner
+    /// one a header without a value.
     #[must_use]
-    #[expect(clippy::option_option, reason = "no header is not the same as a header without a value")]
     pub fn last(self, name: &str) -> Option<Option<&'a [u8]>> {
         self.filter(|(given, _)| *given == name).map(|(_, value)| value).last()
     }

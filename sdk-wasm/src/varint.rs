@@ -11,9 +11,8 @@ pub(crate) fn take(input: &mut &[u8]) -> Option<i64> {
     take_longer(input)
 }
 
-/// Takes a length and as many bytes; -1 is null.
+/// Takes a length and as many bytes; -1 is null, the inner `None`.
 #[inline]
-#[expect(clippy::option_option, reason = "the outer one is malformed, the inner one is null")]
 pub(crate) fn take_nullable<'a>(input: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
     match take(input)? {
         -1 => Some(None),

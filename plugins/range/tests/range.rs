@@ -4,7 +4,7 @@ use weir_plugin::testing::{Group, golden};
 use weir_plugin_range::Range;
 
 fn assigned(group: &Group) -> String {
-    group.assign::<Range>().unwrap().to_string()
+    group.assign::<Range>().expect("the plugin answers").to_string()
 }
 
 /// As many topics with as many partitions, and as many members who subscribe to all of them.

@@ -51,7 +51,9 @@ fn some_value(random: &mut fastrand::Rng, depth: usize) -> Value {
         4..=5 => (0..random.usize(..4)).map(|_| some_value(random, depth - 1)).collect(),
         _ => {
             let names = ["a", "b", "c", "d\"e"];
-            let members = (0..random.usize(..5)).map(|_| random.choice(names).unwrap()).collect::<Vec<_>>();
+            let members = (0..random.usize(..5))
+                .map(|_| random.choice(names).expect("there are names"))
+                .collect::<Vec<_>>();
             let members = members.into_iter().map(|name| (name.to_owned(), some_value(random, depth - 1)));
             Value::Object(members.collect::<Map<_, _>>())
         }
@@ -59,7 +61,7 @@ fn some_value(random: &mut fastrand::Rng, depth: usize) -> Value {
 }
 
 fn some_paths(random: &mut fastrand::Rng) -> Vec<Vec<&'static str>> {
-    let step = |random: &mut fastrand::Rng| random.choice(["a", "b", "c", "*"]).unwrap();
+    let step = |random: &mut fastrand::Rng| random.choice(["a", "b", "c", "*"]).expect("there are names");
     (0..random.usize(1..4)).map(|_| (0..random.usize(1..4)).map(|_| step(random)).collect()).collect()
 }
 

@@ -4,7 +4,7 @@ use weir_plugin::testing::{Group, golden};
 use weir_plugin_roundrobin::RoundRobin;
 
 fn assigned(group: &Group) -> String {
-    group.assign::<RoundRobin>().unwrap().to_string()
+    group.assign::<RoundRobin>().expect("the plugin answers").to_string()
 }
 
 #[test]

@@ -7,7 +7,7 @@ fn placed(options: &[(&str, &str)], producer: u64, ordinal: u64) -> u32 {
     let mut binding = Binding::of(options).partitions(4);
     binding.produced.producer_id = Some(producer);
     binding.produced.ordinal = ordinal;
-    let placed = binding.partition::<Sticky>(&[None, None]).unwrap();
+    let placed = binding.partition::<Sticky>(&[None, None]).expect("the plugin answers");
     assert_eq!(placed[0], placed[1], "a batch is not split");
     placed[0]
 }

@@ -41,8 +41,16 @@ use crate::hooks::Assignor;
 #[derive(Clone, Debug, Default)]
 pub struct Group {
     topics: BTreeMap<String, Topic>,
-    members: BTreeMap<String, (Member, Vec<String>, BTreeMap<String, Vec<u32>>)>,
+    members: BTreeMap<String, Joined>,
     options: Options,
+}
+
+/// A member, with topics by name.
+#[derive(Clone, Debug)]
+struct Joined {
+    member: Member,
+    subscribed: Vec<String>,
+    owned: BTreeMap<String, Vec<u32>>,
 }
 
 impl Group {
@@ -100,8 +108,8 @@ impl Group {
     /// If there is no such member.
     #[must_use]
     pub fn owns(mut self, id: &str, topic: &str, partitions: &[u32]) -> Group {
-        let (_, _, owned) = self.members.get_mut(id).expect("a member of the group");
-        owned.insert(topic.to_owned(), partitions.to_vec());
+        let joined = self.members.get_mut(id).expect("a member of the group");
+        joined.owned.insert(topic.to_owned(), partitions.to_vec());
         self
     }
 
@@ -136,15 +144,16 @@ impl Group {
     }
 
     fn with(mut self, member: Member, topics: &[&str]) -> Group {
-        let topics = topics.iter().map(|topic| (*topic).to_owned()).collect();
-        self.members.insert(member.member_id.clone(), (member, topics, BTreeMap::new()));
+        let subscribed = topics.iter().map(|topic| (*topic).to_owned()).collect();
+        let joined = Joined { member, subscribed, owned: BTreeMap::new() };
+        self.members.insert(joined.member.member_id.clone(), joined);
         self
     }
 
     /// As the node hands them over: members by id, topics by name, only topics that somebody subscribes to.
     fn arguments(&self) -> (Vec<Member>, Vec<Topic>) {
         let is_subscribed =
-            |name: &String| self.members.values().any(|(_, subscribed, _)| subscribed.contains(name));
+            |name: &String| self.members.values().any(|joined| joined.subscribed.contains(name));
         let topics: Vec<Topic> = self
             .topics
             .iter()
@@ -155,7 +164,7 @@ impl Group {
             let at = topics.binary_search_by(|topic| topic.name.cmp(name)).ok()?;
             u32::try_from(at).ok()
         };
-        let member = |(member, subscribed, owned): &(Member, Vec<String>, BTreeMap<String, Vec<u32>>)| {
+        let member = |Joined { member, subscribed, owned }: &Joined| {
             let mut topics: Vec<u32> = subscribed.iter().filter_map(index).collect();
             topics.sort_unstable();
             let owned = owned.iter().filter_map(|(name, partitions)| {
