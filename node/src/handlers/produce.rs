@@ -116,7 +116,6 @@ impl Outcomes {
 /// The least that a lane takes as one frame, in bytes, so that batches above a small limit are refused by a sentence.
 const PAYLOAD_BYTES_MIN: u32 = 64 * 1024;
 
-
 /// Serves a lane until the client finishes it, breaks the protocol, or the node stops.
 pub(super) async fn serve(
     services: Arc<Services>,
@@ -257,7 +256,7 @@ impl LaneServer {
         batch: Bytes,
         memory: Option<Arc<tokio::sync::OwnedSemaphorePermit>>,
     ) {
-        if let Some((leader, leader_epoch)) = self.leader_elsewhere(part.partition) {
+        if let Some((leader, leader_epoch)) = self.leader_elsewhere(part.target.partition()) {
             return self.forward(leader, leader_epoch, ordinal, part, batch, memory);
         }
         let tag = AppendTag { ordinal, part: part.part };
@@ -322,7 +321,7 @@ impl LaneServer {
             // A client that names the partition enters at its leader: nothing of it is forwarded.
             Some(_) => ForwardCheck::Lane { after: part.after },
         };
-        let (partition, part) = (part.partition, part.part);
+        let (partition, part) = (part.target.partition(), part.part);
         metrics::counter!("weir_forwarded_parts_total").increment(1);
         way.send(Forwarded {
             header: ForwardPart { ordinal, part, partition, leader_epoch, check },

@@ -262,7 +262,8 @@ impl Binding {
         let memory = leased.instance.memory_high();
         self.stats.memory(memory);
         let (share, of) = REUSED_MEMORY_SHARE;
-        let has_room = memory <= leased.memory_at_first || memory < self.config.limits.memory_bytes / of * share;
+        let has_room =
+            memory <= leased.memory_at_first || memory < self.config.limits.memory_bytes / of * share;
         let mut idle = self.idle();
         if self.config.reuse && has_room && idle.len() < self.config.limits.calls as usize {
             idle.push(leased);
@@ -282,7 +283,7 @@ impl Binding {
             options: &options,
             answer_bytes_max: self.config.limits.answer_bytes,
         };
-        let wants = instance.configure(&context).await?;
+        let wants = instance.configure(context).await?;
         self.stats.instances(1);
         let memory_at_first = instance.memory_high();
         Ok((Leased { instance, stats: Arc::clone(&self.stats), memory_at_first }, wants))

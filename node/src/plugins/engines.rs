@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy};
 
 use super::limits::{MEMORY_BYTES_MAX, STACK_BYTES, TABLE_ELEMENTS_MAX};
 
@@ -95,7 +95,8 @@ impl Engines {
         if !Engine::same(&self.data.engine, &self.exact.engine) {
             engines.push(&self.exact.engine);
         }
-        let of_pool = |engine: &&Engine| engine.pooling_allocator_metrics().map(|pool| pool.component_instances());
+        let of_pool =
+            |engine: &&Engine| engine.pooling_allocator_metrics().map(|pool| pool.component_instances());
         engines.iter().filter_map(of_pool).sum()
     }
 }
@@ -133,8 +134,7 @@ fn engine(mode: Mode) -> Result<Engine, EngineError> {
         .table_elements(TABLE_ELEMENTS_MAX)
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
         .table_keep_resident(64 * 1024)
-        .async_stack_keep_resident(STACK_BYTES / 4)
-        .memory_protection_keys(Enabled::No);
+        .async_stack_keep_resident(STACK_BYTES / 4);
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift)

@@ -138,8 +138,7 @@ pub fn check(
             }
         }
     }
-    let subscribed: BTreeSet<u32> =
-        members.iter().flat_map(|member| member.topics.iter().copied()).collect();
+    let subscribed: BTreeSet<u32> = members.iter().flat_map(|member| member.topics.iter().copied()).collect();
     for index in subscribed {
         let Some(topic) = topics.get(index as usize) else { continue };
         let missing = (0..topic.partitions).find(|partition| !given.contains(&(index, *partition)));
@@ -201,7 +200,8 @@ mod tests {
             "0: 0 1 2, 1: 0 1 2 |",
             "0: 0 1, 1: 0 1 2 | 3: 0",
         ] {
-            let said = check(&members, &topics, &answer(text)).map_or_else(|bad| bad.to_string(), |()| "ok".to_owned());
+            let said = check(&members, &topics, &answer(text))
+                .map_or_else(|bad| bad.to_string(), |()| "ok".to_owned());
             table += &format!("{text:<28} {said}\n");
         }
         expect![[""]].assert_eq(&table);

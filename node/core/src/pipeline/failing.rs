@@ -214,8 +214,12 @@ mod tests {
         for policy in [OnFailure::Reject, OnFailure::Pass, OnFailure::DeadLetter] {
             for cause in Cause::ALL {
                 let [first, resent] = [false, true].map(|resent| on_produce(policy, cause, resent));
-                table +=
-                    &format!("{:<12}{:<9}{:<13}resent: {resent:?}\n", policy.name(), cause.name(), format!("{first:?}"));
+                table += &format!(
+                    "{:<12}{:<9}{:<13}resent: {resent:?}\n",
+                    policy.name(),
+                    cause.name(),
+                    format!("{first:?}")
+                );
             }
         }
         expect![[""]].assert_eq(&table);

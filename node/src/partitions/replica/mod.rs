@@ -511,7 +511,7 @@ impl Replica {
         }
     }
 
-    fn close(mut self) -> CloseReport {
+    fn close(&mut self) -> CloseReport {
         self.handle(Input::Resign);
         self.view.set_standing(Standing::Idle, self.view.leader_epoch());
         let checkpoint = self.core.producer_checkpoint();

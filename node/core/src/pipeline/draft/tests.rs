@@ -15,8 +15,7 @@ type Plain = (i64, Option<Vec<u8>>, Option<Vec<u8>>, Vec<(String, Option<Vec<u8>
 fn batch_of(records: &[Plain], compression: Compression) -> Bytes {
     let mut builder = BatchBuilder::new(compression);
     for (timestamp_ms, key, value, headers) in records {
-        let headers: Vec<_> =
-            headers.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
         builder.push(*timestamp_ms, key.as_deref(), value.as_deref(), &headers);
     }
     builder.finish(Some(PRODUCER))
@@ -61,9 +60,9 @@ fn answer(text: &str) -> Answer {
                 Some(words[3].as_bytes()),
                 &[("by", Some(b"hook"))],
             ),
-            "header" => answer
-                .headers
-                .push(Header { name: words[1].to_owned(), value: words[2].as_bytes().to_vec() }),
+            "header" => {
+                answer.headers.push(Header { name: words[1].to_owned(), value: words[2].as_bytes().to_vec() })
+            }
             "raw" => {
                 let action = match words[2] {
                     "drop" => Action::Drop,
@@ -152,7 +151,11 @@ fn records_are_dropped_rejected_and_changed_and_close_up() {
         Way::In,
         Offsets::Dense,
         "a=0 b=1 c=2 d=3 e=- f=5",
-        &["drop 0; set 1 one; reject 3 7 too dear; replace 4 E x", "null 0; reject 1 0 no; header h v", "drop 0"],
+        &[
+            "drop 0; set 1 one; reject 3 7 too dear; replace 4 E x",
+            "null 0; reject 1 0 no; header h v",
+            "drop 0",
+        ],
         &expect![[""]],
     );
 }
@@ -203,10 +206,8 @@ fn too_many_headers_and_too_large_a_batch_are_refused() {
     assert!(matches!(draft.apply(&long), Err(BadAnswer::BatchTooLarge { max: 200, .. })));
     assert!(draft.is_unchanged());
     // One header is small, but every record gets it.
-    let wide = Answer {
-        headers: vec![Header { name: "h".to_owned(), value: vec![b'x'; 60] }],
-        ..Answer::default()
-    };
+    let wide =
+        Answer { headers: vec![Header { name: "h".to_owned(), value: vec![b'x'; 60] }], ..Answer::default() };
     draft.apply(&wide).unwrap();
     assert!(matches!(draft.complete(), Err(BadAnswer::BatchTooLarge { max: 200, .. })));
 }
@@ -252,7 +253,10 @@ fn a_batch_of_the_log_keeps_whose_time_it_has() {
     let made = draft.into_batch().unwrap();
     let records = batch::records(&made, &Limits::default()).unwrap();
     assert_eq!(records.header().attributes.timestamp_type(), batch::TimestampType::LogAppendTime);
-    assert_eq!(records.iter().map(|record| (record.offset_delta, record.timestamp_ms)).collect::<Vec<_>>(), [(1, 999)]);
+    assert_eq!(
+        records.iter().map(|record| (record.offset_delta, record.timestamp_ms)).collect::<Vec<_>>(),
+        [(1, 999)]
+    );
 }
 
 fn plain() -> impl Strategy<Value = Plain> {
