@@ -165,7 +165,7 @@ impl Binding {
 
     /// The voice of calls about a partition, where that is known.
     pub(super) fn voice(&self, partition: Option<u32>) -> Voice {
-        Voice { partition, ..Voice::of(&self.speaker) }
+        Voice::of(&self.speaker).about(partition)
     }
 
     /// The moment, on the clock that only counts.

@@ -5,19 +5,19 @@ use std::time::Duration;
 /// The largest component that a node takes.
 pub const COMPONENT_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// The most memory that any binding may be given: the size of a slot in the pool.
-pub const MEMORY_BYTES_MAX: usize = 256 * 1024 * 1024;
+pub(super) const MEMORY_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// The most table elements that any binding may be given: the size of a slot in the pool.
-pub const TABLE_ELEMENTS_MAX: usize = 32 * 1024;
+pub(super) const TABLE_ELEMENTS_MAX: usize = 32 * 1024;
 /// The longest time that any binding may be given for a call.
-pub const CALL_TIME_MAX: Duration = Duration::from_secs(10);
+pub(super) const CALL_TIME_MAX: Duration = Duration::from_secs(10);
 /// The stack of guest code, the same for all: it is set where code is compiled.
-pub const STACK_BYTES: usize = 256 * 1024;
+pub(super) const STACK_BYTES: usize = 256 * 1024;
 /// The most options of a binding, and the longest name and value of one.
-pub const OPTIONS_MAX: usize = 64;
+pub(super) const OPTIONS_MAX: usize = 64;
 /// See [`OPTIONS_MAX`].
-pub const OPTION_NAME_BYTES_MAX: usize = 64;
+pub(super) const OPTION_NAME_BYTES_MAX: usize = 64;
 /// See [`OPTIONS_MAX`].
-pub const OPTION_VALUE_BYTES_MAX: usize = 4096;
+pub(super) const OPTION_VALUE_BYTES_MAX: usize = 4096;
 
 /// The limits of one binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

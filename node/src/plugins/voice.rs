@@ -128,6 +128,11 @@ impl Voice {
         Voice { speaker: Some(Arc::clone(speaker)), partition: None }
     }
 
+    /// The same, about a partition.
+    pub(super) fn about(self, partition: Option<u32>) -> Voice {
+        Voice { partition, ..self }
+    }
+
     pub(super) fn write(&self, level: Level, message: &str) {
         let Some(speaker) = &self.speaker else { return };
         let now = speaker.lines.clock.now();
