@@ -213,7 +213,7 @@ fn find(
 
 /// What the first instance of a revision asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wants {
+pub(super) struct Wants {
     /// To learn what became of batches.
     pub acknowledgements: bool,
     /// To learn of committed positions.

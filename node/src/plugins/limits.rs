@@ -84,7 +84,7 @@ impl Limits {
 ///
 /// # Errors
 /// Which option breaks which rule.
-pub fn check_options(options: &[(String, String)]) -> Result<(), String> {
+pub(super) fn check_options(options: &[(String, String)]) -> Result<(), String> {
     if options.len() > OPTIONS_MAX {
         return Err(format!("a binding has at most {OPTIONS_MAX} options, not {}", options.len()));
     }
