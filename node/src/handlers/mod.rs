@@ -251,6 +251,12 @@ fn find_partition(
             format!("topic '{name}' has partitions 0 to {}, not {partition}", state.partitions.len() - 1);
         return Err(WireError::new(ErrorCode::UnknownPartition, sentence));
     }
+    if state.partitions[partition.0 as usize].leader.is_none() {
+        let sentence = format!(
+            "partition {partition} of topic '{name}' has no leader at the moment; is one of its nodes up?"
+        );
+        return Err(WireError::new(ErrorCode::LeaderNotAvailable, sentence));
+    }
     let handle = services.partitions.get(topic, partition);
     handle.filter(|handle| matches!(handle.view.standing(), Standing::Leading | Standing::Failed)).ok_or_else(
         || {

@@ -36,8 +36,11 @@ pub async fn serve(
             Ok(open) => {
                 writer.set_priority(Priority::Produce);
                 reader.set_limits(Limits::DATA);
-                writer.queue(&opened_by(&services, version), Bytes::new());
-                return forwarded::serve(services, open, reader, writer).await;
+                // The entry node sends nothing before it hears this.
+                if writer.send(&opened_by(&services, version), Bytes::new()).await.is_ok() {
+                    forwarded::serve(services, open, reader, writer).await;
+                }
+                return;
             }
             Err(error) => error,
         },

@@ -144,12 +144,16 @@ impl Partitions {
     /// Tells the replicas what the metadata says, and goes on doing so. Call it when this process is registered: under
     /// `incarnation`, or a later one of its own.
     pub async fn start(&self, incarnation: Incarnation) {
-        let image = self.shared.controller.image();
-        let registered = image.nodes.get(&self.shared.node).filter(|state| state.incarnation >= incarnation);
-        if let Some(state) = registered {
-            // A second start would be of the same process.
-            let _ = self.shared.process.set(state.process);
-        }
+        let mut image = self.shared.controller.image();
+        let process = loop {
+            match image.nodes.get(&self.shared.node) {
+                Some(state) if state.incarnation >= incarnation => break state.process,
+                // The registration is decided, and on its way here.
+                _ => image = self.shared.controller.newer_than(image.index).await,
+            }
+        };
+        // A second start would be of the same process.
+        let _ = self.shared.process.set(process);
         self.follow(&image).await;
         let mut background = vec![
             tokio::spawn(follow_metadata(self.clone())).abort_handle(),

@@ -75,7 +75,7 @@ fn cut(
     let (CutOrder::Truncate { to: lowest } | CutOrder::StartOver { at: lowest }) = order;
     // First, so that a crash in between does not look like a log that lost what was committed. The end may come to
     // lie below: batches go whole.
-    if data.high_watermark(key).is_some_and(|checkpoint| checkpoint > Offset::ZERO) {
+    if data.high_watermark(key).is_some_and(|checkpoint| checkpoint > lowest) {
         data.save_high_watermarks([(key, high_watermark.min(lowest))])?;
     }
     let end = match order {
