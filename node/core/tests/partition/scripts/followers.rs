@@ -417,3 +417,37 @@ fn without_a_leader_a_follower_waits() {
         "#]],
     );
 }
+
+#[test]
+fn a_node_that_registers_again_subscribes_in_its_new_life() {
+    check(
+        "
+        follow 1 leader=1/1 as=2/1
+        subscribed 1
+        frame 1 from=0 0:2:1
+        written
+        follow 1 leader=1/1 as=2/1
+        follow 1 leader=1/1 as=2/2
+        flushed
+        subscribed 2
+        ",
+        expect![[r#"
+            > follow 1 leader=1/1 as=2/1
+              subscribe 1 at 1/1 in epoch 1: end 0 flushed 0 last epoch none
+            > subscribed 1
+            > frame 1 from=0 0:2:1
+              save reigns: 1 from 0
+              write the frame from 0 to 2, without 0
+            > written
+              flush up to 2
+              report 1 to 1/1: end 2 flushed 0
+            > follow 1 leader=1/1 as=2/1
+            > follow 1 leader=1/1 as=2/2
+              unsubscribe 1 at 1/1
+              subscribe 2 at 1/1 in epoch 1: end 2 flushed 0 last epoch 1
+            > flushed
+            > subscribed 2
+              report 2 to 1/1: end 2 flushed 2
+        "#]],
+    );
+}

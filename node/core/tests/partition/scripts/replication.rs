@@ -68,7 +68,7 @@ pub(super) fn input(line: &Line<'_>) -> Input {
             Input::BecomeFollower(Following {
                 leader_epoch: LeaderEpoch(leader_epoch),
                 partition_epoch: PartitionEpoch(line.number("pe").unwrap_or(leader_epoch)),
-                me: ME,
+                me: line.values.get("as").map_or(ME, |text| member(text)),
                 leader: line.values.get("leader").map(|text| member(text)),
             })
         }
