@@ -88,7 +88,10 @@ pub(super) struct Voice {
 
 impl Speaker {
     pub(super) fn new(lines: &Arc<Lines>, plugin: &str, version: &str, topic: &str) -> Arc<Speaker> {
-        let counter = |name: &'static str| metrics::counter!(name, "plugin" => plugin.to_owned(), "version" => version.to_owned(), "topic" => topic.to_owned());
+        let counter = |name: &'static str| {
+            let (plugin, version, topic) = (plugin.to_owned(), version.to_owned(), topic.to_owned());
+            metrics::counter!(name, "plugin" => plugin, "version" => version, "topic" => topic)
+        };
         Arc::new(Speaker {
             plugin: plugin.to_owned(),
             version: version.to_owned(),

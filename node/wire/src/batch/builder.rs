@@ -218,8 +218,8 @@ impl BatchBuilder {
     }
 
     /// Makes the batch one that may stand where `original` stands, after records of it were dropped or replaced: it
-    /// covers the same offsets and sequences, is transactional if that was, and keeps whose time it has. Should no record be pushed, it is
-    /// the original emptied, with its highest timestamp (Kafka's `DefaultRecordBatch.writeEmptyHeader`).
+    /// covers the same offsets and sequences, is transactional if that was, and keeps whose time it has. Should no record be
+    /// pushed, it is the original emptied, with its highest timestamp (Kafka's `DefaultRecordBatch.writeEmptyHeader`).
     pub fn take_place_of(&mut self, original: &BatchHeader) {
         self.last_offset_delta = Some(original.last_offset_delta);
         if original.attributes.is_transactional() {
