@@ -45,7 +45,13 @@ fn host(runtime: &Runtime, blobs: Arc<Blobs>) -> Plugins {
     Plugins::start(Engines::real().unwrap(), outside, blobs).unwrap()
 }
 
-fn bind(runtime: &Runtime, plugins: &Plugins, component: &'static [u8], options: &[(&str, &str)], reuse: bool) -> BindingConfig {
+fn bind(
+    runtime: &Runtime,
+    plugins: &Plugins,
+    component: &'static [u8],
+    options: &[(&str, &str)],
+    reuse: bool,
+) -> BindingConfig {
     let component = Bytes::from_static(component);
     let plugin = runtime.block_on(plugins.load(component, Grants::default(), Purpose::Run)).unwrap();
     let options = options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();

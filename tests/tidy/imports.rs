@@ -21,7 +21,17 @@ const MODULES: [(&str, &[&str]); 13] = [
     ("admin", &["controller", "partitions", "watched"]),
     (
         "server",
-        &["admin", "controller", "handlers", "outside", "partitions", "plugins", "storage", "transport", "watched"],
+        &[
+            "admin",
+            "controller",
+            "handlers",
+            "outside",
+            "partitions",
+            "plugins",
+            "storage",
+            "transport",
+            "watched",
+        ],
     ),
     ("cli", &["check", "outside", "server", "storage", "transport"]),
     ("main", &["cli"]),

@@ -27,7 +27,9 @@ impl Assignor {
         lines: &Arc<Lines>,
     ) -> Result<Assignor, Failure> {
         let place = Place { topic: group.to_owned(), revision: 0, partitions: 1 };
-        Ok(Assignor { binding: Binding::new(config, &place, Hook::Assign, Opening::Stage, clock, lines).await? })
+        Ok(Assignor {
+            binding: Binding::new(config, &place, Hook::Assign, Opening::Stage, clock, lines).await?,
+        })
     }
 
     /// Asks who is to read what. What comes back gives each partition of a subscribed topic to exactly one member

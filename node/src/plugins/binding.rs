@@ -262,7 +262,8 @@ impl Binding {
         let memory = leased.instance.memory_high();
         self.stats.memory(memory);
         let (share, of) = REUSED_MEMORY_SHARE;
-        let has_room = memory <= leased.memory_at_first || memory < self.config.limits.memory_bytes / of * share;
+        let has_room =
+            memory <= leased.memory_at_first || memory < self.config.limits.memory_bytes / of * share;
         let mut idle = self.idle();
         if self.config.reuse && has_room && idle.len() < self.config.limits.calls as usize {
             idle.push(leased);

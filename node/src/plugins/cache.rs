@@ -72,7 +72,10 @@ pub(super) struct Cache {
 
 impl Cache {
     /// The cache, with the key that is there or, if none is, a new one.
-    pub(super) fn open(blobs: Arc<dyn BlobStore>, random: impl FnOnce() -> [u8; KEY_BYTES]) -> io::Result<Cache> {
+    pub(super) fn open(
+        blobs: Arc<dyn BlobStore>,
+        random: impl FnOnce() -> [u8; KEY_BYTES],
+    ) -> io::Result<Cache> {
         let key = match blobs.read(KEY_NAME)?.map(<[u8; KEY_BYTES]>::try_from) {
             Some(Ok(key)) => key,
             // A key that is no key: what it signed is lost, and will be compiled again.

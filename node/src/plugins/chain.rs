@@ -253,7 +253,8 @@ impl Pipeline {
                 Processed::Placed { placement, batches }
             }
             Err(bad) => {
-                let sentence = format!("the interceptors of topic '{}' made too much of it: {bad}", self.place.topic);
+                let sentence =
+                    format!("the interceptors of topic '{}' made too much of it: {bad}", self.place.topic);
                 Processed::Refused(Outcome::Failed(WireError::new(ErrorCode::MessageTooLarge, sentence)))
             }
         }
@@ -306,28 +307,26 @@ impl Pipeline {
     ) -> Result<(DeadLetters, Bytes), WireError> {
         let topic = &self.place.topic;
         let Some(partitions) = context.dead_letter_partitions.filter(|partitions| *partitions > 0) else {
-            let sentence = format!("{failure}; its records belong into topic '{topic}.dead-letter', which is not there yet");
+            let sentence = format!(
+                "{failure}; its records belong into topic '{topic}.dead-letter', which is not there yet"
+            );
             return Err(WireError::new(ErrorCode::UnknownTopic, sentence));
         };
         let partition = match context.target {
             BatchTarget::Explicit(partition) => Some(partition.0),
             _ => None,
         };
-        let origin =
-            Origin { topic, revision: self.place.revision, partition, digest: binding.digest() };
+        let origin = Origin { topic, revision: self.place.revision, partition, digest: binding.digest() };
         let batch = dead_letters::batch(draft, failure, &origin);
-        let partition = placement::of_batch(context.producer.unwrap_or_default(), context.ordinal, partitions);
+        let partition =
+            placement::of_batch(context.producer.unwrap_or_default(), context.ordinal, partitions);
         let sentence = format!("{failure}; the record is in topic '{topic}.dead-letter'");
         let settled = draft.settle_rest(Outcome::Rejected(WireError::new(ErrorCode::DeadLettered, sentence)));
         Ok((DeadLetters { partition, settled }, batch))
     }
 
     /// Where the records left go.
-    async fn place_records(
-        &self,
-        draft: &Draft,
-        context: &BatchContext<'_>,
-    ) -> Result<Placement, Failure> {
+    async fn place_records(&self, draft: &Draft, context: &BatchContext<'_>) -> Result<Placement, Failure> {
         let count = draft.count();
         let guess = match context.target {
             // Also when nothing is left: an emptied batch takes the producer's sequence on.
@@ -399,7 +398,8 @@ impl Pipeline {
             }
         }
         let is_unchanged = draft.is_unchanged();
-        let made = draft.into_batch().map_err(|bad| WireError::new(ErrorCode::PluginFailed, bad.to_string()))?;
+        let made =
+            draft.into_batch().map_err(|bad| WireError::new(ErrorCode::PluginFailed, bad.to_string()))?;
         if is_unchanged {
             return Ok(made);
         }

@@ -95,7 +95,8 @@ impl Engines {
         if !Engine::same(&self.data.engine, &self.exact.engine) {
             engines.push(&self.exact.engine);
         }
-        let of_pool = |engine: &&Engine| engine.pooling_allocator_metrics().map(|pool| pool.component_instances());
+        let of_pool =
+            |engine: &&Engine| engine.pooling_allocator_metrics().map(|pool| pool.component_instances());
         engines.iter().filter_map(of_pool).sum()
     }
 }

@@ -69,7 +69,9 @@ pub struct Grants {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
     /// Too large.
-    #[error("the component has {bytes} bytes, at most {COMPONENT_BYTES_MAX} are allowed; strip it and build it for size")]
+    #[error(
+        "the component has {bytes} bytes, at most {COMPONENT_BYTES_MAX} are allowed; strip it and build it for size"
+    )]
     TooLarge {
         /// How large.
         bytes: usize,
@@ -89,13 +91,17 @@ pub enum LoadError {
     #[error("the file is damaged: {0}; copy or build it again")]
     Damaged(String),
     /// A core module that does not say what it implements.
-    #[error("this is a core module that does not say which world it implements; build it with the crate weir-plugin or wit-bindgen, or make a component of it with `wasm-tools component new`")]
+    #[error(
+        "this is a core module that does not say which world it implements; build it with the crate weir-plugin or wit-bindgen, or make a component of it with `wasm-tools component new`"
+    )]
     CoreModule,
     /// A core module that says what it implements, but does not.
     #[error("the core module cannot be made a component: {0}")]
     Unwrappable(String),
     /// No hooks.
-    #[error("the component exports none of the plugin hooks (such as weir:plugin/producer-hooks){others}; build it for a world of package weir:plugin@1.0.0")]
+    #[error(
+        "the component exports none of the plugin hooks (such as weir:plugin/producer-hooks){others}; build it for a world of package weir:plugin@1.0.0"
+    )]
     NoHooks {
         /// What it exports instead, if anything.
         others: String,
@@ -112,10 +118,14 @@ pub enum LoadError {
         advice: &'static str,
     },
     /// It wants what it was not granted.
-    #[error("the component imports {0}, which no plugin gets; a plugin may import only weir:plugin/log and weir:plugin/metrics")]
+    #[error(
+        "the component imports {0}, which no plugin gets; a plugin may import only weir:plugin/log and weir:plugin/metrics"
+    )]
     Ungranted(String),
     /// It wants WASI.
-    #[error("the component imports {0}; build it without WASI, or push it with --allow wasi, which grants one without files, network and environment")]
+    #[error(
+        "the component imports {0}; build it without WASI, or push it with --allow wasi, which grants one without files, network and environment"
+    )]
     WantsWasi(String),
     /// The engine does not take it.
     #[error("the component cannot be compiled: {0}")]
@@ -127,7 +137,9 @@ pub enum LoadError {
         seconds: u64,
     },
     /// Its hooks have other parameters than the contract's.
-    #[error("the component's hooks do not fit the contract: {0}; build it with the wit files of weir:plugin@1.0.0")]
+    #[error(
+        "the component's hooks do not fit the contract: {0}; build it with the wit files of weir:plugin@1.0.0"
+    )]
     Signature(String),
 }
 

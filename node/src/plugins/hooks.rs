@@ -113,7 +113,9 @@ impl Instance {
     ) -> Result<(), Broken> {
         let (hooks, mut calls) = self.parts();
         let answered = match hooks {
-            Hooks::ProducerFlat(guest) => call!(calls, 0, guest.call_on_acknowledgement(batch, outcomes, runs)),
+            Hooks::ProducerFlat(guest) => {
+                call!(calls, 0, guest.call_on_acknowledgement(batch, outcomes, runs))
+            }
             Hooks::Producer(guest) => call!(calls, 0, guest.call_on_acknowledgement(batch, outcomes, runs)),
             _ => return Err(not_that_kind()),
         };
@@ -215,10 +217,7 @@ fn flat_answer(answer: flat::FlatAnswer, facts: Option<Facts<'_>>) -> Result<Ans
     })
 }
 
-fn produced_answer(
-    answer: hooks::producer_hooks::Answer,
-    facts: Facts<'_>,
-) -> Result<Answer, Broken> {
+fn produced_answer(answer: hooks::producer_hooks::Answer, facts: Facts<'_>) -> Result<Answer, Broken> {
     use hooks::producer_hooks::Action;
     let mut into = Answer { headers: appended(answer.append_headers, Some(facts))?, ..Answer::default() };
     for change in answer.changes {
@@ -255,10 +254,7 @@ fn rejection(rejection: types::RejectionResult) -> Rejection {
     Rejection { code: rejection.code, reason: rejection.reason }
 }
 
-fn appended(
-    headers: Vec<types::AppendedHeader>,
-    facts: Option<Facts<'_>>,
-) -> Result<Vec<Header>, Broken> {
+fn appended(headers: Vec<types::AppendedHeader>, facts: Option<Facts<'_>>) -> Result<Vec<Header>, Broken> {
     headers
         .into_iter()
         .map(|header| {

@@ -171,7 +171,8 @@ fn judge(
             let text = format!("{error:#}");
             if text.contains(OUTPUT_EXHAUSTED) {
                 let limit = limits.answer_bytes;
-                let message = format!("it handed over more bytes than the limit answer.bytes, {limit}, allows");
+                let message =
+                    format!("it handed over more bytes than the limit answer.bytes, {limit}, allows");
                 return Broken::new(Cause::Output, message);
             }
             Broken::new(if otherwise == Cause::Start { otherwise } else { Cause::Answer }, text)
@@ -267,4 +268,3 @@ impl Instance {
         calls.ended(answered)
     }
 }
-

@@ -162,7 +162,9 @@ fn from_cache(engine: &Engine, code: &Code) -> Option<Component> {
     #[expect(unsafe_code, reason = "compiled code is trusted where this node wrote it")]
     let component = unsafe { Component::deserialize(engine, code) };
     component
-        .inspect_err(|error| tracing::warn!(%error, "compiled code does not fit the engine; it is compiled again"))
+        .inspect_err(
+            |error| tracing::warn!(%error, "compiled code does not fit the engine; it is compiled again"),
+        )
         .ok()
 }
 

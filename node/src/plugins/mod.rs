@@ -35,16 +35,16 @@ use weir_core::pipeline::failing::Failure;
 pub use self::assignor::Assignor;
 pub use self::binding::{BindingConfig, Place};
 pub use self::cache::Digest;
+use self::cache::{Cache, KEY_BYTES};
 pub use self::chain::{BatchContext, BatchTarget, Bindings, Opening, Pipeline, Processed};
 pub use self::engines::{EngineError, Engines};
 pub use self::examine::{CONTRACT_VERSION, Grants, Kind, LoadError, Shape};
 pub use self::limits::{COMPONENT_BYTES_MAX, Limits};
+use self::loading::Loader;
 pub use self::loading::{Loaded, Purpose};
 pub use self::observer::{Acknowledgement, Commit, ObservedBatch};
 pub use self::stats::Snapshot;
 pub use self::voice::Line;
-use self::cache::{Cache, KEY_BYTES};
-use self::loading::Loader;
 use self::voice::Lines;
 use crate::outside::{BlobStore, Clock, Outside};
 
@@ -62,11 +62,7 @@ impl Plugins {
     ///
     /// # Errors
     /// When the folder cannot be used.
-    pub fn start(
-        engines: Engines,
-        outside: Outside,
-        blobs: Arc<dyn BlobStore>,
-    ) -> std::io::Result<Plugins> {
+    pub fn start(engines: Engines, outside: Outside, blobs: Arc<dyn BlobStore>) -> std::io::Result<Plugins> {
         let key = || {
             let mut key = [0; KEY_BYTES];
             outside.random.fill(&mut key);

@@ -71,19 +71,15 @@ pub struct Snapshot {
 
 impl Stats {
     pub(super) fn new(plugin: &str, version: &str, topic: &str, revision: u32) -> Stats {
-        let labels = [
-            ("plugin", plugin.to_owned()),
-            ("version", version.to_owned()),
-            ("topic", topic.to_owned()),
-        ];
+        let labels =
+            [("plugin", plugin.to_owned()), ("version", version.to_owned()), ("topic", topic.to_owned())];
         let with = |name: &'static str, value: &'static str| {
             let [plugin, version, topic] = labels.clone();
             [plugin, version, topic, (name, value.to_owned())]
         };
         metrics::gauge!("weir_plugins_revision", &labels).set(f64::from(revision));
-        let records = ["kept", "replaced", "dropped", "rejected"].map(|outcome| {
-            metrics::counter!("weir_plugins_records_total", &with("outcome", outcome))
-        });
+        let records = ["kept", "replaced", "dropped", "rejected"]
+            .map(|outcome| metrics::counter!("weir_plugins_records_total", &with("outcome", outcome)));
         let failures = Cause::ALL
             .map(|cause| metrics::counter!("weir_plugins_failures_total", &with("cause", cause.name())));
         Stats {
@@ -116,7 +112,10 @@ impl Stats {
         let class = (64 - microseconds.leading_zeros()) as usize;
         self.times[class.min(TIME_CLASSES - 1)].fetch_add(1, Ordering::Relaxed);
         self.metrics.calls.increment(1);
-        #[expect(clippy::cast_precision_loss, reason = "a histogram does not need the last nanosecond of months")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a histogram does not need the last nanosecond of months"
+        )]
         self.metrics.seconds.record(ran_ns as f64 / 1e9);
     }
 
@@ -168,7 +167,8 @@ impl Stats {
     /// The figures of this moment, without the names.
     pub(super) fn snapshot(&self) -> Snapshot {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let failures = Cause::ALL.iter().zip(&self.failures).map(|(cause, count)| (cause.name(), read(count)));
+        let failures =
+            Cause::ALL.iter().zip(&self.failures).map(|(cause, count)| (cause.name(), read(count)));
         let times = (0_u32..).zip(&self.times).map(|(class, count)| (1 << class, read(count)));
         Snapshot {
             calls: read(&self.calls),

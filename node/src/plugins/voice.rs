@@ -88,9 +88,7 @@ pub(super) struct Voice {
 
 impl Speaker {
     pub(super) fn new(lines: &Arc<Lines>, plugin: &str, version: &str, topic: &str) -> Arc<Speaker> {
-        let counter = |name: &'static str| {
-            metrics::counter!(name, "plugin" => plugin.to_owned(), "version" => version.to_owned(), "topic" => topic.to_owned())
-        };
+        let counter = |name: &'static str| metrics::counter!(name, "plugin" => plugin.to_owned(), "version" => version.to_owned(), "topic" => topic.to_owned());
         Arc::new(Speaker {
             plugin: plugin.to_owned(),
             version: version.to_owned(),
@@ -121,11 +119,7 @@ impl Speaker {
     }
 
     fn labels(&self) -> [(&'static str, String); 3] {
-        [
-            ("plugin", self.plugin.clone()),
-            ("version", self.version.clone()),
-            ("topic", self.topic.clone()),
-        ]
+        [("plugin", self.plugin.clone()), ("version", self.version.clone()), ("topic", self.topic.clone())]
     }
 }
 

@@ -41,7 +41,11 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>, component: &Component) -
                     defined.func_new(name, move |store, _, arguments, results| {
                         let Some(result) = results.first_mut() else {
                             // Nothing to answer, so nothing that could be missing: an exit is the exception.
-                            return if function == "exit" { Err(missing(&interface, &function)) } else { Ok(()) };
+                            return if function == "exit" {
+                                Err(missing(&interface, &function))
+                            } else {
+                                Ok(())
+                            };
                         };
                         *result = answer(store, &interface, &function, arguments)?;
                         Ok(())
@@ -76,10 +80,9 @@ fn answer(
         ("cli/terminal-stdin" | "cli/terminal-stdout" | "cli/terminal-stderr", _) => Val::Option(None),
         ("clocks/monotonic-clock", "now") => Val::U64(0),
         ("clocks/monotonic-clock", "resolution") => Val::U64(1),
-        ("clocks/wall-clock", _) => Val::Record(vec![
-            ("seconds".to_owned(), Val::U64(0)),
-            ("nanoseconds".to_owned(), Val::U32(0)),
-        ]),
+        ("clocks/wall-clock", _) => {
+            Val::Record(vec![("seconds".to_owned(), Val::U64(0)), ("nanoseconds".to_owned(), Val::U32(0))])
+        }
         ("random/random", "get-random-u64") | ("random/insecure", "get-insecure-random-u64") => {
             Val::U64(store.data_mut().random())
         }

@@ -68,7 +68,13 @@ async fn code_of_another_node_or_plugin_is_not_believed() {
     // The code of one component under the name of another.
     let plugins = host_with(engines(), Arc::clone(&own));
     load(&plugins, weir_guests::PASS_TYPED).await.unwrap();
-    let typed = own.0.lock().unwrap().iter().find(|(other, _)| **other != name && *other != "key").map(|(_, code)| code.clone());
+    let typed = own
+        .0
+        .lock()
+        .unwrap()
+        .iter()
+        .find(|(other, _)| **other != name && *other != "key")
+        .map(|(_, code)| code.clone());
     own.0.lock().unwrap().insert(name.clone(), typed.unwrap());
     let loaded = load(&plugins, weir_guests::PASS_FLAT).await.unwrap();
     pipeline(&plugins, alone(binding(&loaded, "pass", &[]))).await.unwrap();

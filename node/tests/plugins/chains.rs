@@ -44,7 +44,8 @@ async fn a_batch_that_nobody_changes_keeps_its_bytes() {
     let context = BatchContext { target: BatchTarget::Explicit(PartitionIndex(2)), ..context() };
     for compression in [Compression::None, Compression::Zstd] {
         let (bytes, records) = batch(&["a", "b", "c"], compression);
-        let Processed::Placed { placement, batches } = pipeline.run(bytes.clone(), records, &context).await else {
+        let Processed::Placed { placement, batches } = pipeline.run(bytes.clone(), records, &context).await
+        else {
             panic!("a batch is placed")
         };
         assert_eq!(placement.only_partition(), Some(PartitionIndex(2)));
@@ -80,10 +81,9 @@ async fn a_chain_rejects_redacts_and_stamps_in_order() {
 async fn the_hash_component_is_the_default_rule() {
     let plugins = host();
     let pipeline = pipeline(&plugins, alone(shipped(&plugins, "hash", &[]).await)).await.unwrap();
-    for (target, guess) in [
-        (BatchTarget::Guessed(PartitionIndex(3)), Some(PartitionIndex(3))),
-        (BatchTarget::Unguessed, None),
-    ] {
+    for (target, guess) in
+        [(BatchTarget::Guessed(PartitionIndex(3)), Some(PartitionIndex(3))), (BatchTarget::Unguessed, None)]
+    {
         let mut builder = batch::BatchBuilder::new(Compression::None);
         for number in 0..500_u32 {
             let key = number.to_le_bytes();
@@ -91,12 +91,8 @@ async fn the_hash_component_is_the_default_rule() {
         }
         let bytes = builder.finish(None);
         let (_, records) = batch::validate(&bytes, &batch::Limits::default()).unwrap();
-        let rule = DefaultPartitioner {
-            partitions: PARTITIONS,
-            guess,
-            producer: Some(ProducerId(7)),
-            ordinal: 5,
-        };
+        let rule =
+            DefaultPartitioner { partitions: PARTITIONS, guess, producer: Some(ProducerId(7)), ordinal: 5 };
         let expected = rule.place(records.iter().map(|record| record.key));
         let context = BatchContext { target, ..context() };
         let Processed::Placed { placement, .. } = pipeline.run(bytes, records, &context).await else {
@@ -136,7 +132,8 @@ fn batch_of_keys(keys: &[&str]) -> (bytes::Bytes, batch::Records) {
 #[tokio::test]
 async fn a_revision_in_use_outlives_its_successor() {
     let plugins = host();
-    let old = pipeline(&plugins, alone(shipped(&plugins, "stamp", &["headers=revision"]).await)).await.unwrap();
+    let old =
+        pipeline(&plugins, alone(shipped(&plugins, "stamp", &["headers=revision"]).await)).await.unwrap();
     let new = plugins
         .pipeline(
             alone(shipped(&plugins, "stamp", &["headers=revision"]).await),

@@ -14,7 +14,9 @@ use weir_wire::batch::Compression;
 use weir_wire::ids::{Offset, PartitionIndex, Revision};
 use weir_wire::lane::{LaneAnswer, Outcome, Promise, Run};
 
-use crate::support::{alone, batch, binding, contents, context, described, engines, host, load, pipeline, reopen, run};
+use crate::support::{
+    alone, batch, binding, contents, context, described, engines, host, load, pipeline, reopen, run,
+};
 
 mod listed {
     #![allow(unused_imports, reason = "an import that does not resolve is what this is for")]
@@ -181,7 +183,8 @@ guests! {
 #[tokio::test]
 async fn is_damaged() {
     let told = told("is_damaged", |_| {}).await;
-    let sentences = ["push: the file is damaged: ", "push: the component cannot be compiled: ", "push: the file ends in"];
+    let sentences =
+        ["push: the file is damaged: ", "push: the component cannot be compiled: ", "push: the file ends in"];
     assert!(sentences.iter().any(|sentence| told.starts_with(sentence)), "{told}");
 }
 
@@ -252,13 +255,8 @@ async fn observed(name: &str, change: impl FnOnce(&mut BindingConfig)) -> Arc<Pi
         let promise = Promise { replicas: 1, flushed: true, revision: Revision(3) };
         let runs = vec![Run { records: 1, outcome: 0 }];
         let answer = LaneAnswer { ordinal: 5, promise, outcomes: vec![stored], runs };
-        let batch = ObservedBatch {
-            producer: Some(7),
-            ordinal: 5,
-            guess: None,
-            count: 1,
-            base_timestamp_ms: 1000,
-        };
+        let batch =
+            ObservedBatch { producer: Some(7), ordinal: 5, guess: None, count: 1, base_timestamp_ms: 1000 };
         pipeline.acknowledged(Acknowledgement { batch, answer });
     }
     pipeline
@@ -328,7 +326,10 @@ async fn floods_the_log() {
     let mut kept = 0;
     while let Ok(line) = lines.try_recv() {
         assert!(line.message.len() <= 1024);
-        assert_eq!((line.plugin.as_str(), line.topic.as_str(), line.partition), ("floods_the_log", "orders", Some(1)));
+        assert_eq!(
+            (line.plugin.as_str(), line.topic.as_str(), line.partition),
+            ("floods_the_log", "orders", Some(1))
+        );
         kept += 1;
     }
     // A second's lines at once, and what the call's own seconds earned.

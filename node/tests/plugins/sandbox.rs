@@ -47,8 +47,7 @@ async fn fuel_runs_out_in_simulation_without_any_clock() {
     let plugins = host_with(Engines::simulated().unwrap(), Arc::new(Blobs::default()));
     let guest = Guest::named("loops");
     let loaded = load(&plugins, guest.component()).await.unwrap();
-    let failure =
-        pipeline(&plugins, alone(binding(&loaded, "loops", &guest.options()))).await.err().unwrap();
+    let failure = pipeline(&plugins, alone(binding(&loaded, "loops", &guest.options()))).await.err().unwrap();
     assert_eq!(
         failure,
         "plugin 'loops@1' failed in 'on-send': it ran longer than the limit call.time.ms, 50 ms, allows \

@@ -121,8 +121,7 @@ pub(crate) fn batch(values: &[&str], compression: Compression) -> (Bytes, Record
         let key = format!("k{number}");
         builder.push(1000 + number, Some(key.as_bytes()), Some(value.as_bytes()), &[]);
     }
-    let producer =
-        ProducerFields { id: ProducerId(7), epoch: ProducerEpoch(0), base_sequence: Sequence(20) };
+    let producer = ProducerFields { id: ProducerId(7), epoch: ProducerEpoch(0), base_sequence: Sequence(20) };
     let bytes = builder.finish(Some(producer));
     let (_, records) = batch::validate(&bytes, &batch::Limits::default()).unwrap();
     (bytes, records)
@@ -193,7 +192,14 @@ pub(crate) fn contents(bytes: &Bytes) -> String {
     let lines = records.iter().map(|record| {
         let headers: Vec<_> =
             record.headers.map(|(name, value)| format!(" {name}:{}", text(value))).collect();
-        format!("{}@{} {}={}{}", record.offset_delta, record.timestamp_ms, text(record.key), text(record.value), headers.concat())
+        format!(
+            "{}@{} {}={}{}",
+            record.offset_delta,
+            record.timestamp_ms,
+            text(record.key),
+            text(record.value),
+            headers.concat()
+        )
     });
     lines.collect::<Vec<_>>().join(", ")
 }

@@ -11,8 +11,8 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use weir_wire::batch::{
-    BatchBuilder, BatchError, BatchHeader, Compression, Content, HEADER_BYTES, Limits, ProducerFields, check, control,
-    records, total_bytes, validate,
+    BatchBuilder, BatchError, BatchHeader, Compression, Content, HEADER_BYTES, Limits, ProducerFields, check,
+    control, records, total_bytes, validate,
 };
 use weir_wire::ids::{ProducerEpoch, ProducerId, Sequence};
 

@@ -69,7 +69,9 @@ pub struct Header {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadAnswer {
     /// Two edits for one record, or out of order.
-    #[error("the edit of record {index} follows that of record {after}; edits come by rising index, one per record")]
+    #[error(
+        "the edit of record {index} follows that of record {after}; edits come by rising index, one per record"
+    )]
     NotRising {
         /// The edit that is out of order.
         index: u32,

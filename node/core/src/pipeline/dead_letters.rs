@@ -47,12 +47,7 @@ pub fn batch(draft: &Draft, failure: &Failure, origin: &Origin<'_>) -> Bytes {
         headers.extend(
             partition.as_ref().map(|partition| ("weir.dead-letter.partition", Some(partition.as_bytes()))),
         );
-        builder.push_content_at(
-            builder.record_count(),
-            record.timestamp_ms,
-            &record.content(),
-            &headers,
-        );
+        builder.push_content_at(builder.record_count(), record.timestamp_ms, &record.content(), &headers);
     }
     builder.finish(header.producer)
 }

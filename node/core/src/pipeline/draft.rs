@@ -329,11 +329,8 @@ impl Draft {
 
     /// The number of the outcome of records rejected for this reason.
     fn rejected(&mut self, rejection: &Rejection) -> u32 {
-        let sentence = if self.reasons.len() < REASONS_MAX {
-            rejection.sentence()
-        } else {
-            FURTHER_REASON.to_owned()
-        };
+        let sentence =
+            if self.reasons.len() < REASONS_MAX { rejection.sentence() } else { FURTHER_REASON.to_owned() };
         if let Some(known) = self.reasons.get(&sentence) {
             return *known;
         }
@@ -378,7 +375,10 @@ impl Draft {
     /// A placement of the records left, as one of all records that came in.
     fn whole_placement(&self, left: &Placement) -> Placement {
         if self.fates.is_empty() {
-            return Placement { has_gaps: self.offsets == Offsets::Kept && !self.is_unchanged(), ..left.clone() };
+            return Placement {
+                has_gaps: self.offsets == Offsets::Kept && !self.is_unchanged(),
+                ..left.clone()
+            };
         }
         let parts = u32::try_from(left.parts.len()).expect("there are at most 2^32 partitions");
         let placed = left.runs.iter().flat_map(|run| std::iter::repeat_n(run.outcome, run.records as usize));

@@ -111,7 +111,14 @@ impl EntryLane {
     /// A lane that was just opened.
     #[must_use]
     pub fn new(acks: Acks, revision: Revision) -> EntryLane {
-        EntryLane { acks, revision, next_ordinal: None, links: BTreeMap::new(), in_flight: BTreeMap::new(), ended: None }
+        EntryLane {
+            acks,
+            revision,
+            next_ordinal: None,
+            links: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
+            ended: None,
+        }
     }
 
     /// How many batches wait for answers.
@@ -158,7 +165,9 @@ impl EntryLane {
     pub fn take(&mut self, ordinal: u64, sequence: Option<Sequence>, placement: &Placement) -> Taken {
         assert!(!placement.runs.is_empty() || !placement.parts.is_empty(), "a batch has records or a part");
         let topic = placement.parts.iter().copied().map(Target::Topic);
-        let targets: Vec<_> = topic.chain(placement.dead_letters.map(|letters| Target::DeadLetters(letters.partition))).collect();
+        let targets: Vec<_> = topic
+            .chain(placement.dead_letters.map(|letters| Target::DeadLetters(letters.partition)))
+            .collect();
         let mut batch = InFlight {
             outcomes: vec![None; targets.len()],
             targets: targets.clone(),
@@ -189,7 +198,8 @@ impl EntryLane {
     /// If the part is not in flight.
     #[must_use]
     pub fn partition_of(&self, ordinal: u64, part: u32) -> PartitionIndex {
-        self.in_flight.get(&ordinal).expect("outcomes are for batches in flight").targets[part as usize].partition()
+        self.in_flight.get(&ordinal).expect("outcomes are for batches in flight").targets[part as usize]
+            .partition()
     }
 
     /// Notes what became of a part; returns the answer to its batch once all its parts are answered.
@@ -378,7 +388,9 @@ mod tests {
         let placement = Placement {
             parts: vec![P0],
             settled: vec![Outcome::Dropped],
-            runs: [(1, 1), (2, 0), (4, 1), (1, 0)].map(|(records, outcome)| Run { records, outcome }).to_vec(),
+            runs: [(1, 1), (2, 0), (4, 1), (1, 0)]
+                .map(|(records, outcome)| Run { records, outcome })
+                .to_vec(),
             has_gaps: true,
             dead_letters: None,
         };
@@ -391,12 +403,7 @@ mod tests {
             .collect();
         assert_eq!(
             of_runs,
-            [
-                (1, Outcome::Dropped),
-                (2, stored(P0, 101)),
-                (4, Outcome::Dropped),
-                (1, stored(P0, 107)),
-            ]
+            [(1, Outcome::Dropped), (2, stored(P0, 101)), (4, Outcome::Dropped), (1, stored(P0, 107)),]
         );
     }
 

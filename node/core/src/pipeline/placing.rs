@@ -38,13 +38,7 @@ impl Placement {
     #[must_use]
     pub fn whole(partition: PartitionIndex, records: u32) -> Placement {
         let runs = if records == 0 { Vec::new() } else { vec![Run { records, outcome: 0 }] };
-        Placement {
-            parts: vec![partition],
-            settled: Vec::new(),
-            runs,
-            has_gaps: false,
-            dead_letters: None,
-        }
+        Placement { parts: vec![partition], settled: Vec::new(), runs, has_gaps: false, dead_letters: None }
     }
 
     /// No record goes anywhere.
@@ -149,7 +143,13 @@ impl PlacementBuilder {
     }
 
     fn finish(self) -> Placement {
-        Placement { parts: self.parts, settled: Vec::new(), runs: self.runs, has_gaps: false, dead_letters: None }
+        Placement {
+            parts: self.parts,
+            settled: Vec::new(),
+            runs: self.runs,
+            has_gaps: false,
+            dead_letters: None,
+        }
     }
 }
 

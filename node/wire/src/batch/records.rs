@@ -230,8 +230,7 @@ impl<'a> Content<'a> {
         let mut rest = bytes;
         let key = varint::take_nullable(&mut rest).ok_or("its key goes beyond its end")?;
         let value = varint::take_nullable(&mut rest).ok_or("its value goes beyond its end")?;
-        let count =
-            varint::take_count(&mut rest).ok_or("its header count is not a number, or negative")?;
+        let count = varint::take_count(&mut rest).ok_or("its header count is not a number, or negative")?;
         let headers = RecordHeaders { count, rest };
         for _ in 0..count {
             take_header(&mut rest)?;
