@@ -204,7 +204,19 @@ mod tests {
                 .map_or_else(|bad| bad.to_string(), |()| "ok".to_owned());
             table += &format!("{text:<28} {said}\n");
         }
-        expect![[""]].assert_eq(&table);
+        expect![[r#"
+            0: 0 1, 1: 0 | 1: 1 2        ok
+            0: 0 1, 1: 0 1 2 |           ok
+            0: 0 1, 1: 0 1 2             it has 1 entries for 2 members
+            0: 0 1, 1: 0 1 | 1: 1 2      partition 1 of topic 'b' is given to 'm1', but has been given already
+            0: 0 1 1, 1: 0 1 2 |         partition 1 of topic 'a' is given to 'm0', but has been given already
+            0: 0, 1: 0 1 2 |             partition 1 of topic 'a' is given to nobody
+            0: 0 1, 1: 0 2 |             partition 1 of topic 'b' is given to nobody
+            1: 0 1 2 | 0: 0 1            member 'm1' is given partitions of topic 'a', which it does not subscribe to
+            0: 0 1, 1: 0 1 2, 2: 0 |     member 'm0' is given partitions of topic 'nobody', which it does not subscribe to
+            0: 0 1 2, 1: 0 1 2 |         member 'm0' is given partition 2 of topic 'a', which has partitions 0 to 1
+            0: 0 1, 1: 0 1 2 | 3: 0      member 'm1' is given topic number 3, but there are topics 0 to 2
+        "#]].assert_eq(&table);
     }
 
     proptest! {

@@ -222,7 +222,39 @@ mod tests {
                 );
             }
         }
-        expect![[""]].assert_eq(&table);
+        expect![[r#"
+            reject      refused  Reject       resent: Reject
+            reject      answer   Reject       resent: Reject
+            reject      trap     Reject       resent: Retry
+            reject      time     Reject       resent: Retry
+            reject      memory   Reject       resent: Retry
+            reject      stack    Reject       resent: Retry
+            reject      table    Reject       resent: Retry
+            reject      output   Reject       resent: Retry
+            reject      start    Reject       resent: Retry
+            reject      busy     Retry        resent: Retry
+            pass        refused  Pass         resent: Pass
+            pass        answer   Pass         resent: Pass
+            pass        trap     Pass         resent: Retry
+            pass        time     Pass         resent: Retry
+            pass        memory   Pass         resent: Retry
+            pass        stack    Pass         resent: Retry
+            pass        table    Pass         resent: Retry
+            pass        output   Pass         resent: Retry
+            pass        start    Pass         resent: Retry
+            pass        busy     Retry        resent: Retry
+            dead-letter refused  DeadLetter   resent: DeadLetter
+            dead-letter answer   DeadLetter   resent: DeadLetter
+            dead-letter trap     DeadLetter   resent: Retry
+            dead-letter time     DeadLetter   resent: Retry
+            dead-letter memory   DeadLetter   resent: Retry
+            dead-letter stack    DeadLetter   resent: Retry
+            dead-letter table    DeadLetter   resent: Retry
+            dead-letter output   DeadLetter   resent: Retry
+            dead-letter start    DeadLetter   resent: Retry
+            dead-letter busy     Retry        resent: Retry
+        "#]]
+        .assert_eq(&table);
     }
 
     #[test]

@@ -91,7 +91,8 @@ fn described(draft: &Draft) -> String {
         let (key, value) = (shown(record.key), shown(record.value));
         format!("{}@{} {key}={value}{}", record.offset_delta, record.timestamp_ms, headers.concat())
     });
-    records.collect::<Vec<_>>().join(", ")
+    let records: Vec<_> = records.collect();
+    if records.is_empty() { "nothing".to_owned() } else { records.join(", ") }
 }
 
 /// What answers, one after the other, make of a batch: the draft after each, and what becomes of the records if the
@@ -142,7 +143,20 @@ fn chain(way: Way, offsets: Offsets, records: &str, answers: &[&str], expected: 
 
 #[test]
 fn an_answer_without_changes_keeps_the_bytes() {
-    chain(Way::In, Offsets::Dense, "a=1 b=2", &["", ""], &expect![[""]]);
+    chain(
+        Way::In,
+        Offsets::Dense,
+        "a=1 b=2",
+        &["", ""],
+        &expect![[r#"
+            : 2 kept 0 replaced 0 dropped 0 rejected
+                0@100 a=1, 1@101 b=2
+            : 2 kept 0 replaced 0 dropped 0 rejected
+                0@100 a=1, 1@101 b=2
+            unchanged
+            2 to 4
+            2 records up to delta 1, the same bytes"#]],
+    );
 }
 
 #[test]
@@ -156,21 +170,69 @@ fn records_are_dropped_rejected_and_changed_and_close_up() {
             "null 0; reject 1 0 no; header h v",
             "drop 0",
         ],
-        &expect![[""]],
+        &expect![[r#"
+            drop 0; set 1 one; reject 3 7 too dear; replace 4 E x: 2 kept 2 replaced 1 dropped 1 rejected
+                0@101 b=one, 1@102 c=2, 2@104 E=x by:hook, 3@105 f=5
+            null 0; reject 1 0 no; header h v: 2 kept 1 replaced 0 dropped 1 rejected
+                0@101 b=- h:v, 1@104 E=x by:hook h:v, 2@105 f=5 h:v
+            drop 0: 2 kept 0 replaced 1 dropped 0 rejected
+                0@104 E=x by:hook h:v, 1@105 f=5 h:v
+            changed
+            2 dropped, 1 rejected 'no', 1 rejected 'too dear (code 7)', 2 to 4
+            2 records up to delta 1, other bytes"#]],
     );
 }
 
 #[test]
 fn a_batch_for_an_explicit_partition_keeps_its_gaps() {
     let answers = ["drop 0; drop 2; drop 5", "drop 1"];
-    chain(Way::In, Offsets::Kept, "a=0 b=1 c=2 d=3 e=4 f=5", &answers, &expect![[""]]);
-    chain(Way::In, Offsets::Kept, "a=0 b=1", &["drop 0; reject 1 0 no"], &expect![[""]]);
+    chain(
+        Way::In,
+        Offsets::Kept,
+        "a=0 b=1 c=2 d=3 e=4 f=5",
+        &answers,
+        &expect![[r#"
+            drop 0; drop 2; drop 5: 3 kept 0 replaced 3 dropped 0 rejected
+                1@101 b=1, 3@103 d=3, 4@104 e=4
+            drop 1: 2 kept 0 replaced 1 dropped 0 rejected
+                1@101 b=1, 4@104 e=4
+            changed
+            1 dropped, 1 to 4, 2 dropped, 1 to 4, 1 dropped
+            2 records up to delta 5, other bytes"#]],
+    );
+    chain(
+        Way::In,
+        Offsets::Kept,
+        "a=0 b=1",
+        &["drop 0; reject 1 0 no"],
+        &expect![[r#"
+            drop 0; reject 1 0 no: 0 kept 0 replaced 1 dropped 1 rejected
+                nothing
+            changed
+            1 dropped, 1 rejected 'no'
+            0 records up to delta 1, other bytes"#]],
+    );
 }
 
 #[test]
 fn headers_are_appended_to_what_is_left_and_a_later_replacement_loses_them() {
     let answers = ["header a 1", "header b 2; header a 3", "replace 1 B x; header c 4"];
-    chain(Way::In, Offsets::Dense, "a=0 b=1", &answers, &expect![[""]]);
+    chain(
+        Way::In,
+        Offsets::Dense,
+        "a=0 b=1",
+        &answers,
+        &expect![[r#"
+            header a 1: 2 kept 0 replaced 0 dropped 0 rejected
+                0@100 a=0 a:1, 1@101 b=1 a:1
+            header b 2; header a 3: 2 kept 0 replaced 0 dropped 0 rejected
+                0@100 a=0 a:1 b:2 a:3, 1@101 b=1 a:1 b:2 a:3
+            replace 1 B x; header c 4: 1 kept 1 replaced 0 dropped 0 rejected
+                0@100 a=0 a:1 b:2 a:3 c:4, 1@101 B=x by:hook c:4
+            changed
+            2 to 4
+            2 records up to delta 1, other bytes"#]],
+    );
 }
 
 #[test]
@@ -188,8 +250,38 @@ fn answers_that_break_a_rule_change_nothing() {
         "raw 0 null 1",
         "raw 0 replace 2; bytes zz",
     ];
-    chain(Way::In, Offsets::Dense, "a=0 b=1", &answers, &expect![[""]]);
-    chain(Way::Out, Offsets::Kept, "a=0 b=1", &["reject 0 1 no"], &expect![[""]]);
+    chain(
+        Way::In,
+        Offsets::Dense,
+        "a=0 b=1",
+        &answers,
+        &expect![[r#"
+            drop 2: record 2 is edited, but the batch has records 0 to 1
+            drop 1; drop 0: the edit of record 0 follows that of record 1; edits come by rising index, one per record
+            drop 0; drop 0: the edit of record 0 follows that of record 0; edits come by rising index, one per record
+            raw 0 set 3; bytes ab: the edits up to that of record 0 take 3 bytes, but the answer has 2
+            raw 0 set 1; bytes ab: 1 bytes of the answer belong to no edit
+            bytes ab: 2 bytes of the answer belong to no edit
+            raw 0 set 4294967295; raw 1 set 4294967295; bytes ab: the edits up to that of record 0 take 4294967295 bytes, but the answer has 2
+            raw 0 reject 0: record 0 is rejected with rejection 0, but the answer has 0
+            raw 0 drop 1: the edit of record 0 has argument 1, but its action takes none: say 0
+            raw 0 null 1: the edit of record 0 has argument 1, but its action takes none: say 0
+            raw 0 replace 2; bytes zz: what replaces record 0 is not a record's content: its key goes beyond its end
+            unchanged
+            2 to 4
+            2 records up to delta 1, the same bytes"#]],
+    );
+    chain(
+        Way::Out,
+        Offsets::Kept,
+        "a=0 b=1",
+        &["reject 0 1 no"],
+        &expect![[r#"
+            reject 0 1 no: record 0 is rejected, but only a record on its way into the log can be
+            unchanged
+            2 to 4
+            2 records up to delta 1, the same bytes"#]],
+    );
 }
 
 #[test]
