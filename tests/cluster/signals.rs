@@ -8,18 +8,24 @@ use weir_tests::process::{Signal, free_address};
 use super::{text, weir};
 
 #[test]
-fn a_demo_takes_its_node_and_its_folder_along() {
+fn a_demo_takes_its_nodes_and_its_folder_along() {
     let demo = weir().spawn(&["demo", "--records", "5000000", "--seed", "1"]);
     let told = demo.stdout().wait_for(|text| text.contains("3 partitions").then(|| text.to_owned())).unwrap();
-    let (_, serves) = told.split_once("serves ").unwrap();
-    let (address, rest) = serves.split_once(", data in ").unwrap();
+    let (_, serve) = told.split_once("serve ").unwrap();
+    let (addresses, rest) = serve.split_once(", data in ").unwrap();
+    let addresses: Vec<_> = addresses.split(", ").collect();
+    assert_eq!(addresses.len(), 3, "{told}");
     let data = Path::new(rest.lines().next().unwrap().trim());
     assert!(data.is_dir(), "{}", data.display());
-    assert!(UdpSocket::bind(address).is_err(), "the node has the port");
+    for address in &addresses {
+        assert!(UdpSocket::bind(address).is_err(), "a node has {address}");
+    }
     demo.signal(Signal::Int);
     let ended = demo.finish();
     assert_eq!(ended.status.code(), Some(130), "{ended}");
-    assert!(UdpSocket::bind(address).is_ok(), "the node outlived the demo");
+    for address in &addresses {
+        assert!(UdpSocket::bind(address).is_ok(), "the node at {address} outlived the demo");
+    }
     assert!(!data.exists(), "the demo left {} behind", data.display());
 }
 

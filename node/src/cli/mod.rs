@@ -52,7 +52,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// The whole story in one command: three nodes, a million events, three kill -9, nothing lost
+    /// The whole story: three nodes, a million events, three kill -9, nothing lost
     Demo(demo::Args),
     /// Run a node until SIGTERM or Ctrl-C
     Node(node::Args),
