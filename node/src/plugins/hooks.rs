@@ -32,14 +32,14 @@ impl Instance {
                 let section = if shows_records { draft.section() } else { &[] };
                 let answered = call!(calls, count, guest.call_on_send(batch, section));
                 let answer = calls.ended(answered)?.map_err(refused)?;
-                flat_answer(answer, Some(facts))
+                calls.within_limits(flat_answer(answer, Some(facts))?)
             }
             Hooks::Producer(guest) => {
                 let headers = if shows_records { headers(draft) } else { Vec::new() };
                 let records = if shows_records { records(draft, &headers) } else { Vec::new() };
                 let answered = call!(calls, count, guest.call_on_send(batch, &records));
                 let answer = calls.ended(answered)?.map_err(refused)?;
-                produced_answer(answer, facts)
+                calls.within_limits(produced_answer(answer, facts)?)
             }
             _ => Err(not_that_kind()),
         }
@@ -59,14 +59,14 @@ impl Instance {
                 let section = if shows_records { draft.section() } else { &[] };
                 let answered = call!(calls, count, guest.call_on_consume(batch, section));
                 let answer = calls.ended(answered)?.map_err(refused)?;
-                flat_answer(answer, None)
+                calls.within_limits(flat_answer(answer, None)?)
             }
             Hooks::Consumer(guest) => {
                 let headers = if shows_records { headers(draft) } else { Vec::new() };
                 let records = if shows_records { stored_records(draft, &headers) } else { Vec::new() };
                 let answered = call!(calls, count, guest.call_on_consume(batch, &records));
                 let answer = calls.ended(answered)?.map_err(refused)?;
-                consumed_answer(answer)
+                calls.within_limits(consumed_answer(answer)?)
             }
             _ => Err(not_that_kind()),
         }

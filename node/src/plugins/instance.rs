@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use wasmtime::{Store, Trap, UpdateDeadline};
+use weir_core::pipeline::answer::Answer;
 use weir_core::pipeline::failing::Cause;
 
 use super::contract::{Bounds, Hit, State, hooks, types};
@@ -124,10 +125,25 @@ impl Calls<'_> {
         begin_call(self.store, self.bounded, self.limits, records);
     }
 
+    /// The answer, if it keeps to the binding's limit. The engine's own bound on what a guest hands over leaves room
+    /// for what is not counted.
+    pub(super) fn within_limits(&self, answer: Answer) -> Result<Answer, Broken> {
+        let is_within = answer.byte_count() <= self.limits.answer_bytes as usize;
+        if is_within { Ok(answer) } else { Err(too_much(self.limits)) }
+    }
+
     /// What an ended call came to.
     pub(super) fn ended<T>(&mut self, result: wasmtime::Result<T>) -> Result<T, Broken> {
         result.map_err(|error| judge(self.store, self.bounded, self.limits, &error, Cause::Trap))
     }
+}
+
+fn too_much(limits: &Limits) -> Broken {
+    let limit = limits.answer_bytes;
+    Broken::new(
+        Cause::Output,
+        format!("it handed over more bytes than the limit answer.bytes, {limit}, allows"),
+    )
 }
 
 fn begin_call(store: &mut Store<State>, bounded: &Bounded, limits: &Limits, records: usize) {
@@ -170,10 +186,7 @@ fn judge(
         None => {
             let text = format!("{error:#}");
             if text.contains(OUTPUT_EXHAUSTED) {
-                let limit = limits.answer_bytes;
-                let message =
-                    format!("it handed over more bytes than the limit answer.bytes, {limit}, allows");
-                return Broken::new(Cause::Output, message);
+                return too_much(limits);
             }
             Broken::new(if otherwise == Cause::Start { otherwise } else { Cause::Answer }, text)
         }

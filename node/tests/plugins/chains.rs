@@ -73,7 +73,23 @@ async fn a_chain_rejects_redacts_and_stamps_in_order() {
     for (title, context) in [("placed by key", context()), ("for partition 2", explicit)] {
         told += &format!("{title}:\n{}\n", described(&run(&pipeline, &values, &context).await));
     }
-    expect![[""]].assert_eq(&told);
+    expect![[r#"
+        placed by key:
+        1 to partition 3
+        1 rejected: not JSON: no value at byte 0 (code 1) (INVALID_RECORD)
+        1 to partition 1
+        1 rejected: field id is missing (code 2) (INVALID_RECORD)
+        1 to partition 3
+        partition 3: 0@1000 k0={"id":1,"card":"***"} weir-principal:alice weir-entry-node:2 weir-revision:3, 1@1004 k4={"id":3} weir-principal:alice weir-entry-node:2 weir-revision:3
+        partition 1: 0@1002 k2={"id":2} weir-principal:alice weir-entry-node:2 weir-revision:3
+        for partition 2:
+        1 to partition 2
+        1 rejected: not JSON: no value at byte 0 (code 1) (INVALID_RECORD)
+        1 to partition 2
+        1 rejected: field id is missing (code 2) (INVALID_RECORD)
+        1 to partition 2
+        partition 2: 0@1000 k0={"id":1,"card":"***"} weir-principal:alice weir-entry-node:2 weir-revision:3, 2@1002 k2={"id":2} weir-principal:alice weir-entry-node:2 weir-revision:3, 4@1004 k4={"id":3} weir-principal:alice weir-entry-node:2 weir-revision:3
+    "#]].assert_eq(&told);
 }
 
 /// The component places every key where the native rule does, with and without a guess.
@@ -115,7 +131,19 @@ async fn a_filter_drops_and_the_producer_is_told_so() {
     let (bytes, records) = batch_of_keys(&["x", "y"]);
     told += "\n--- all gone, to be placed\n";
     told += &described(&pipeline.run(bytes, records, &context()).await);
-    expect![[""]].assert_eq(&told);
+    expect![[r#"
+        1 to partition 3
+        1 dropped
+        1 to partition 1
+        1 dropped
+        partition 3: 0@1000 k0=a
+        partition 1: 0@1002 k2=c
+        --- all gone, for an explicit partition
+        2 dropped
+        partition 0: 
+        --- all gone, to be placed
+        2 dropped"#]]
+    .assert_eq(&told);
 }
 
 fn batch_of_keys(keys: &[&str]) -> (bytes::Bytes, batch::Records) {

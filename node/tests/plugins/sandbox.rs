@@ -89,7 +89,30 @@ async fn a_failure_leads_where_the_binding_says() {
     let pipeline = reopen(&plugins, alone(config)).await;
     let processed = run(&pipeline, &["a"], &nowhere).await;
     told += &format!("dead-letter, without the topic\n    {}\n", described(&processed));
-    expect_test::expect![[""]].assert_eq(&told);
+    expect_test::expect![[r#"
+        reject, resent false
+            2 rejected: plugin 'errs@1' failed in 'on-send': this batch is beyond me (PLUGIN_FAILED)
+        reject, resent true
+            2 rejected: plugin 'errs@1' failed in 'on-send': this batch is beyond me (PLUGIN_FAILED)
+        pass, resent false
+            1 to partition 3
+            1 to partition 1
+            partition 3: 0@1000 k0=a
+            partition 1: 0@1001 k1=b
+        pass, resent true
+            1 to partition 3
+            1 to partition 1
+            partition 3: 0@1000 k0=a
+            partition 1: 0@1001 k1=b
+        dead-letter, resent false
+            2 rejected: plugin 'errs@1' failed in 'on-send': this batch is beyond me; the record is in topic 'orders.dead-letter' (DEAD_LETTERED)
+            dead letters 0: 0@1000 k0=a weir.dead-letter.topic:orders weir.dead-letter.revision:3 weir.dead-letter.plugin:errs@1 weir.dead-letter.digest:c87a31203b43d1e0c828474e6019edfd459093923bcd184ea2ef9894d105b18f weir.dead-letter.hook:on-send weir.dead-letter.reason:plugin 'errs@1' failed in 'on-send': this batch is beyond me weir.dead-letter.position:0, 1@1001 k1=b weir.dead-letter.topic:orders weir.dead-letter.revision:3 weir.dead-letter.plugin:errs@1 weir.dead-letter.digest:c87a31203b43d1e0c828474e6019edfd459093923bcd184ea2ef9894d105b18f weir.dead-letter.hook:on-send weir.dead-letter.reason:plugin 'errs@1' failed in 'on-send': this batch is beyond me weir.dead-letter.position:1
+        dead-letter, resent true
+            2 rejected: plugin 'errs@1' failed in 'on-send': this batch is beyond me; the record is in topic 'orders.dead-letter' (DEAD_LETTERED)
+            dead letters 0: 0@1000 k0=a weir.dead-letter.topic:orders weir.dead-letter.revision:3 weir.dead-letter.plugin:errs@1 weir.dead-letter.digest:c87a31203b43d1e0c828474e6019edfd459093923bcd184ea2ef9894d105b18f weir.dead-letter.hook:on-send weir.dead-letter.reason:plugin 'errs@1' failed in 'on-send': this batch is beyond me weir.dead-letter.position:0, 1@1001 k1=b weir.dead-letter.topic:orders weir.dead-letter.revision:3 weir.dead-letter.plugin:errs@1 weir.dead-letter.digest:c87a31203b43d1e0c828474e6019edfd459093923bcd184ea2ef9894d105b18f weir.dead-letter.hook:on-send weir.dead-letter.reason:plugin 'errs@1' failed in 'on-send': this batch is beyond me weir.dead-letter.position:1
+        dead-letter, without the topic
+            retry: plugin 'errs@1' failed in 'on-send': this batch is beyond me; its records belong into topic 'orders.dead-letter', which is not there yet (UNKNOWN_TOPIC)
+    "#]].assert_eq(&told);
 }
 
 /// A plugin that fails runs one call at a time, and who comes when many wait already is sent away to come again.

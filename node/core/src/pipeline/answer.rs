@@ -21,6 +21,16 @@ pub struct Answer {
     pub headers: Vec<Header>,
 }
 
+impl Answer {
+    /// What it holds in bytes: all values, headers and reasons together, as a binding's limit counts them.
+    #[must_use]
+    pub fn byte_count(&self) -> usize {
+        let reasons = self.rejections.iter().map(|rejection| rejection.reason.len());
+        let headers = self.headers.iter().map(|header| header.name.len() + header.value.len());
+        self.bytes.len() + reasons.chain(headers).sum::<usize>()
+    }
+}
+
 /// What happens to one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Edit {
