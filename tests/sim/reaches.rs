@@ -26,7 +26,7 @@ const MOMENTS: [(Kind, &str, &str); 20] = [
     (Kind::Log, "there is room again", "appends go on when there is room"),
     (Kind::Log, "fault=Write", "a write fails"),
     (Kind::Log, "fault=Flush", "a flush fails"),
-    (Kind::Log, "the metadata could not be stored", "the metadata cannot be stored"),
+    (Kind::Log, "the metadata log cannot be written", "the metadata cannot be stored"),
     (Kind::Core, "input=BecomeLeader", "reigns begin"),
     (Kind::Core, "effect=HighWatermark", "the high watermark moves"),
     (Kind::Disk, "/00000000000000000000.log", "logs are written"),
