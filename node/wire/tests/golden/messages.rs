@@ -281,7 +281,7 @@ fn requests_about_the_cluster() {
     golden.body("alter_topic answer", &TopicAltered { id: TOPIC, partitions: 12, revision: Revision(2) });
     expect![[r#"
         describe_cluster            
-        describe_cluster answer      cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc 01 01 02 ac 02 ad 02 03 01 06 68 3a 39 34 34 30 01 01 61 ac 02 00 02 03 02 06 68 3a 39 34 34 30 00 ac 02 01 02 03 03 06 68 3a 39 34 34 30 00 ac 02 02 02 03 02 01 01 01 ac 02 04 00 00 ac 02 01 02 03 04
+        describe_cluster answer      cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc 01 ad 02 01 02 ac 02 01 ad 02 00 01 03 02 01 01 01 ac 02 04 00 00 01 03 01 06 68 3a 39 34 34 30 01 01 61 ac 02 00 02 03 02 06 68 3a 39 34 34 30 00 ac 02 01 02 03 03 06 68 3a 39 34 34 30 00 ac 02 02 02 03 ac 02 01 02 03 04
         elect_leaders of all         00 00 00
         elect_leaders of one         01 01 71 01 03 01
         elect_leaders answer         02 01 71 03 00 01 ac 02 01 71 03 01 11 02 6e 6f
@@ -729,6 +729,9 @@ fn error_codes() {
         46 UNSUPPORTED_ASSIGNOR CallersFault
         47 NOT_PARTITION_OWNER Final
         48 OFFSET_METADATA_TOO_LARGE CallersFault
+        49 INVALID_RECORD CallersFault
+        50 PLUGIN_FAILED Final
+        51 DEAD_LETTERED Final
     "#]]
     .assert_eq(&golden);
 }
