@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use weir_core::time::Now;
 use weir_quic::{Network, RealNetwork};
 
-use crate::storage::{Disk, RealDisk, ThreadWorkers, Workers};
+use crate::storage::{Disk, PrivateFolder, RealDisk, ThreadWorkers, Workers};
 
 /// What a node runs on.
 #[derive(Clone)]
@@ -46,6 +46,14 @@ impl Outside {
         })
     }
 
+    /// The same, with workers of their own for what takes long: those that flush must stay free.
+    ///
+    /// # Errors
+    /// When the system gives no more threads.
+    pub fn with_workers(&self, name: &str, count: usize) -> std::io::Result<Outside> {
+        Ok(Outside { workers: Arc::new(ThreadWorkers::start(name, count)?), ..self.clone() })
+    }
+
     /// Runs on a worker what may block, and waits for its result.
     ///
     /// # Panics
@@ -57,6 +65,41 @@ impl Outside {
             let _ = done.send(job());
         }));
         result.await.expect("a worker's job runs to its end")
+    }
+}
+
+/// A private folder of blobs: what is in it, only this node wrote.
+pub trait BlobStore: Send + Sync {
+    /// The bytes under a name; `None` if there are none.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn read(&self, name: &str) -> std::io::Result<Option<Vec<u8>>>;
+
+    /// Puts bytes under a name, all of them or none.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn write(&self, name: &str, bytes: &[u8]) -> std::io::Result<()>;
+
+    /// Removes what is under a name, if anything is.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn remove(&self, name: &str) -> std::io::Result<()>;
+}
+
+impl BlobStore for PrivateFolder {
+    fn read(&self, name: &str) -> std::io::Result<Option<Vec<u8>>> {
+        PrivateFolder::read(self, name)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+        PrivateFolder::write(self, name, bytes)
+    }
+
+    fn remove(&self, name: &str) -> std::io::Result<()> {
+        PrivateFolder::remove(self, name)
     }
 }
 

@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -11,9 +10,9 @@ use weir_client::{
     Acks, Client, ClientConfig, ConsumerConfig, DeliveryResult, Lanes, NewTopic, NodeId, PartitionIndex,
     Producer, ProducerConfig, Record, StartAt,
 };
+use weir_core::metadata::{Image, PartitionState};
 use weir_node::outside::Outside;
 use weir_node::server::{Node, NodeConfig};
-use weir_wire::request::PartitionState;
 
 /// How long anything may take that heals by itself.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -64,6 +63,32 @@ impl Cluster {
         Client::connect(config).await.unwrap()
     }
 
+    /// Waits until the metadata says of a partition what is wanted.
+    async fn partition(
+        &self,
+        what: &str,
+        wanted: impl Fn(&Image, &PartitionState) -> bool,
+    ) -> PartitionState {
+        let node = self.nodes.iter().flatten().next().unwrap();
+        let waiting = async {
+            let mut image = node.controller().image();
+            loop {
+                let state = &image.topics["t"].partitions[0];
+                if wanted(&image, state) {
+                    return state.clone();
+                }
+                image = node.controller().newer_than(image.index).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting)
+            .await
+            .unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
+    }
+
+    async fn all_in_sync(&self, count: usize) -> PartitionState {
+        self.partition("all are in sync", |_, state| state.isr.len() == count).await
+    }
+
     /// The segment files of a partition on a node, which must be stopped, by name.
     fn segments(&self, node: NodeId, topic: &str) -> Vec<(String, Vec<u8>)> {
         let folder = self.folder.path().join(format!("node-{node}/topics/{topic}-0"));
@@ -81,33 +106,6 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     #[expect(clippy::disallowed_methods, reason = "a test looks at what a stopped node left")]
     let content = |path: &Path| std::fs::read(path).unwrap();
     logs.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), content(&path))).collect()
-}
-
-/// Asks again until the answer is there.
-async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
-    let asking = async {
-        loop {
-            if let Some(answer) = ask().await {
-                return answer;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
-}
-
-async fn describe(client: &Client, topic: &str) -> Option<PartitionState> {
-    client.describe_topic(topic).await.ok()?.partitions.into_iter().next()
-}
-
-/// Waits until a partition is as wanted.
-async fn partition(
-    client: &Client,
-    topic: &str,
-    what: &str,
-    wanted: impl Fn(&PartitionState) -> bool,
-) -> PartitionState {
-    until(what, || async { describe(client, topic).await.filter(&wanted) }).await
 }
 
 async fn produce(producer: &Producer, topic: &str, values: std::ops::Range<u32>) {
@@ -142,10 +140,6 @@ fn numbers(range: std::ops::Range<u32>) -> Vec<String> {
     range.map(|number| number.to_string()).collect()
 }
 
-fn in_sync(state: &PartitionState, count: usize) -> bool {
-    state.isr.len() == count
-}
-
 #[tokio::test]
 async fn three_replicas_take_everything_and_end_up_byte_for_byte_alike() {
     let mut cluster = Cluster::start().await;
@@ -153,7 +147,8 @@ async fn three_replicas_take_everything_and_end_up_byte_for_byte_alike() {
     client.create_topic(NewTopic::new("t").partitions(1).replication_factor(3)).await.unwrap();
     let producer = client.producer(ProducerConfig::default()).unwrap();
     produce(&producer, "t", 0..100).await;
-    let state = partition(&client, "t", "all are in sync", |state| in_sync(state, 3)).await;
+    cluster.all_in_sync(3).await;
+    let state = &client.describe_topic("t").await.unwrap().partitions[0];
     assert_eq!(state.high_watermark.unwrap().0, 100, "acks=all means committed");
     let first = producer.send(Record::to("t").value(b"100")).await.unwrap().await;
     let DeliveryResult::Stored { promise, .. } = first else { panic!("{first:?}") };
@@ -175,12 +170,12 @@ async fn a_follower_that_was_away_catches_up_and_joins_the_isr_again() {
     client.create_topic(NewTopic::new("t").partitions(1).replication_factor(3)).await.unwrap();
     let producer = client.producer(ProducerConfig::default()).unwrap();
     produce(&producer, "t", 0..10).await;
-    let state = partition(&client, "t", "all are in sync", |state| in_sync(state, 3)).await;
+    let state = cluster.all_in_sync(3).await;
     let away = *state.isr.iter().find(|node| Some(**node) != state.leader).unwrap();
     cluster.stop(away).await;
     produce(&producer, "t", 10..60).await;
     cluster.restart(away).await;
-    partition(&client, "t", "it is back", |state| in_sync(state, 3)).await;
+    cluster.all_in_sync(3).await;
     produce(&producer, "t", 60..70).await;
     assert_eq!(consume(&client, "t", 70).await, numbers(0..70));
 }
@@ -192,16 +187,16 @@ async fn a_follower_takes_over_from_a_leader_that_stops_and_nobody_but_the_clock
     client.create_topic(NewTopic::new("t").partitions(1).replication_factor(3)).await.unwrap();
     let producer = client.producer(ProducerConfig::default()).unwrap();
     produce(&producer, "t", 0..10).await;
-    let state = partition(&client, "t", "all are in sync", |state| in_sync(state, 3)).await;
+    let state = cluster.all_in_sync(3).await;
     let leader = state.leader.unwrap();
     let (_, ()) = tokio::join!(cluster.stop(leader), produce(&producer, "t", 10..200));
     let state =
-        partition(&client, "t", "another leads", |state| state.leader.is_some_and(|now| now != leader)).await;
+        cluster.partition("another leads", |_, state| state.leader.is_some_and(|now| now != leader)).await;
     assert!(state.leader_epoch.0 > 0);
     produce(&producer, "t", 200..210).await;
     assert_eq!(consume(&client, "t", 210).await, numbers(0..210));
     cluster.restart(leader).await;
-    partition(&client, "t", "the old one follows", |state| in_sync(state, 3)).await;
+    cluster.all_in_sync(3).await;
 }
 
 #[tokio::test]
@@ -212,7 +207,7 @@ async fn a_replica_that_went_its_own_way_is_cut_back_to_what_the_others_have() {
     client.create_topic(topic).await.unwrap();
     let producer = client.producer(ProducerConfig::default()).unwrap();
     produce(&producer, "t", 0..10).await;
-    let state = partition(&client, "t", "both are in sync", |state| in_sync(state, 2)).await;
+    let state = cluster.all_in_sync(2).await;
     let leader = state.leader.unwrap();
     let other = *state.isr.iter().find(|node| **node != leader).unwrap();
 
@@ -224,10 +219,10 @@ async fn a_replica_that_went_its_own_way_is_cut_back_to_what_the_others_have() {
 
     // The other one leads without them, and takes others at their offsets once the first is back.
     cluster.restart(other).await;
-    partition(&client, "t", "the other leads", |state| state.leader == Some(other)).await;
+    cluster.partition("the other leads", |_, state| state.leader == Some(other)).await;
     produce(&alone, "t", 10..13).await;
     cluster.restart(leader).await;
-    partition(&client, "t", "both are in sync again", |state| in_sync(state, 2)).await;
+    cluster.all_in_sync(2).await;
     produce(&producer, "t", 13..20).await;
     assert_eq!(consume(&client, "t", 20).await, numbers(0..20));
     for node in [leader, other] {
@@ -306,6 +301,7 @@ async fn every_node_says_of_a_topic_what_its_leaders_know() {
         }
     }
     cluster.stop(NodeId(2)).await;
-    let state = partition(&client, "t", "it is known to be gone", |state| state.offline == [NodeId(2)]).await;
+    let state =
+        cluster.partition("it is known to be gone", |image, state| image.offline(state) == [NodeId(2)]).await;
     assert!(!state.isr.contains(&NodeId(2)));
 }

@@ -33,6 +33,20 @@ impl Drop for SmallDisk {
 }
 
 #[test]
+fn a_folder_that_takes_no_writes_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(&folder.path().join("disk")) else {
+        println!("skipped: this user may not mount a small disk");
+        return;
+    };
+    let remounted = Command::new("mount").args(["-o", "remount,ro"]).arg(&disk.0).status();
+    assert!(remounted.is_ok_and(|status| status.success()), "the disk could not be made read-only");
+    let data = text(&disk.0.join("data"));
+    let refused = weir().run(&["node", "--data", &data, "--listen", "127.0.0.1:0"]);
+    refused.refused(&[&data, "takes no writes", "choose another folder"]);
+}
+
+#[test]
 fn a_full_disk_takes_nothing_serves_reads_and_goes_on_when_there_is_room() {
     let folder = tempfile::tempdir().unwrap();
     let Some(disk) = SmallDisk::mount(&folder.path().join("disk")) else {

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::{Ipv4Addr, UdpSocket};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use weir_tests::process::Signal;
 
@@ -62,6 +62,20 @@ fn waiting_for_a_node_that_does_not_answer() {
         let said = waiting.finish();
         assert_eq!(said.status.code(), INTERRUPTED, "{said}");
     }
+}
+
+/// A file that is never there to its end: a pipe into which nobody writes.
+#[test]
+fn looking_into_a_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = text(&folder.path().join("00000000000000000000.log"));
+    let made = Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.is_ok_and(|status| status.success()), "no pipe could be made");
+    let reading = weir().spawn(&["log", "dump", &pipe, "-vv"]);
+    reading.wait_for_stderr("reading files");
+    reading.signal(Signal::Int);
+    let said = reading.finish();
+    assert_eq!(said.status.code(), INTERRUPTED, "{said}");
 }
 
 #[test]

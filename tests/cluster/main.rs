@@ -3,13 +3,18 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 #![expect(clippy::disallowed_methods, reason = "the tests write inputs and look at files as a person would")]
 
+mod certificates;
 mod full_disk;
 mod interrupt;
 mod kill9;
 mod quorum;
 mod refusals;
 mod roundtrip;
+mod signals;
+mod successors;
+mod terminals;
 mod topics;
+mod upkeep;
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,6 +23,8 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use weir_tests::process::{Node, Weir, free_address};
 
+/// The program under test.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_weir-under-test");
 /// A week of real earthquakes, a JSON object a line.
 const EARTHQUAKES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/data/earthquakes.ndjson");
 
@@ -77,9 +84,8 @@ impl Place {
     }
 }
 
-/// The program under test.
 fn weir() -> Weir {
-    Weir::new(env!("CARGO_BIN_EXE_weir-under-test"))
+    Weir::new(PROGRAM)
 }
 
 fn any_port() -> SocketAddr {

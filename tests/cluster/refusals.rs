@@ -53,7 +53,10 @@ fn topics_and_partitions_that_are_not_there() {
     let how = ["no partition 2", "it has 2"];
     refused(&place.weir, &["produce", "t", "--partition", "2"], &how);
     refused(&place.weir, &["consume", "t", "--partition", "2", "--until-end"], &how);
-    refused(&place.weir, &["consume", "t", "--offset", "99", "--max", "1"], &["offset 99", "not stored"]);
+    let there_is = ["offset 99 of t-0 is not stored", "--offset 0 to 0", "earliest"];
+    refused(&place.weir, &["consume", "t", "--offset", "99", "--max", "1"], &there_is);
+    let it_ends = ["offset 99 of topic 't' is not stored", "ends at offset 0"];
+    refused(&place.weir, &["consume", "t", "--offset", "99", "--until-end"], &it_ends);
     place.assert_serves();
 }
 
@@ -162,8 +165,24 @@ fn files_that_are_no_log() {
     let foreign = place.file("foreign", b"this was never a segment");
     refused(&weir(), &["log", "dump", &foreign], &["not a segment"]);
     let missing = text(&place.path("missing"));
-    refused(&weir(), &["log", "dump", &missing], &[&missing]);
-    refused(&weir(), &["log", "verify", &missing], &[&missing]);
-    fs::create_dir_all(place.path("empty")).unwrap();
-    refused(&weir(), &["log", "verify", &text(&place.path("empty"))], &["no partitions", "data folder"]);
+    refused(&weir(), &["log", "dump", &missing], &["there is no file", &missing, "name a segment"]);
+    refused(&weir(), &["log", "verify", &missing], &[&missing, "name a node's data folder"]);
+    refused(&weir(), &["log", "verify", &foreign], &[&foreign, "name a node's data folder"]);
+    let folder = text(place.node.data());
+    refused(&weir(), &["log", "dump", &folder], &["is a folder", "weir log verify"]);
+    // A folder as there are many, with a name such as partitions have.
+    fs::create_dir_all(place.path("other/dbus-1")).unwrap();
+    fs::write(place.path("other/dbus-1/system.conf"), "no log").unwrap();
+    let other = text(&place.path("other"));
+    refused(&weir(), &["log", "verify", &other], &["no partitions", "data folder"]);
+    // In a data folder it is a partition's, and what should be in it is missing.
+    place.create("t", &[]);
+    fs::remove_file(place.path("data/topics/t-0/partition.metadata")).unwrap();
+    for folder in ["data", "data/topics", "data/topics/t-0"] {
+        let found = weir().run(&["log", "verify", &text(&place.path(folder))]);
+        let is_told = found.status.code() == Some(1) && found.text().contains("DAMAGED");
+        // By itself an empty folder is no partition's.
+        assert!(is_told || found.stderr.contains("no partitions"), "{folder}: {found}");
+        assert_eq!(is_told, folder != "data/topics/t-0", "{folder}: {found}");
+    }
 }

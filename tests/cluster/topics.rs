@@ -3,6 +3,19 @@
 use super::Place;
 
 #[test]
+fn deleting_a_topic_ends_its_readers_with_a_word() {
+    let place = Place::new();
+    place.create("t", &["--partitions", "2"]);
+    place.weir.run_with_input(&["produce", "t"], b"one\n").ok();
+    let reader = place.weir.spawn(&["consume", "t", "--from-beginning"]);
+    reader.wait_for_lines(1);
+    place.weir.run(&["topics", "delete", "t"]).ok();
+    let said = reader.finish().refused(&["'t'", "does not exist"]);
+    assert_eq!(said.stdout, b"one\n", "what was read before is printed");
+    place.assert_serves();
+}
+
+#[test]
 fn a_name_used_again_is_a_new_topic() {
     let mut place = Place::that_restarts();
     place.create("t", &["--partitions", "2"]);

@@ -4,6 +4,7 @@
 mod node;
 mod promises;
 mod quorum;
+mod reaches;
 mod repeats;
 mod scenarios;
 mod transport;

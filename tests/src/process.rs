@@ -288,7 +288,7 @@ impl Running {
     /// # Panics
     /// If the process ends first, or [`DEADLINE`] passes.
     pub fn wait_for_lines(&self, count: usize) {
-        let found = self.stdout.wait_for_bytes(|bytes| memchr_count(bytes) >= count);
+        let found = self.stdout.wait(|captured| captured.lines >= count);
         assert!(found, "fewer than {count} lines from weir {}: {}", self.line, self.said());
     }
 
@@ -338,8 +338,8 @@ impl Running {
         let status = self.end.wait_until(deadline, |end| *end);
         let status = status.unwrap_or_else(|| panic!("weir {} does not end: {}", self.line, self.said()));
         // A process that ended has closed its pipes, unless it left children behind that hold them.
-        self.stdout.wait_for_bytes(|_| false);
-        self.stderr.wait_for_bytes(|_| false);
+        self.stdout.wait(|_| false);
+        self.stderr.wait(|_| false);
         let finished = Finished {
             line: self.line.clone(),
             status,
@@ -366,7 +366,7 @@ impl Drop for Running {
         } else if was_running {
             let deadline = Instant::now() + DEADLINE;
             self.end.wait_until(deadline, |end| *end);
-            self.stderr.wait_for_bytes(|_| false);
+            self.stderr.wait(|_| false);
             assert!(
                 !self.stderr.text().contains("panicked at"),
                 "a panic in weir {}: {}",
@@ -455,7 +455,15 @@ pub struct Capture(Arc<Signalled<Captured>>);
 #[derive(Debug, Default)]
 struct Captured {
     bytes: Vec<u8>,
+    lines: usize,
     ended: bool,
+}
+
+impl Captured {
+    fn take(&mut self, chunk: &[u8]) {
+        self.lines += chunk.iter().filter(|byte| **byte == b'\n').count();
+        self.bytes.extend_from_slice(chunk);
+    }
 }
 
 impl Capture {
@@ -467,7 +475,7 @@ impl Capture {
             loop {
                 match pipe.read(&mut chunk) {
                     Ok(0) | Err(_) => break,
-                    Ok(count) => ours.0.change(|captured| captured.bytes.extend_from_slice(&chunk[..count])),
+                    Ok(count) => ours.0.change(|captured| captured.take(&chunk[..count])),
                 }
             }
             ours.0.change(|captured| captured.ended = true);
@@ -498,10 +506,10 @@ impl Capture {
     }
 
     /// Waits until `is_enough`; false once the output ended before, or [`DEADLINE`] passed.
-    fn wait_for_bytes(&self, is_enough: impl Fn(&[u8]) -> bool) -> bool {
+    fn wait(&self, is_enough: impl Fn(&Captured) -> bool) -> bool {
         let deadline = Instant::now() + DEADLINE;
         let enough = self.0.wait_until(deadline, |captured| {
-            let enough = is_enough(&captured.bytes);
+            let enough = is_enough(captured);
             (enough || captured.ended).then_some(enough)
         });
         enough.unwrap_or(false)
@@ -555,10 +563,6 @@ pub fn free_address() -> SocketAddr {
         }
     }
     panic!("no free port between 20000 and 30000")
-}
-
-fn memchr_count(bytes: &[u8]) -> usize {
-    bytes.iter().filter(|byte| **byte == b'\n').count()
 }
 
 /// The end of a long text.

@@ -7,7 +7,7 @@ use expect_test::expect;
 use crate::tree::{Finding, Tree};
 use crate::{holds, says};
 
-const FILE_LINES_MAX: usize = 740;
+const FILE_LINES_MAX: usize = 750;
 const LINE_CHARS_MAX: usize = 130;
 
 /// Files that are longer, with the length that they must not pass and why they are one file. Entries only shrink.
@@ -109,7 +109,7 @@ fn no_file_is_dead(tree: &Tree) -> Vec<Finding> {
         let (folder, name) = file.path.rsplit_once('/').unwrap_or(("", &file.path));
         let stem = name.trim_end_matches(".rs");
         let is_root = ["lib", "main", "build"].contains(&stem)
-            || ["tests", "benches", "examples", "bin", "fuzz_targets"]
+            || ["tests", "benches", "examples", "bin", "fuzz_targets", "template/project"]
                 .iter()
                 .any(|roots| folder.ends_with(roots));
         if is_root {
@@ -166,11 +166,11 @@ fn data_has_an_origin(tree: &Tree) -> Vec<Finding> {
 
 #[test]
 fn no_file_is_too_long() {
-    let long = "//! x\n".repeat(741);
+    let long = "//! x\n".repeat(751);
     says(
         files_are_short,
         &[("node/src/x.rs", &long)],
-        expect!["node/src/x.rs:742: 741 lines, at most 740: where is the seam?"],
+        expect!["node/src/x.rs:752: 751 lines, at most 750: where is the seam?"],
     );
     holds(files_are_short);
 }

@@ -8,16 +8,17 @@ use crate::tree::{File, Finding, Tree};
 use crate::{holds, says};
 
 /// What each module of the node may import of the others. `cli` may import all but is imported by `main.rs` alone.
-const MODULES: [(&str, &[&str]); 13] = [
+const MODULES: [(&str, &[&str]); 14] = [
     ("watched", &[]),
     ("storage", &[]),
     ("check", &[]),
     ("transport", &["watched"]),
     ("outside", &["storage"]),
+    ("plugins", &["outside"]),
     ("controller", &["outside", "storage", "transport", "watched"]),
     ("partitions", &["controller", "outside", "storage", "transport", "watched"]),
     ("replication", &["controller", "outside", "partitions", "storage", "transport", "watched"]),
-    ("handlers", &["controller", "outside", "partitions", "replication", "storage", "watched"]),
+    ("handlers", &["controller", "outside", "partitions", "plugins", "replication", "storage", "watched"]),
     ("admin", &["controller", "partitions", "watched"]),
     (
         "server",
@@ -27,6 +28,7 @@ const MODULES: [(&str, &[&str]); 13] = [
             "handlers",
             "outside",
             "partitions",
+            "plugins",
             "replication",
             "storage",
             "transport",
@@ -38,7 +40,7 @@ const MODULES: [(&str, &[&str]); 13] = [
 ];
 
 /// Words that must not occur in the code of a part, and why.
-const BARRED: [(&str, &[&str], &str); 13] = [
+const BARRED: [(&str, &[&str], &str); 14] = [
     (
         "node/src/storage/",
         &["weir_core", "weir_quic", "weir_client", "quinn"],
@@ -49,7 +51,16 @@ const BARRED: [(&str, &[&str], &str); 13] = [
         &["weir_core", "TopicId", "Offset", "PartitionIndex"],
         "transport knows no topics and no offsets",
     ),
-    ("node/src/partitions/", &["weir_quic", "quinn", "weir_client"], "partitions know nothing of QUIC"),
+    (
+        "node/src/partitions/",
+        &["weir_quic", "quinn", "wasmtime", "weir_client"],
+        "partitions know nothing of QUIC and of WebAssembly",
+    ),
+    (
+        "node/src/plugins/",
+        &["weir_quic", "quinn", "weir_client", "weir_core::partition", "LeaderEpoch", "Disk"],
+        "plugins know batches, not where they come from or go to",
+    ),
     (
         "node/src/replication/",
         &["quinn", "weir_client", "std::fs", "DataFolder", "Log", "Disk"],
@@ -62,8 +73,8 @@ const BARRED: [(&str, &[&str], &str); 13] = [
     ),
     (
         "node/src/handlers/",
-        &["quinn", "weir_client", "std::fs", "PathBuf", "DataFolder", "Log", "Disk"],
-        "handlers know no file and no QUIC type, only handles and readers",
+        &["quinn", "wasmtime", "weir_client", "std::fs", "PathBuf", "DataFolder", "Log", "Disk"],
+        "handlers know no file, no QUIC and no WebAssembly type, only handles and readers",
     ),
     (
         "node/src/server.rs",
@@ -274,7 +285,7 @@ fn parts_do_not_name_what_they_must_not_know() {
         ],
         expect![[r#"
             node/src/storage/x.rs:1: weir_core: storage does not know who leads, nor the network
-            node/src/handlers/x.rs:1: Log: handlers know no file and no QUIC type, only handles and readers
+            node/src/handlers/x.rs:1: Log: handlers know no file, no QUIC and no WebAssembly type, only handles and readers
             node/core/src/x.rs:1: std::time: core has no IO, no clock, and no order that a hash decides"#]],
     );
     holds(barred_words);

@@ -71,7 +71,9 @@ impl Client {
     pub async fn create_topic(&self, topic: NewTopic) -> Result<TopicCreated, ClientError> {
         let NewTopic { name, partitions, replication_factor, configs } = topic;
         let request = CreateTopic { name, partitions, replication_factor, configs };
-        self.inner.net.ask(&request, Again::OnlyIfNotDone).await
+        let created = self.inner.net.ask(&request, Again::OnlyIfNotDone).await;
+        self.look_again(&request.name, &created).await;
+        created
     }
 
     /// Deletes a topic with all its records.
@@ -80,7 +82,19 @@ impl Client {
     /// As [`create_topic`](Client::create_topic).
     pub async fn delete_topic(&self, name: &str) -> Result<TopicDeleted, ClientError> {
         let request = DeleteTopic { name: name.to_owned() };
-        self.inner.net.ask(&request, Again::OnlyIfNotDone).await
+        let deleted = self.inner.net.ask(&request, Again::OnlyIfNotDone).await;
+        self.look_again(name, &deleted).await;
+        deleted
+    }
+
+    /// Forgets what was known of a name, once a node has said that it stands for another topic now, or for none:
+    /// whoever went by it would write to a topic that is gone. A name that nobody has used is not known.
+    async fn look_again<T>(&self, name: &str, answer: &Result<T, ClientError>) {
+        let has_answered = matches!(answer, Ok(_) | Err(ClientError::Node(_)));
+        if has_answered && self.inner.metadata.image().topics.contains_key(name) {
+            // That there is no such topic is an answer too, and has been noted.
+            let _ = self.inner.metadata.fresh_topic(&self.inner.net, name).await;
+        }
     }
 
     /// All topics, by name, internal ones included.

@@ -37,18 +37,22 @@
 //!
 //! | module | what it holds | what it does not know |
 //! |---|---|---|
-//! | `client`, `admin` | the entrance, and requests about topics | records |
+//! | `client`, `admin`, `admin_cluster` | the entrance, and requests about topics and the cluster | records |
 //! | `net` | connections, the control stream, retries | topics |
 //! | `metadata` | who leads what, kept fresh | streams |
 //! | `producer` | `lane` decides (values only); `lane_task` carries it out; `accumulator` makes batches | fetching |
+//! | `group` | `member` decides what a member of a group does (values only) | streams |
 //! | `consumer` | `fetcher` decides (values only); `session` carries it out | producing |
 
 mod admin;
+mod admin_cluster;
 mod backoff;
 mod client;
 mod config;
 mod consumer;
 mod error;
+#[cfg_attr(not(test), expect(dead_code, reason = "the consumer that takes part in groups is still to come"))]
+mod group;
 mod metadata;
 mod net;
 mod outside;
@@ -77,7 +81,10 @@ pub use weir_wire::ids::{
     ClusterId, LeaderEpoch, MetadataIndex, NodeId, Offset, PartitionIndex, ProducerId, Revision, TopicId,
 };
 pub use weir_wire::lane::{Acks, Promise};
+pub use weir_wire::metadata::VoterProgress;
 pub use weir_wire::request::{
-    ClusterMetadata, ConfigEntry, ListedOffset, NodeEntry, OffsetSpec, PartitionEntry, PartitionState,
-    ReplicaState, TopicCreated, TopicDeleted, TopicDescription, TopicEntry,
+    AlterTopic, ClusterDescription, ClusterMetadata, ConfigEntry, ElectLeaders, Election, ElectionKind,
+    LeadersElected, ListedOffset, NodeDescription, NodeEntry, NodeStanding, OffsetSpec, PartitionEntry,
+    PartitionFigures, PartitionState, QuorumView, ReplicaState, TopicAltered, TopicCreated, TopicDeleted,
+    TopicDescription, TopicEntry,
 };

@@ -4,6 +4,7 @@
 //! replayed. Time comes in as [`time::Now`], things that happened come in as inputs, things to do go out as effects.
 
 pub mod config_keys;
+pub mod group;
 pub mod metadata;
 pub mod node_config;
 pub mod partition;

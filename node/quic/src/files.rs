@@ -35,6 +35,19 @@ pub(crate) fn exists(path: &Path) -> io::Result<bool> {
     }
 }
 
+/// The files directly in a folder whose names end so, by name.
+pub(crate) fn with_extension(folder: &Path, extension: &str) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ends| ends == extension) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
 pub(crate) fn create_folders(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)
 }

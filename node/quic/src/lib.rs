@@ -22,6 +22,7 @@
 //! | [`identity`] | names in certificates, and the protocols that may be spoken |
 //! | [`authority`] | making certificates |
 //! | [`certs`] | certificates in folders |
+//! | [`certs_list`] | what certificates a folder holds |
 //! | [`admission`] | who may start a handshake |
 //! | [`endpoint`] | accepting and making connections |
 //! | [`framed`] | frames on streams |
@@ -30,6 +31,7 @@
 pub mod admission;
 pub mod authority;
 pub mod certs;
+pub mod certs_list;
 pub mod config;
 pub mod ending;
 pub mod endpoint;

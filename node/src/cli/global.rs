@@ -55,7 +55,8 @@ impl Global {
         }
     }
 
-    fn client_certs(&self) -> PathBuf {
+    /// The folder of the certificates that clients read.
+    pub(super) fn client_certs(&self) -> PathBuf {
         let from_environment = || std::env::var_os(CERTS_VARIABLE).filter(|folder| !folder.is_empty());
         let named = self.certs.clone().or_else(|| from_environment().map(PathBuf::from));
         named.unwrap_or_else(|| PathBuf::from(ClientConfig::CERTS_DEFAULT))

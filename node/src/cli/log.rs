@@ -7,9 +7,10 @@ use serde::Serialize;
 use weir_wire::batch::{BatchHeader, Limits, RecordRef, records};
 
 use super::output::{Done, Exit, Failure, Output, grouped};
+use super::signals::Interrupts;
 use crate::storage::{
     BATCH_BYTES_MAX, Disk, EntryKind, FileKind, Inspected, RealDisk, Verification, inspect_segment,
-    parse_file_name, parse_partition_folder_name, verify_partition,
+    is_data_folder, is_partition_folder, parse_file_name, parse_partition_folder_name, verify_partition,
 };
 
 /// The folder of a data folder in which the partitions lie.
@@ -41,10 +42,15 @@ enum LogCommand {
 }
 
 pub(super) async fn run(args: Args, output: Output) -> Done {
-    // Nothing else runs in this process, so it does no harm that reading files blocks.
-    match args.command {
+    let mut interrupts = Interrupts::listen()?;
+    tracing::debug!(?args, "reading files");
+    let reading = tokio::task::spawn_blocking(move || match args.command {
         LogCommand::Dump { file, records } => dump(&file, records, output),
         LogCommand::Verify { dir } => verify(&dir, output),
+    });
+    tokio::select! {
+        done = reading => done?,
+        () = interrupts.next() => Ok(Exit::Interrupted),
     }
 }
 
@@ -64,6 +70,7 @@ struct Dumped {
 }
 
 fn dump(file: &Path, with_records: bool, output: Output) -> Done {
+    check_is_file(file)?;
     let segment = inspect_segment(&RealDisk, file)?;
     let mut found = Dumped { file: file.to_owned(), bytes: segment.bytes(), ..Dumped::default() };
     for item in segment {
@@ -93,6 +100,21 @@ fn dump(file: &Path, with_records: bool, output: Output) -> Done {
     output.line(&format!("{batches} batches, {records} records, {bytes} bytes"))?;
     output.result(&found)?;
     Ok(if found.damaged_bytes == 0 && found.misplaced == 0 { Exit::Success } else { Exit::Failed })
+}
+
+fn check_is_file(file: &Path) -> Result<(), Failure> {
+    let here = file.display();
+    let sentence = match RealDisk.stat(file) {
+        Ok(Some(EntryKind::File { .. })) => return Ok(()),
+        Ok(Some(EntryKind::Folder)) => {
+            format!("{here} is a folder: name a segment file in it, or check it with weir log verify {here}")
+        }
+        Ok(None) => format!(
+            "there is no file {here}: name a segment, such as weir-data/topics/quakes-0/00000000000000000000.log"
+        ),
+        Err(error) => format!("cannot read {here}: {error}"),
+    };
+    Err(Failure::new(sentence))
 }
 
 impl Dumped {
@@ -189,7 +211,7 @@ fn verify(dir: &Path, output: Output) -> Done {
     let folders = partition_folders(dir)?;
     if folders.is_empty() {
         return Err(Failure::new(format!(
-            "{} holds no partitions; name a node's data folder",
+            "{} holds no partitions: name a node's data folder, or a partition's folder below it",
             dir.display()
         )));
     }
@@ -208,20 +230,38 @@ fn verify(dir: &Path, output: Output) -> Done {
 
 /// The partitions' folders at or below a folder: of one partition, of all topics, or of a node's data.
 fn partition_folders(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let refuse = |error: std::io::Error| Failure::new(format!("cannot read {}: {error}", dir.display()));
-    let entries = RealDisk.list(dir).map_err(refuse)?;
-    let is_folder =
-        |name: &str| entries.iter().any(|entry| entry.name == name && entry.kind == EntryKind::Folder);
-    if is_folder(TOPICS_FOLDER) {
-        return partition_folders(&dir.join(TOPICS_FOLDER));
+    let refuse = |error: std::io::Error| {
+        Failure::new(format!("cannot read {}: {error}; name a node's data folder", dir.display()))
+    };
+    RealDisk.list(dir).map_err(refuse)?;
+    if is_data_folder(&RealDisk, dir)? {
+        return named_as_partitions(&dir.join(TOPICS_FOLDER));
     }
-    let is_file = |kind: EntryKind| matches!(kind, EntryKind::File { .. });
-    if entries.iter().any(|entry| is_file(entry.kind) && parse_file_name(&entry.name).is_some()) {
+    if is_partition_folder(&RealDisk, dir)? {
         return Ok(vec![dir.to_owned()]);
     }
-    let partitions = entries.iter().filter(|entry| entry.kind == EntryKind::Folder);
-    let partitions = partitions.filter(|entry| parse_partition_folder_name(&entry.name).is_some());
-    Ok(partitions.map(|entry| dir.join(&entry.name)).collect())
+    let mut folders = named_as_partitions(dir)?;
+    // In a data folder every such name is a partition's, also if all that it held is gone. Elsewhere many are not.
+    let is_of_data_folder = dir.ends_with(TOPICS_FOLDER) && is_data_folder(&RealDisk, &dir.join(".."))?;
+    if !is_of_data_folder {
+        let mut partitions = Vec::with_capacity(folders.len());
+        for folder in folders {
+            if is_partition_folder(&RealDisk, &folder)? {
+                partitions.push(folder);
+            }
+        }
+        folders = partitions;
+    }
+    Ok(folders)
+}
+
+/// The folders in a folder that have the name of a partition.
+fn named_as_partitions(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let refuse = |error: std::io::Error| Failure::new(format!("cannot read {}: {error}", dir.display()));
+    let entries = RealDisk.list(dir).map_err(refuse)?;
+    let folders = entries.into_iter().filter(|entry| entry.kind == EntryKind::Folder);
+    let named = folders.filter(|entry| parse_partition_folder_name(&entry.name).is_some());
+    Ok(named.map(|entry| dir.join(&entry.name)).collect())
 }
 
 impl Verified {

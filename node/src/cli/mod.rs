@@ -14,6 +14,8 @@
 //!
 //! What does not exist here: a rule of its own. What nodes and clients promise is decided in their packages.
 
+mod certs;
+mod cluster;
 mod consume;
 mod demo;
 mod files;
@@ -26,6 +28,7 @@ mod progress;
 mod signals;
 mod topics;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -49,16 +52,20 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// The whole story in one command: a million events, three kill -9, nothing lost
+    /// The whole story: three nodes, a million events, three kill -9, nothing lost
     Demo(demo::Args),
     /// Run a node until SIGTERM or Ctrl-C
     Node(node::Args),
-    /// Create, list, describe and delete topics
+    /// Create, list, describe, alter and delete topics
     Topics(topics::Args),
     /// Send the lines of a file or of standard input, one record a line
     Produce(produce::Args),
     /// Print the records of a topic
     Consume(consume::Args),
+    /// See how the cluster is; elect leaders
+    Cluster(cluster::Args),
+    /// Make and show certificates of the cluster's own authority
+    Certs(certs::Args),
     /// Look into the files of a log, offline
     Log(log::Args),
 }
@@ -80,7 +87,13 @@ impl Cli {
         let consensus = if self.global.verbose > 2 { "" } else { ",openraft=off" };
         let filter = EnvFilter::try_from_env("WEIR_LOG")
             .unwrap_or_else(|_| EnvFilter::new(format!("{level}{consensus}")));
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        // Colours are for people: a file or a pipe gets plain lines.
+        let colours = std::io::stderr().is_terminal();
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_ansi(colours)
+            .with_writer(std::io::stderr)
+            .init();
     }
 
     /// Runs the command and says what went wrong, if anything did.
@@ -109,6 +122,8 @@ impl Cli {
             Command::Topics(args) => topics::run(args, &global, output).await,
             Command::Produce(args) => produce::run(args, &global, output).await,
             Command::Consume(args) => consume::run(args, &global, output).await,
+            Command::Cluster(args) => cluster::run(args, &global, output).await,
+            Command::Certs(args) => certs::run(args, &global, output),
             Command::Log(args) => log::run(args, output).await,
         }
     }

@@ -124,6 +124,17 @@ pub(super) fn grouped(count: u64) -> String {
     grouped
 }
 
+/// Rows as lines whose columns stand under each other.
+pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let line = |row: &[String; N]| {
+        let cells =
+            row.iter().enumerate().map(|(column, cell)| format!("{cell:<width$}", width = width(column)));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
 /// How many per second, as a whole number; 0 where no time passed.
 #[expect(
     clippy::cast_possible_truncation,
@@ -145,6 +156,12 @@ mod tests {
         let expected =
             ["0", "12", "999", "1,000", "12,345", "999,999", "1,000,000", "18,446,744,073,709,551,615"];
         assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn columns_stand_under_each_other() {
+        let rows = [["a", "long one", "x"], ["abc", "b", ""]].map(|row| row.map(str::to_owned));
+        assert_eq!(columns(&rows), ["a    long one  x", "abc  b"]);
     }
 
     #[test]

@@ -1,13 +1,13 @@
-//! `weir topics`: create, list, describe and delete topics.
+//! `weir topics`: create, list, describe, alter and delete topics.
 
 use std::collections::BTreeMap;
 
 use clap::Subcommand;
 use serde::Serialize;
-use weir_client::{Client, NewTopic, PartitionState, TopicDescription, TopicEntry};
+use weir_client::{AlterTopic, Client, NewTopic, PartitionState, TopicDescription, TopicEntry};
 
 use super::global::Global;
-use super::output::{Done, Exit, Failure, Output};
+use super::output::{Done, Exit, Failure, Output, columns};
 use super::signals::Interrupts;
 
 #[derive(Debug, clap::Args)]
@@ -39,6 +39,20 @@ enum TopicsCommand {
         /// The topic
         name: Option<String>,
     },
+    /// Change a topic's settings, or add partitions to it
+    Alter {
+        /// The topic
+        name: String,
+        /// A topic setting under Kafka's name; may be repeated
+        #[arg(long = "config", value_name = "KEY=VALUE", value_parser = key_value)]
+        configs: Vec<(String, String)>,
+        /// A setting to put back to its default; may be repeated
+        #[arg(long = "delete-config", value_name = "KEY")]
+        deleted: Vec<String>,
+        /// How many partitions it should have: never fewer than it has. Keys may move to other partitions
+        #[arg(long, value_name = "N")]
+        partitions: Option<u32>,
+    },
     /// Delete a topic with all its records
     Delete {
         /// The topic
@@ -63,6 +77,11 @@ async fn carry_out(command: TopicsCommand, global: &Global, output: Output) -> D
         }
         TopicsCommand::List => list(&client, output).await?,
         TopicsCommand::Describe { name } => describe(&client, name, output).await?,
+        TopicsCommand::Alter { name, configs, deleted, partitions } => {
+            let set = configs.into_iter().map(|(key, value)| (key, Some(value)));
+            let configs = set.chain(deleted.into_iter().map(|key| (key, None))).collect();
+            alter(&client, AlterTopic { name, configs, partitions }, output).await?;
+        }
         TopicsCommand::Delete { name } => delete(&client, &name, output).await?,
     }
     client.close().await;
@@ -101,6 +120,18 @@ async fn describe(client: &Client, name: Option<String>, output: Output) -> Resu
         topics.push(topic);
     }
     output.result(&serde_json::json!({ "topics": topics }))
+}
+
+async fn alter(client: &Client, request: AlterTopic, output: Output) -> Result<(), Failure> {
+    if request.configs.is_empty() && request.partitions.is_none() {
+        return Err(Failure::new("nothing to change: pass --config, --delete-config or --partitions"));
+    }
+    let altered = client.alter_topic(&request).await?;
+    let (name, partitions, revision) = (request.name, altered.partitions, altered.revision.0);
+    output.line(&format!("altered topic {name}: {partitions} partitions, revision {revision}"))?;
+    output.result(&serde_json::json!({
+        "name": name, "id": altered.id.to_string(), "partitions": partitions, "revision": revision,
+    }))
 }
 
 async fn delete(client: &Client, name: &str, output: Output) -> Result<(), Failure> {
@@ -155,7 +186,16 @@ struct DescribedPartition {
     offline: Vec<u32>,
     log_start: Option<u64>,
     high_watermark: Option<u64>,
+    /// The leader's.
     log_end: Option<u64>,
+    /// Each replica's, as the leader knows it.
+    replica_states: Vec<DescribedReplica>,
+}
+
+#[derive(Debug, Serialize)]
+struct DescribedReplica {
+    node: u32,
+    log_end_offset: Option<u64>,
 }
 
 impl Described {
@@ -197,6 +237,14 @@ impl DescribedPartition {
             leader: leader.map(|node| node.0),
             leader_epoch: partition.leader_epoch.0,
             log_end: log_end.and_then(|replica| replica.log_end).map(|offset| offset.0),
+            replica_states: partition
+                .replicas
+                .iter()
+                .map(|replica| DescribedReplica {
+                    node: replica.node.0,
+                    log_end_offset: replica.log_end.map(|offset| offset.0),
+                })
+                .collect(),
             replicas: partition.replicas.iter().map(|replica| replica.node.0).collect(),
             isr: partition.isr.iter().map(|node| node.0).collect(),
             elr: partition.elr.iter().map(|node| node.0).collect(),
@@ -225,17 +273,6 @@ impl DescribedPartition {
     }
 }
 
-/// Rows as lines whose columns stand under each other.
-fn columns<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
-    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let line = |row: &[String; N]| {
-        let cells =
-            row.iter().enumerate().map(|(column, cell)| format!("{cell:<width$}", width = width(column)));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect()
-}
-
 fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
@@ -246,12 +283,6 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn columns_stand_under_each_other() {
-        let rows = [["a", "long one", "x"], ["abc", "b", ""]].map(|row| row.map(str::to_owned));
-        assert_eq!(columns(&rows), ["a    long one  x", "abc  b"]);
-    }
 
     #[test]
     fn settings_are_key_and_value() {

@@ -12,6 +12,8 @@ pub enum Operation {
     Create,
     /// Remove it with all that it holds.
     Delete,
+    /// Change how it is set up.
+    Alter,
     /// Append records.
     Write,
     /// Read records.

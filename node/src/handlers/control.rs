@@ -11,12 +11,13 @@ use weir_quic::{FrameReader, FrameWriter, Principal};
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::ids::MetadataIndex;
 use weir_wire::request::{
-    CreateTopic, DeleteTopic, DescribeTopic, InitProducer, ListOffsets, Metadata, Request, RequestHeader,
-    ResponseHeader, decode_body, encode_body,
+    AlterTopic, CreateTopic, DeleteTopic, DescribeCluster, DescribeTopic, ElectLeaders, InitProducer,
+    ListOffsets, Metadata, Request, RequestHeader, ResponseHeader, decode_body, encode_body,
 };
 
 use super::{Services, broken};
-use super::{create_topic, delete_topic, describe_topic, init_producer, list_offsets, metadata};
+use super::{alter_topic, create_topic, delete_topic, describe_cluster, describe_topic, elect_leaders};
+use super::{init_producer, list_offsets, metadata};
 use crate::controller::SubmitError;
 
 /// Requests of one stream that are worked on at a time; the node reads no further until one is answered.
@@ -49,7 +50,7 @@ pub(super) async fn serve(
             Ok(Some(frame)) => frame,
             Ok(None) => break,
             Err(error) => {
-                broken("control", &mut reader, &error);
+                broken("control", &mut reader, None, &error);
                 break;
             }
         };
@@ -127,6 +128,9 @@ async fn dispatch(context: Context, header: &RequestHeader, body: &[u8]) -> Answ
         CreateTopic::KIND => run::<CreateTopic, _>(context, body, create_topic::handle).await,
         DeleteTopic::KIND => run::<DeleteTopic, _>(context, body, delete_topic::handle).await,
         DescribeTopic::KIND => run::<DescribeTopic, _>(context, body, describe_topic::handle).await,
+        AlterTopic::KIND => run::<AlterTopic, _>(context, body, alter_topic::handle).await,
+        DescribeCluster::KIND => run::<DescribeCluster, _>(context, body, describe_cluster::handle).await,
+        ElectLeaders::KIND => run::<ElectLeaders, _>(context, body, elect_leaders::handle).await,
         InitProducer::KIND => run::<InitProducer, _>(context, body, init_producer::handle).await,
         ListOffsets::KIND => run::<ListOffsets, _>(context, body, list_offsets::handle).await,
         unknown => {

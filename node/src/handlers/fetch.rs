@@ -52,7 +52,7 @@ pub(super) async fn serve(
             command = reader.next::<FetchCommand>() => match command {
                 Ok(Some(frame)) => session.command(frame.header).await,
                 Ok(None) => break,
-                Err(error) => return broken("fetch", &mut reader, &error),
+                Err(error) => return broken("fetch", &mut reader, Some(&mut session.writer), &error),
             },
             () = bell.wait(), if may_send => session.send_next().await,
             () = session.services.stopping() => break,

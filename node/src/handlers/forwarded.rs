@@ -48,7 +48,7 @@ pub(super) async fn serve(
                     }
                 }
                 Ok(None) => is_open = false,
-                Err(error) => return broken("forward", &mut reader, &error),
+                Err(error) => return broken("forward", &mut reader, None, &error),
             },
             () = forwarded.services.stopping(), if is_open => is_open = false,
         }

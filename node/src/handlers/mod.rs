@@ -3,11 +3,14 @@
 //! A handler decodes, asks [`authorize`](authorize::authorize), calls the handles of controller and partitions, and
 //! encodes. It knows no file, no QUIC type and no rule of its own.
 
+mod alter_topic;
 pub mod authorize;
 mod control;
 mod create_topic;
 mod delete_topic;
+mod describe_cluster;
 mod describe_topic;
+mod elect_leaders;
 mod fetch;
 mod forwarded;
 mod init_producer;
@@ -24,6 +27,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::{Instrument, Span};
 use weir_quic::{FrameReader, FrameWriter, Principal, Priority};
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::fetch::FetchOpen;
@@ -98,7 +102,7 @@ pub async fn serve_stream(
     let frame = match reader.next::<StreamOpen>().await {
         Ok(Some(frame)) => frame,
         Ok(None) => return,
-        Err(error) => return broken("new", &mut reader, &error),
+        Err(error) => return broken("new", &mut reader, Some(&mut writer), &error),
     };
     match open(&services, &principal, &frame.header, &frame.payload) {
         Ok((opened, answer)) => {
@@ -108,12 +112,16 @@ pub async fn serve_stream(
             if writer.flush().await.is_err() {
                 return;
             }
-            match opened {
-                Opened::Control => control::serve(services, principal, reader, writer).await,
-                Opened::Produce(lane) => produce::serve(services, *lane, reader, writer).await,
-                Opened::Fetch(open) => fetch::serve(services, principal, open, reader, writer).await,
-                Opened::Sink => sink::serve(reader, writer).await,
-            }
+            let span = opened.span(&principal);
+            let serving = async move {
+                match opened {
+                    Opened::Control => control::serve(services, principal, reader, writer).await,
+                    Opened::Produce(lane) => produce::serve(services, *lane, reader, writer).await,
+                    Opened::Fetch(open) => fetch::serve(services, principal, open, reader, writer).await,
+                    Opened::Sink => sink::serve(reader, writer).await,
+                }
+            };
+            serving.instrument(span).await;
         }
         Err(error) => {
             tracing::debug!(%error, %principal, "a stream was refused");
@@ -133,6 +141,16 @@ enum Opened {
 }
 
 impl Opened {
+    /// What the log says with every line about the stream.
+    fn span(&self, principal: &Principal) -> Span {
+        match self {
+            Opened::Control => tracing::info_span!("control", %principal),
+            Opened::Produce(lane) => tracing::info_span!("lane", %principal, topic = lane.topic()),
+            Opened::Fetch(_) => tracing::info_span!("fetch", %principal),
+            Opened::Sink => tracing::info_span!("sink", %principal),
+        }
+    }
+
     /// Produce before fetch: what consumers read must be taken in first. Control is small, and a person waits for it.
     fn priority(&self) -> Priority {
         match self {
@@ -144,17 +162,29 @@ impl Opened {
 
     fn limits(&self) -> Limits {
         match self {
-            Opened::Control | Opened::Fetch(_) => Limits::CONTROL,
-            Opened::Produce(_) | Opened::Sink => Limits::DATA,
+            Opened::Control => Limits::CONTROL,
+            // Commands are small and carry nothing.
+            Opened::Fetch(_) => Limits::OPENING,
+            Opened::Produce(lane) => Limits { payload_bytes_max: lane.payload_bytes_max(), ..Limits::DATA },
+            Opened::Sink => Limits::DATA,
         }
     }
 }
 
-/// A stream that cannot be read on: tells the peer, if it is to blame.
-fn broken(kind: &'static str, reader: &mut FrameReader, error: &weir_quic::ReadError) {
+/// A stream that cannot be read on: tells the peer, if it is to blame, in both directions. A peer that ended its own
+/// would not hear that the node stopped reading.
+fn broken(
+    kind: &'static str,
+    reader: &mut FrameReader,
+    writer: Option<&mut FrameWriter>,
+    error: &weir_quic::ReadError,
+) {
     tracing::debug!(%error, kind, "a stream broke");
     if let Some(code) = error.refusal() {
         reader.refuse(code);
+        if let Some(writer) = writer {
+            writer.reset(code);
+        }
     }
 }
 
@@ -220,6 +250,12 @@ fn find_partition(
         let sentence =
             format!("topic '{name}' has partitions 0 to {}, not {partition}", state.partitions.len() - 1);
         return Err(WireError::new(ErrorCode::UnknownPartition, sentence));
+    }
+    if state.partitions[partition.0 as usize].leader.is_none() {
+        let sentence = format!(
+            "partition {partition} of topic '{name}' has no leader at the moment; is one of its nodes up?"
+        );
+        return Err(WireError::new(ErrorCode::LeaderNotAvailable, sentence));
     }
     let handle = services.partitions.get(topic, partition);
     handle.filter(|handle| matches!(handle.view.standing(), Standing::Leading | Standing::Failed)).ok_or_else(

@@ -24,7 +24,7 @@ pub async fn serve(
     let frame = match reader.next::<StreamOpen>().await {
         Ok(Some(frame)) => frame,
         Ok(None) => return,
-        Err(error) => return broken("new", &mut reader, &error),
+        Err(error) => return broken("new", &mut reader, None, &error),
     };
     let opened = choose_version(&frame.header);
     let refused = match (frame.header.kind, opened) {
@@ -36,8 +36,11 @@ pub async fn serve(
             Ok(open) => {
                 writer.set_priority(Priority::Produce);
                 reader.set_limits(Limits::DATA);
-                writer.queue(&opened_by(&services, version), Bytes::new());
-                return forwarded::serve(services, open, reader, writer).await;
+                // The entry node sends nothing before it hears this.
+                if writer.send(&opened_by(&services, version), Bytes::new()).await.is_ok() {
+                    forwarded::serve(services, open, reader, writer).await;
+                }
+                return;
             }
             Err(error) => error,
         },

@@ -20,6 +20,7 @@ use weir_quic::{FrameReader, FrameWriter, Principal};
 use weir_wire::batch::{self, BatchError, BatchHeader, Records};
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::forward::{ForwardAnswer, ForwardCheck, ForwardOpen, ForwardPart};
+use weir_wire::frame::Limits;
 use weir_wire::ids::{LeaderEpoch, NodeId, PartitionIndex};
 use weir_wire::lane::{LANE_BATCHES_IN_FLIGHT_MAX, LaneAnswer, LaneBatch, LaneOpen, LaneTarget, Outcome};
 
@@ -31,6 +32,7 @@ use crate::replication::{ForwardLane, Forwarded};
 /// A lane that may be served: its opening was checked.
 pub(super) struct Lane {
     open: LaneOpen,
+    topic: String,
     partitions: u32,
     limits: batch::Limits,
     entry: EntryLane,
@@ -65,7 +67,21 @@ impl Lane {
         }
         let batch_bytes_max = topic.config().max_message_bytes;
         let limits = batch::Limits { batch_bytes_max, ..batch::Limits::default() };
-        Ok(Lane { partitions, limits, entry: EntryLane::new(open.acks, open.revision), open })
+        let entry = EntryLane::new(open.acks, open.revision);
+        Ok(Lane { topic: name.to_owned(), partitions, limits, entry, open })
+    }
+
+    /// The topic's name.
+    pub(super) fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// The most bytes that a frame of the lane may carry. A frame is held in memory until all of it is there, and a
+    /// client has many lanes, so it follows what the topic takes: a batch of up to twice that is refused by a
+    /// sentence, a larger one ends the stream before it is read.
+    pub(super) fn payload_bytes_max(&self) -> u32 {
+        let twice = self.limits.batch_bytes_max.saturating_mul(2);
+        twice.clamp(PAYLOAD_BYTES_MIN, Limits::DATA.payload_bytes_max)
     }
 }
 
@@ -97,6 +113,8 @@ impl Outcomes {
         here.ok().or_else(|| self.elsewhere.try_recv().ok().map(Settled::Elsewhere))
     }
 }
+/// The least that a lane takes as one frame, in bytes, so that batches above a small limit are refused by a sentence.
+const PAYLOAD_BYTES_MIN: u32 = 64 * 1024;
 
 /// Serves a lane until the client finishes it, breaks the protocol, or the node stops.
 pub(super) async fn serve(
@@ -129,7 +147,7 @@ pub(super) async fn serve(
                     server.settle_all(&mut outcomes, &mut writer);
                 }
                 Ok(None) => is_open = false,
-                Err(error) => return broken("lane", &mut reader, &error),
+                Err(error) => return broken("lane", &mut reader, Some(&mut writer), &error),
             },
             () = server.services.stopping(), if is_open => is_open = false,
         }
@@ -184,7 +202,7 @@ impl LaneServer {
             vec![payload]
         } else {
             drop(payload);
-            splitting::split(&batch_header, &records, &placement)
+            splitting::split(&batch_header, records.iter(), &placement)
         };
         let taken = self.lane.entry.take(ordinal, sequence, &placement);
         for part in &taken.parts {
@@ -238,7 +256,7 @@ impl LaneServer {
         batch: Bytes,
         memory: Option<Arc<tokio::sync::OwnedSemaphorePermit>>,
     ) {
-        if let Some((leader, leader_epoch)) = self.leader_elsewhere(part.partition) {
+        if let Some((leader, leader_epoch)) = self.leader_elsewhere(part.target.partition()) {
             return self.forward(leader, leader_epoch, ordinal, part, batch, memory);
         }
         let tag = AppendTag { ordinal, part: part.part };
@@ -248,13 +266,13 @@ impl LaneServer {
             (Some(_), LaneTarget::Explicit { .. }) => AppendCheck::Contiguous { after: part.after },
             (Some(_), _) => AppendCheck::Lane { after: part.after },
         };
-        let Some(handle) = self.target(part.partition) else {
+        let Some(handle) = self.target(part.target.partition()) else {
             let _ = self.reply.send((tag, AppendOutcome::Retry(RetryReason::NotLeader)));
             return;
         };
         let request = AppendRequest {
             meta: BatchMeta::from(&header),
-            leader_epoch: self.leader_epoch(part.partition, &handle),
+            leader_epoch: self.leader_epoch(part.target.partition(), &handle),
             batch,
             check,
             acks: self.lane.open.acks,
@@ -263,7 +281,7 @@ impl LaneServer {
             memory,
         };
         if handle.append(request).await.is_err() {
-            self.targets.retain(|target| target.partition != part.partition);
+            self.targets.retain(|target| target.partition != part.target.partition());
             let _ = self.reply.send((tag, AppendOutcome::Retry(RetryReason::NotLeader)));
         }
     }
@@ -303,7 +321,7 @@ impl LaneServer {
             // A client that names the partition enters at its leader: nothing of it is forwarded.
             Some(_) => ForwardCheck::Lane { after: part.after },
         };
-        let (partition, part) = (part.partition, part.part);
+        let (partition, part) = (part.target.partition(), part.part);
         metrics::counter!("weir_forwarded_parts_total").increment(1);
         way.send(Forwarded {
             header: ForwardPart { ordinal, part, partition, leader_epoch, check },

@@ -31,6 +31,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
+use tracing::{Instrument, field};
 use weir_core::metadata::{CutLog, Image, LogTail, ProcessId};
 use weir_core::partition::Rule;
 use weir_wire::ids::{Incarnation, MetadataIndex, NodeId, PartitionIndex, TopicId};
@@ -148,12 +149,16 @@ impl Partitions {
     /// Tells the replicas what the metadata says, and goes on doing so. Call it when this process is registered: under
     /// `incarnation`, or a later one of its own.
     pub async fn start(&self, incarnation: Incarnation) {
-        let image = self.shared.controller.image();
-        let registered = image.nodes.get(&self.shared.node).filter(|state| state.incarnation >= incarnation);
-        if let Some(state) = registered {
-            // A second start would be of the same process.
-            let _ = self.shared.process.set(state.process);
-        }
+        let mut image = self.shared.controller.image();
+        let process = loop {
+            match image.nodes.get(&self.shared.node) {
+                Some(state) if state.incarnation >= incarnation => break state.process,
+                // The registration is decided, and on its way here.
+                _ => image = self.shared.controller.newer_than(image.index).await,
+            }
+        };
+        // A second start would be of the same process.
+        let _ = self.shared.process.set(process);
         self.follow(&image).await;
         let mut background = vec![
             tokio::spawn(follow_metadata(self.clone())).abort_handle(),
@@ -182,19 +187,21 @@ impl Partitions {
     /// When the note could not be made durable; the next start recovers as after a crash.
     pub async fn close(&self) -> Result<(), StorageError> {
         self.background().drain(..).for_each(|task| task.abort());
-        let handles: Vec<_> = self.hosted().values().filter_map(|hosted| hosted.handle.clone()).collect();
+        let handles: Vec<_> = self.hosted().values().map(|hosted| hosted.handle.clone()).collect();
+        // Of a replica that could not be opened, or whose task is gone, nobody knows how it left its files.
+        let mut all_clean = handles.iter().all(Option::is_some);
         let mut reports = Vec::with_capacity(handles.len());
-        for handle in handles {
+        for handle in handles.into_iter().flatten() {
             let (reply, report) = oneshot::channel();
-            // A replica that is gone was deleted: it has nothing to report.
-            if handle.inbox.send(Message::Close(reply)).await.is_ok() {
-                reports.push((handle, report));
-            }
+            all_clean &= handle.inbox.send(Message::Close(reply)).await.is_ok();
+            reports.push((handle, report));
         }
-        let mut all_clean = true;
         let (mut recovery_points, mut high_watermarks) = (Vec::new(), Vec::new());
         for (handle, report) in reports {
-            let Ok(report) = report.await else { continue };
+            let Ok(report) = report.await else {
+                all_clean = false;
+                continue;
+            };
             all_clean &= report.is_clean;
             recovery_points.push((handle.key(), report.recovery_point));
             high_watermarks.push((handle.key(), report.high_watermark));
@@ -318,7 +325,9 @@ impl Partitions {
             links: Arc::clone(&self.shared.links),
         };
         let (handle, replica) = parts.into_replica(order, surroundings);
-        self.shared.threads[thread].spawn(replica.run());
+        let (topic, partition) = (&order.topic, order.partition);
+        let span = tracing::info_span!("replica", topic, %partition, leader_epoch = field::Empty);
+        self.shared.threads[thread].spawn(replica.run().instrument(span));
         handle
     }
 

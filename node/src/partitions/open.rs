@@ -254,6 +254,8 @@ impl Parts {
         let Surroundings { outside, data, space, controller, links } = surroundings;
         let view = Arc::new(View::new(core.log_start(), core.high_watermark(), core.log_end()));
         let mailbox = Arc::new(Mailbox::default());
+        // Opening made all of it durable: the next checkpoint says so.
+        view.set_recovery_point(log.recovery_point());
         let handle = PartitionHandle {
             topic: order.topic_id,
             partition: order.partition,

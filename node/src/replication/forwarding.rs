@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -21,6 +22,9 @@ use weir_wire::open::{StreamAnswer, StreamKind, StreamOpen};
 use weir_wire::request::encode_body;
 
 use super::Replication;
+
+/// How long a leader's node may take to serve a new stream. The client tries again, perhaps elsewhere.
+const CONNECT_WAIT: Duration = Duration::from_secs(5);
 
 /// A part on its way.
 #[derive(Debug)]
@@ -77,9 +81,11 @@ async fn run(
     answers: mpsc::UnboundedSender<ForwardAnswer>,
 ) {
     let mut open_parts = BTreeSet::new();
-    let reason = match connect(&replication, node, &open).await {
-        Ok((writer, reader)) => carry(writer, reader, &mut parts, &answers, &mut open_parts).await,
-        Err(reason) => reason,
+    let connecting = tokio::time::timeout(CONNECT_WAIT, connect(&replication, node, &open));
+    let reason = match connecting.await {
+        Ok(Ok((writer, reader))) => carry(writer, reader, &mut parts, &answers, &mut open_parts).await,
+        Ok(Err(reason)) => reason,
+        Err(_) => format!("it did not take the stream within {} ms", CONNECT_WAIT.as_millis()),
     };
     tracing::debug!(%node, reason, "a forward stream is over");
     // What is open may be stored or not; the client sends it again, and the partition knows what it has.

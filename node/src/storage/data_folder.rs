@@ -103,7 +103,7 @@ pub enum FolderError {
         /// Why not.
         reason: &'static str,
     },
-    /// The disk failed, or may not be written.
+    /// The disk failed, or may not be used.
     #[error(transparent)]
     Io(#[from] StorageError),
 }
@@ -453,6 +453,16 @@ impl std::fmt::Debug for DataFolder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("DataFolder").field(&self.root).finish()
     }
+}
+
+/// Whether a folder is a node's data folder, by what lies in it.
+///
+/// # Errors
+/// When it cannot be looked at.
+pub fn is_data_folder(disk: &dyn Disk, root: &Path) -> Result<bool, StorageError> {
+    let format = root.join(FORMAT_FILE);
+    let found = disk.stat(&format).doing("looking at", &format)?;
+    Ok(matches!(found, Some(EntryKind::File { .. })))
 }
 
 fn lock(disk: &dyn Disk, root: &Path) -> Result<DiskLock, FolderError> {

@@ -106,7 +106,7 @@ fn folders_that_cannot_be_used_say_why() {
     let disk = SimDisk::new(0);
     disk.set_read_only(true);
     let error = open(&disk).expect_err("read-only");
-    assert!(error.to_string().contains("may not be written"), "{error}");
+    assert!(error.to_string().contains("this user may not use"), "{error}");
 }
 
 #[test]

@@ -59,6 +59,12 @@ pub trait Disk: Send + Sync + 'static {
     /// What the system says.
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
 
+    /// Takes every right on a folder, and so on what is in it, from everybody but its owner (mode 0700).
+    ///
+    /// # Errors
+    /// `NotFound` when the folder is not there; what the system says otherwise, as when it belongs to somebody else.
+    fn make_private(&self, path: &Path) -> io::Result<()>;
+
     /// Moves a file or folder to another name in one step; a file at the new name is replaced.
     ///
     /// # Errors

@@ -222,6 +222,42 @@ fn after_a_failed_sync_the_bytes_never_become_durable() {
 }
 
 #[test]
+fn memory_may_let_go_of_what_a_failed_sync_left() {
+    let mut seen = [0, 0];
+    for seed in 0..50 {
+        let (disk, path) = with_one_file(seed);
+        let file = disk.open(&path, OpenMode::ReadWrite).expect("open");
+        file.write_at(&[b"new"], 0).expect("write");
+        disk.fail_syncs(1);
+        assert!(file.sync_data().is_err());
+        let next = disk.process_crash();
+        seen[usize::from(next.content(&path) == b"new")] += 1;
+        next.open(&path, OpenMode::ReadWrite).expect("open").sync_data().expect("sync");
+        assert_eq!(next.power_loss().content(&path), b"old");
+    }
+    assert!(seen.iter().all(|times| *times > 5), "{seen:?}");
+}
+
+#[test]
+fn a_folder_that_cannot_be_synced_ends_all_changes_until_the_next_boot() {
+    let (disk, path) = with_one_file(7);
+    disk.fail_syncs(1);
+    let folder = super::disk::parent(&path);
+    assert!(disk.sync_dir(folder).is_err() && disk.has_shut_down());
+    let disk = disk.process_crash();
+    for refused in [
+        disk.sync_dir(folder).err(),
+        disk.open(&path, OpenMode::ReadWrite).err(),
+        disk.remove_file(&path).err(),
+    ] {
+        assert_eq!(refused.expect("no changes").kind(), ErrorKind::ReadOnlyFilesystem);
+    }
+    assert_eq!(disk.read_file(&path, 10).expect("reading goes on"), b"old");
+    let disk = disk.power_loss();
+    disk.remove_file(&path).expect("after a boot it goes on");
+}
+
+#[test]
 fn the_simulated_disk_has_limits_and_stops_where_it_is_told() {
     let (disk, path) = with_one_file(3);
     disk.set_space(Some(10));

@@ -28,8 +28,16 @@ pub enum StorageError {
         path: PathBuf,
     },
     /// The operator must act.
-    #[error("{} may not be written by this user ({doing}): change its owner or mode, or choose another folder", .path.display())]
+    #[error("this user may not use {} ({doing}): change its owner or mode, or choose another folder", .path.display())]
     NotAllowed {
+        /// What was being done.
+        doing: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// The operator must act. After an error of the disk a file system takes no changes any more.
+    #[error("the file system of {} takes no writes ({doing}): choose another folder, or, if it shut itself down after an error as the system's log then says, reboot once the disk is sound", .path.display())]
+    ReadOnly {
         /// What was being done.
         doing: &'static str,
         /// The file or folder.
@@ -65,9 +73,8 @@ impl StorageError {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 StorageError::DiskFull { doing, path }
             }
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                StorageError::NotAllowed { doing, path }
-            }
+            io::ErrorKind::PermissionDenied => StorageError::NotAllowed { doing, path },
+            io::ErrorKind::ReadOnlyFilesystem => StorageError::ReadOnly { doing, path },
             _ if error.raw_os_error().is_some_and(|number| TOO_MANY_OPEN_FILES.contains(&number)) => {
                 StorageError::TooManyOpenFiles { doing, path }
             }

@@ -161,6 +161,18 @@ impl Verification {
     }
 }
 
+/// Whether a folder is one of a partition, by what lies in it: its description, or a file of a log.
+///
+/// # Errors
+/// When the folder cannot be listed.
+pub fn is_partition_folder(disk: &dyn Disk, folder: &Path) -> Result<bool, StorageError> {
+    let entries = disk.list(folder).doing("listing", folder)?;
+    Ok(entries.iter().any(|entry| {
+        matches!(entry.kind, EntryKind::File { .. })
+            && (entry.name == META_FILE || parse_file_name(&entry.name).is_some())
+    }))
+}
+
 /// Checks all that can be checked of a partition's folder: every batch, that they follow each other also over segments,
 /// the indexes against the batches, and the folder's own description.
 ///

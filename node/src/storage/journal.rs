@@ -79,12 +79,11 @@ impl Journal {
         if has_frame(&content[end..]) {
             return Err(JournalError::Damaged { path: path.to_owned(), position: end });
         }
+        // Not synced but written anew: after a failed sync the page cache calls bytes clean that the disk does not have,
+        // and another sync of the same file would do nothing about them.
+        disk::replace_file(&*disk, path, &content[..end]).doing("writing", path)?;
         let file = disk.open(path, OpenMode::ReadWrite).doing("opening", path)?;
         let torn = content.len() - end;
-        if torn > 0 {
-            file.set_len(end as u64).doing("cutting", path)?;
-        }
-        file.sync_data().doing("syncing", path)?;
         let journal = Journal { disk, path: path.to_owned(), file: Some(file), bytes: end as u64 };
         Ok((journal, frames, torn))
     }
@@ -254,6 +253,21 @@ mod tests {
         assert!(matches!(journal.append(b"three"), Err(StorageError::Retired { .. })));
         journal.replace(b"one two").unwrap();
         assert_eq!(frames(&disk.power_loss()), [b"one two".to_vec()]);
+    }
+
+    #[test]
+    fn what_a_failed_sync_left_is_written_again_before_it_is_trusted() {
+        let disk = disk();
+        let (mut journal, ..) = open(&disk).unwrap();
+        journal.append(b"one").unwrap();
+        disk.fail_syncs(1);
+        journal.append(b"two").unwrap_err();
+        drop(journal);
+        // Only the process starts again: what it reads may be in memory alone.
+        let (mut journal, mut found, _) = open(&disk).unwrap();
+        journal.append(b"three").unwrap();
+        found.push(b"three".to_vec());
+        assert_eq!(frames(&disk.power_loss()), found);
     }
 
     #[test]

@@ -13,6 +13,7 @@
 //! | `reader`, `tail`, `lookup` | the many readers: from memory, or by index and positional reads |
 //! | `index`, `walk` | entries of the sparse indexes; going through a segment batch by batch |
 //! | `recovery` | opening a log after a stop |
+//! | `private_folder` | files that nobody else may read |
 //! | `side_files` | identity, snapshots, epochs |
 //! | `workers` | threads for what waits for the disk |
 //! | `inspect` | looking at segment files from outside |
@@ -31,6 +32,7 @@ mod log;
 mod lookup;
 mod names;
 mod open_files;
+mod private_folder;
 mod reader;
 mod real_disk;
 mod recovery;
@@ -62,16 +64,20 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use data_folder::{
     CleanShutdown, DataFolder, FORMAT_VERSION, FolderError, Found, PartitionFolder, StorageConfig,
+    is_data_folder,
 };
 pub use disk::{Disk, DiskFile, DiskLock, Entry, EntryKind, OpenMode};
 pub use error::{ReadError, StorageError};
-pub use inspect::{Inspected, Problem, SegmentFile, Verification, inspect_segment, verify_partition};
+pub use inspect::{
+    Inspected, Problem, SegmentFile, Verification, inspect_segment, is_partition_folder, verify_partition,
+};
 pub use journal::{Journal, JournalError};
 pub use log::{
     APPEND_BYTES_MAX, Appended, FlushJob, Flushed, Log, LogConfig, RecoveryPoint, RemovalJob, Removed,
     RepairJob, Repaired, Retention, RetentionLimits, StampedBatch, TruncateError,
 };
 pub use names::{FileKind, file_name, parse_file_name, parse_partition_folder_name, partition_folder_name};
+pub use private_folder::PrivateFolder;
 pub use reader::{ColdRead, Headers, LogReader, ReadPlan, TimestampHit};
 pub use real_disk::RealDisk;
 pub use recovery::{Cut, Damage, OnDamage, OpenError, Recovery};

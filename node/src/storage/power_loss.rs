@@ -1,5 +1,5 @@
-//! Random schedules of everything that a log does, with crashes anywhere, against a model that knows what must be
-//! left: all that was flushed, and of the rest a beginning, byte for byte.
+//! Random schedules of everything that a log does, with crashes and failing syncs anywhere, against a model that knows
+//! what must be left: all that was flushed, and of the rest a beginning, byte for byte.
 //!
 //! `WEIR_SEED=N` replays one schedule and prints its steps; `WEIR_SEEDS=N` runs that many.
 
@@ -93,7 +93,7 @@ impl World {
         self.boot()?;
         for _ in 0..STEPS {
             self.step()?;
-            if self.disk.has_stopped() {
+            if self.has_failed() {
                 self.crash()?;
             }
         }
@@ -109,7 +109,7 @@ impl World {
     }
 
     fn step(&mut self) -> Result<(), String> {
-        match self.random.below(20) {
+        match self.random.below(21) {
             0..=6 => self.append(),
             7 | 8 => self.prepare_flush(),
             9 | 10 => self.finish_flush(),
@@ -126,16 +126,27 @@ impl World {
                 Ok(())
             }
             18 => self.stop_cleanly(),
+            19 => {
+                let after = self.random.below(4) as u64;
+                self.note(format!("a sync fails after {after} more"));
+                self.disk.fail_syncs_after(after, 1);
+                Ok(())
+            }
             _ if self.random.chance(4) => self.restart(),
             _ => self.crash(),
         }
     }
 
-    /// Passes over errors of a disk that has stopped, and of one that retired the log because of it.
+    /// Whether the disk has stopped, or a sync has failed: what follows is a crash.
+    fn has_failed(&self) -> bool {
+        self.disk.has_stopped() || self.disk.failed_syncs() > 0
+    }
+
+    /// Passes over errors of a disk that has failed, and of one that retired the log because of it.
     fn tolerate<T>(&self, result: Result<T, impl std::fmt::Display>) -> Result<Option<T>, String> {
         match result {
             Ok(value) => Ok(Some(value)),
-            Err(_) if self.disk.has_stopped() => Ok(None),
+            Err(_) if self.has_failed() => Ok(None),
             Err(error) => Err(format!("on a sound disk: {error}")),
         }
     }
@@ -311,7 +322,7 @@ impl World {
     fn stop_cleanly(&mut self) -> Result<(), String> {
         self.finish_flush()?;
         self.finish_removal()?;
-        if self.disk.has_stopped() {
+        if self.has_failed() {
             return Ok(());
         }
         self.note("stop");
@@ -342,11 +353,16 @@ impl World {
     }
 
     fn crash(&mut self) -> Result<(), String> {
-        let power = self.random.chance(2);
-        self.note(if power { "the power goes" } else { "the process dies" });
-        self.disk = if power { self.disk.power_loss() } else { self.disk.process_crash() };
+        self.end_of_disk();
         (self.node, self.flush, self.removal) = (None, None, None);
         self.boot()
+    }
+
+    /// The process dies, or the power goes; a file system that has shut down needs the latter.
+    fn end_of_disk(&mut self) {
+        let power = self.random.chance(2) || self.disk.has_shut_down();
+        self.note(if power { "the power goes" } else { "the process dies" });
+        self.disk = if power { self.disk.power_loss() } else { self.disk.process_crash() };
     }
 
     /// Opens what the last crash left, perhaps interrupted by the next one, and compares it with what must be left.
@@ -356,13 +372,17 @@ impl World {
         }
         while self.random.chance(3) {
             let after = self.random.below(25) as u64;
-            self.note(format!("opened, until {after} operations later"));
-            self.disk.stop_after(after);
+            if self.random.chance(4) {
+                self.note(format!("opened, until a sync fails after {after} more"));
+                self.disk.fail_syncs_after(after, 1);
+            } else {
+                self.note(format!("opened, until {after} operations later"));
+                self.disk.stop_after(after);
+            }
             if let Ok(folder) = try_open_folder(&self.disk) {
                 drop(folder.open_log("t", key(), small(), true, OnDamage::Refuse));
             }
-            self.disk =
-                if self.random.chance(2) { self.disk.power_loss() } else { self.disk.process_crash() };
+            self.end_of_disk();
             if self.canary == Canary::FolderSyncsIgnored {
                 self.disk.ignore_folder_syncs();
             }

@@ -1,17 +1,20 @@
 //! Opening the log of a partition after a stop, clean or not.
 //!
 //! What lies before the recovery point was on disk for sure and is not read again. What lies behind is looked at
-//! batch by batch, cut at the first one that cannot stand there, and made durable before it is used: bytes that
-//! survived the death of a process still sit in the page cache. (Kafka's `LogLoader` and `LogSegment.recover`.)
+//! batch by batch, cut at the first one that cannot stand there, written again and made durable before it is used:
+//! bytes that survived the death of a process still sit in the page cache, and after a failed sync the page cache calls
+//! bytes clean that no disk has, so that syncing alone would do nothing (see the decision page on the page cache).
+//! Kafka's `LogLoader` and `LogSegment.recover` do the same, and trust the page cache.
 
 use std::collections::VecDeque;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use weir_wire::ids::Offset;
 use weir_wire::names::NameError;
 
-use super::disk::{Disk, EntryKind, OpenMode, TEMPORARY_SUFFIX, remove_if_there};
+use super::disk::{Disk, DiskFile, EntryKind, OpenMode, TEMPORARY_SUFFIX, remove_if_there};
 use super::error::{Doing, ReadError, StorageError};
 use super::log::{Log, LogConfig, LogPoint, RecoveryPoint, rebuild};
 use super::names::{FileKind, file_name, parse_file_name};
@@ -331,6 +334,44 @@ struct Scan {
     cut: Option<Cut>,
 }
 
+/// Writes batches over themselves, in the order of the file: only then does a sync concern them, whatever became of an
+/// earlier one. What is written are the bytes that were checked, and not read a second time, for memory may let go of
+/// pages that it calls clean.
+struct Again {
+    file: Arc<dyn DiskFile>,
+    /// Where the next write begins.
+    position: u64,
+    bytes: Vec<u8>,
+    has_written: bool,
+}
+
+impl Again {
+    fn new(file: Arc<dyn DiskFile>, position: u64) -> Again {
+        Again { file, position, bytes: Vec::new(), has_written: false }
+    }
+
+    fn take(&mut self, batch: &[u8]) -> io::Result<()> {
+        self.bytes.extend_from_slice(batch);
+        if self.bytes.len() < FAR_WINDOW_BYTES { Ok(()) } else { self.write() }
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        self.file.write_at(&[&self.bytes], self.position)?;
+        self.position += self.bytes.len() as u64;
+        self.bytes.clear();
+        self.has_written = true;
+        Ok(())
+    }
+
+    /// Makes it all durable, through the handle that wrote it, so that no error of the disk goes unheard.
+    fn finish(mut self) -> io::Result<()> {
+        if !self.bytes.is_empty() {
+            self.write()?;
+        }
+        if self.has_written { self.file.sync_data() } else { Ok(()) }
+    }
+}
+
 /// A log that is being opened.
 struct Opening<'a> {
     disk: &'a dyn Disk,
@@ -344,7 +385,7 @@ struct Opening<'a> {
 }
 
 impl Opening<'_> {
-    /// Checks every batch from the recovery point on.
+    /// Checks every batch from the recovery point on, and writes it again as it was read.
     fn scan(&self) -> Result<Scan, StorageError> {
         if let Some(found) = self.missing_start()
             && self.durable_offset() <= self.meta.start
@@ -364,20 +405,25 @@ impl Opening<'_> {
                 break;
             }
             let path = self.path(segment.base, FileKind::Log);
-            let file = self.disk.open(&path, OpenMode::Read).doing("opening", &path)?;
+            let file = self.disk.open(&path, OpenMode::ReadWrite).doing("opening", &path)?;
+            let mut again = Again::new(file.clone(), from_position);
             let mut walk = Walk::new(file, from_position, segment.bytes, FAR_WINDOW_BYTES);
             let fault = loop {
                 last = number;
                 position = walk.position();
                 match walk.next_batch().doing("reading", &path)? {
-                    Step::Found((header, _)) => match expected.take(&header) {
-                        Ok(()) => bytes += u64::from(header.total_bytes),
+                    Step::Found((header, batch)) => match expected.take(&header) {
+                        Ok(()) => {
+                            bytes += u64::from(header.total_bytes);
+                            again.take(batch).doing("writing again to", &path)?;
+                        }
                         Err(fault) => break Some(fault),
                     },
                     Step::End => break None,
                     Step::Fault(error) => break Some(BatchFault::Bytes(error)),
                 }
             };
+            again.finish().doing("writing again to", &path)?;
             if let Some(fault) = fault {
                 let here = walk.find_batch_behind(expected.offset).doing("reading", &path)?;
                 let behind = match here {
@@ -519,16 +565,16 @@ impl Opening<'_> {
         if self.clean && scan.bytes == 0 && scan.cut.is_none() && gone.is_empty() {
             return Ok(());
         }
-        // Also where nothing is left to check: the process that died may have cut the file without syncing it.
+        // Also where nothing is left to check: the process that died may have cut the file without syncing it, or in
+        // vain.
         let folder = self.folder;
         for number in scan.first..self.files.segments.len() {
-            let segment = &self.files.segments[number];
+            let segment = self.files.segments[number];
             let path = self.path(segment.base, FileKind::Log);
             let file = self.disk.open(&path, OpenMode::ReadWrite).doing("opening", &path)?;
-            if scan.cut.is_some() && number == scan.last {
-                file.set_len(scan.position).doing("cutting", &path)?;
-                self.files.segments[number].bytes = scan.position;
-            }
+            let bytes = if scan.cut.is_some() && number == scan.last { scan.position } else { segment.bytes };
+            file.set_len(bytes).doing("cutting", &path)?;
+            self.files.segments[number].bytes = bytes;
             file.sync_data().doing("syncing", &path)?;
         }
         self.disk.sync_dir(folder).doing("syncing", folder)

@@ -55,6 +55,51 @@ fn only_what_lies_behind_the_recovery_point_is_looked_at() {
     assert_eq!(read_all(&log), all_bytes(&run(0, 85, 39)), "what was found is durable before it is used");
 }
 
+/// The disk says once that it failed; after that the page cache calls bytes clean that are nowhere else.
+#[test]
+fn what_a_failed_sync_left_is_written_again_before_it_is_trusted() {
+    let mut all_kept = 0;
+    for seed in 0..60 {
+        let disk = SimDisk::new(seed);
+        let folder = open_folder(&disk);
+        let (mut log, _) = open_log(&folder);
+        log.append(&run(0, 3, 39)).expect("append");
+        log.flush().expect("flush");
+        folder.save_recovery_points([(key(), log.recovery_point())]).expect("save");
+        log.append(&run(3, 5, 39)).expect("append");
+        disk.fail_syncs(1);
+        log.flush().expect_err("the disk failed");
+        // The process starts again, and not the machine. What it finds may be all, or what memory did not let go of.
+        let disk = disk.process_crash();
+        let (_folder, log, _) = reopen(&disk);
+        let found = read_all(&log);
+        assert_eq!(log.flushed_end(), log.end(), "what was found is relied on");
+        all_kept += u32::from(log.end() == Offset(8));
+
+        let (_folder, log, _) = reopen(&disk.power_loss());
+        assert_eq!(read_all(&log), found, "seed {seed}: what was relied on survives");
+    }
+    assert!((10..50).contains(&all_kept), "{all_kept} of 60 times the page cache had kept all");
+}
+
+#[test]
+fn where_the_disk_still_fails_the_log_does_not_open_and_the_next_start_tries_again() {
+    let (disk, _) = crashed();
+    let folder = open_folder(&disk);
+    // The folder's names can be synced, the segment cannot.
+    disk.fail_syncs_after(1, 1);
+    let refused = try_open(&folder, OnDamage::Refuse).map(|_| ()).expect_err("the disk failed");
+    assert!(
+        matches!(refused, OpenError::Io(_)) && refused.to_string().contains("check the disk"),
+        "{refused}"
+    );
+    let (log, _) = open_log(&folder);
+    let found = read_all(&log);
+    assert_eq!(found, all_bytes(&run(0, 85, 39)));
+    let (_folder, log, _) = reopen(&disk.power_loss());
+    assert_eq!(read_all(&log), found);
+}
+
 #[test]
 fn a_clean_stop_leaves_nothing_to_look_at() {
     let (disk, _) = crashed();

@@ -90,6 +90,40 @@ pub enum ErrorCode {
     Busy,
     /// The request took longer than the node waits.
     TimedOut,
+    /// This node does not coordinate the group.
+    NotCoordinator,
+    /// This node coordinates the group from now on, and still reads what its predecessor wrote.
+    CoordinatorLoadInProgress,
+    /// No group of that name.
+    GroupIdNotFound,
+    /// A name of a group, member or instance that breaks the rules of [`crate::names`].
+    InvalidGroupId,
+    /// The group has no such member, or its session ended: it lets go of everything and joins again.
+    UnknownMemberId,
+    /// The membership was superseded, or it confirmed nothing in time: it lets go of everything and joins again.
+    FencedMemberEpoch,
+    /// Another member that is alive has this `group.instance.id`.
+    UnreleasedInstanceId,
+    /// The group has as many members as it may have.
+    GroupMaxSizeReached,
+    /// The group has members, so this cannot be done to it.
+    NonEmptyGroup,
+    /// The pattern of a subscription is not a regular expression, or too large a one.
+    InvalidRegularExpression,
+    /// A subscription that names nothing, or too much.
+    InvalidSubscription,
+    /// There is no such assignor.
+    UnsupportedAssignor,
+    /// The member does not hold the partition, or has not held it all the time since it took the records.
+    NotPartitionOwner,
+    /// The metadata of a committed offset is longer than 4,096 bytes.
+    OffsetMetadataTooLarge,
+    /// An interceptor rejected the record; the message is its reason (KIP-467).
+    InvalidRecord,
+    /// A plugin failed on the batch, and its binding says that the records are rejected then.
+    PluginFailed,
+    /// A plugin failed on the batch, and the record was put into the topic's dead-letter topic instead.
+    DeadLettered,
 }
 
 impl ErrorCode {
@@ -109,7 +143,10 @@ impl ErrorCode {
             | ErrorCode::StorageFull
             | ErrorCode::ShuttingDown
             | ErrorCode::Busy
-            | ErrorCode::TimedOut => Retryable,
+            | ErrorCode::TimedOut
+            | ErrorCode::NotCoordinator
+            | ErrorCode::CoordinatorLoadInProgress
+            | ErrorCode::UnreleasedInstanceId => Retryable,
             ErrorCode::Internal
             | ErrorCode::WrongCluster
             | ErrorCode::TopicRecreated
@@ -117,7 +154,13 @@ impl ErrorCode {
             | ErrorCode::OutOfOrderSequence
             | ErrorCode::NondeterministicPipeline
             | ErrorCode::OutcomeUnknown
-            | ErrorCode::StorageFailed => Final,
+            | ErrorCode::StorageFailed
+            | ErrorCode::UnknownMemberId
+            | ErrorCode::FencedMemberEpoch
+            | ErrorCode::NotPartitionOwner
+            | ErrorCode::GroupMaxSizeReached
+            | ErrorCode::PluginFailed
+            | ErrorCode::DeadLettered => Final,
             ErrorCode::UnsupportedRequest
             | ErrorCode::UnsupportedVersion
             | ErrorCode::InvalidRequest
@@ -132,7 +175,15 @@ impl ErrorCode {
             | ErrorCode::OffsetOutOfRange
             | ErrorCode::CorruptBatch
             | ErrorCode::MessageTooLarge
-            | ErrorCode::DecompressionLimit => CallersFault,
+            | ErrorCode::DecompressionLimit
+            | ErrorCode::GroupIdNotFound
+            | ErrorCode::InvalidGroupId
+            | ErrorCode::NonEmptyGroup
+            | ErrorCode::InvalidRegularExpression
+            | ErrorCode::InvalidSubscription
+            | ErrorCode::UnsupportedAssignor
+            | ErrorCode::OffsetMetadataTooLarge
+            | ErrorCode::InvalidRecord => CallersFault,
         }
     }
 

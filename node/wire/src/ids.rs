@@ -69,6 +69,15 @@ number! {
     Revision(u32)
 }
 number! {
+    /// A moment in the life of a group. Every change of what its members should or may hold has its own number, from
+    /// one count per group, so that no two of them can be taken for one another.
+    GroupEpoch(u64)
+}
+number! {
+    /// The moment, on its group's count, at which what one member may hold changed last. 0 is no membership.
+    MemberEpoch(u64)
+}
+number! {
     /// A position in the metadata's history; a reader that names one sees at least everything up to it.
     MetadataIndex(u64)
 }

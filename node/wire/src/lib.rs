@@ -16,6 +16,7 @@
 //! | [`replication`] | the streams between a follower and its leader |
 //! | [`metadata`] | the metadata connection between nodes |
 //! | [`batch`] | Kafka's RecordBatch v2 |
+//! | [`group_log`] | the records of `__consumer_offsets` |
 //! | [`error`] | error codes, and what a receiver may do about each |
 //! | [`stored`] | postcard values on disk: version and checksum |
 //! | [`names`] | which topic and client names are legal |
@@ -26,6 +27,7 @@ pub mod error;
 pub mod fetch;
 pub mod forward;
 pub mod frame;
+pub mod group_log;
 pub mod ids;
 pub mod lane;
 pub mod metadata;

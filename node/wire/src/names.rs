@@ -4,6 +4,10 @@
 pub const TOPIC_NAME_BYTES_MAX: usize = 249;
 /// Longest client name in bytes.
 pub const CLIENT_NAME_BYTES_MAX: usize = 100;
+/// Longest name of a group or of a static member in bytes.
+pub const GROUP_NAME_BYTES_MAX: usize = 249;
+/// Longest member id in bytes.
+pub const MEMBER_ID_BYTES_MAX: usize = 100;
 /// Topics whose names start so belong to the cluster itself: no user writes them, no plugin runs on them.
 pub const INTERNAL_PREFIX: &str = "__";
 
@@ -56,6 +60,31 @@ pub fn check_topic_name(name: &str) -> Result<(), NameError> {
 /// The first rule that the name breaks.
 pub fn check_client_name(name: &str) -> Result<(), NameError> {
     check("client", name, CLIENT_NAME_BYTES_MAX)
+}
+
+/// Checks a group's name: 1 to 249 of `[a-zA-Z0-9._-]`, not `.` or `..`. (Kafka takes any text; names here also stand
+/// in commands and metrics.)
+///
+/// # Errors
+/// The first rule that the name breaks.
+pub fn check_group_name(name: &str) -> Result<(), NameError> {
+    check("group", name, GROUP_NAME_BYTES_MAX)
+}
+
+/// Checks a `group.instance.id`, by the grammar of group names.
+///
+/// # Errors
+/// The first rule that the name breaks.
+pub fn check_instance_id(name: &str) -> Result<(), NameError> {
+    check("group instance", name, GROUP_NAME_BYTES_MAX)
+}
+
+/// Checks a member id: 1 to 100 of `[a-zA-Z0-9._-]`, not `.` or `..`.
+///
+/// # Errors
+/// The first rule that the name breaks.
+pub fn check_member_id(name: &str) -> Result<(), NameError> {
+    check("group member", name, MEMBER_ID_BYTES_MAX)
 }
 
 /// Whether the topic belongs to the cluster itself.

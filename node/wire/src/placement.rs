@@ -1,4 +1,5 @@
-//! The default partitioner's rule, which clients may compute beforehand to enter at the right leader.
+//! The default partitioner's rule, which clients may compute beforehand to enter at the right leader; and which
+//! partition of `__consumer_offsets` a group belongs to.
 //!
 //! With a key: `xxh3_64(key, seed 0) mod partitions`. Without one: the partition that the lane guesses, if it does,
 //! else `(producer id + batch ordinal) mod partitions`, which spreads batches without state.
@@ -25,6 +26,15 @@ pub fn of_key(key: &[u8], partitions: u32) -> PartitionIndex {
 pub fn of_batch(producer: ProducerId, ordinal: u64, partitions: u32) -> PartitionIndex {
     assert!(partitions > 0, "a topic has at least one partition");
     remainder(producer.0.wrapping_add(ordinal), partitions)
+}
+
+/// The partition of `__consumer_offsets` whose leader coordinates a group.
+///
+/// # Panics
+/// If `partitions` is 0: no topic has none.
+#[must_use]
+pub fn coordinator_of(group: &str, partitions: u32) -> PartitionIndex {
+    of_key(group.as_bytes(), partitions)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a remainder by a u32 fits a u32")]

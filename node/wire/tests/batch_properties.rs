@@ -11,8 +11,8 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use weir_wire::batch::{
-    BatchBuilder, BatchError, BatchHeader, Compression, HEADER_BYTES, Limits, ProducerFields, check, control,
-    records, total_bytes, validate,
+    BatchBuilder, BatchError, BatchHeader, Compression, Content, HEADER_BYTES, Limits, ProducerFields, check,
+    control, records, total_bytes, validate,
 };
 use weir_wire::ids::{ProducerEpoch, ProducerId, Sequence};
 
@@ -131,6 +131,51 @@ proptest! {
             builder.push_record_at(record.offset_delta, &record);
         }
         prop_assert_eq!(builder.finish(None), batch);
+    }
+
+    /// Copying the content of records and appending headers gives the batch that was pushed with all of them at once, and
+    /// what a builder shows of it on the way is what is read later.
+    #[test]
+    fn headers_appended_to_copied_content_stand_behind_its_own(all in vec(any_record(), 1..30), gaps: bool) {
+        let (batch, deltas) = build(Compression::None, &all, None, gaps);
+        let (split, whole): (Vec<_>, Vec<_>) = all
+            .iter()
+            .map(|record| {
+                let (kept, appended) = record.headers.split_at(record.headers.len() / 2);
+                (AnyRecord { headers: kept.to_vec(), ..record.clone() }, appended.to_vec())
+            })
+            .unzip();
+        let (less, _) = build(Compression::None, &split, None, gaps);
+        let read = records(&less, &Limits::default()).unwrap();
+        let mut builder = BatchBuilder::new(Compression::None);
+        for ((record, appended), delta) in read.iter().zip(&whole).zip(&deltas) {
+            let appended: Vec<_> =
+                appended.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
+            builder.push_content_at(*delta, record.timestamp_ms, &record.content(), &appended);
+        }
+        prop_assert_eq!(builder.section(), &batch[HEADER_BYTES..]);
+        let seen: Vec<_> = builder.iter().map(|record| (record.offset_delta, record.timestamp_ms)).collect();
+        let pushed: Vec<_> = deltas.into_iter().zip(all.iter().map(|record| record.timestamp_ms)).collect();
+        prop_assert_eq!(seen, pushed);
+        prop_assert_eq!(builder.finish(None), batch);
+    }
+
+    /// Content is read as it was written, and whatever else comes instead is answered.
+    #[test]
+    fn content_reads_back_or_is_refused(record in any_record(), noise in vec(any::<u8>(), 0..60)) {
+        let headers: Vec<_> =
+            record.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
+        let mut bytes = Vec::new();
+        Content::encode(record.key.as_deref(), record.value.as_deref(), &headers, &mut bytes);
+        let content = Content::parse(&bytes).unwrap();
+        prop_assert_eq!((content.key, content.value), (record.key.as_deref(), record.value.as_deref()));
+        prop_assert_eq!(content.headers.collect::<Vec<_>>(), headers);
+        prop_assert!(Content::parse(&bytes[..bytes.len() - 1]).is_err());
+        bytes.push(0);
+        prop_assert!(Content::parse(&bytes).is_err());
+        if let Ok(content) = Content::parse(&noise) {
+            prop_assert_eq!(content.headers.len(), content.headers.count());
+        }
     }
 
     #[test]

@@ -73,6 +73,10 @@ impl Disk for HostDisk {
         self.common.changed(self.inner.create_dir_all(path), format_args!("mkdir {}", path.display()))
     }
 
+    fn make_private(&self, path: &Path) -> io::Result<()> {
+        self.common.changed(self.inner.make_private(path), format_args!("chmod {}", path.display()))
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let what = format_args!("rename {} to {}", from.display(), to.display());
         self.common.changed(self.inner.rename(from, to), what)

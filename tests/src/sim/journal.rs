@@ -26,6 +26,7 @@ struct Book {
     readers: u32,
     /// How far each reader of the moment has come; readers that ended are not among them.
     positions: BTreeMap<(u32, PartitionIndex), Offset>,
+    faults_are_over: bool,
     /// The last reading of everything, after which nothing changes any more.
     audit: Option<Audit>,
     violations: Vec<String>,
@@ -95,6 +96,17 @@ impl Journal {
     /// Notes that a producer has sent everything, and knows what became of it.
     pub fn finished(&self, producer: u32) {
         self.book().finished_producers.insert(producer);
+    }
+
+    /// Notes that nothing goes wrong any more.
+    pub fn end_of_faults(&self) {
+        self.book().faults_are_over = true;
+    }
+
+    /// Whether nothing goes wrong any more.
+    #[must_use]
+    pub fn faults_are_over(&self) -> bool {
+        self.book().faults_are_over
     }
 
     /// How many producers have finished.

@@ -14,6 +14,7 @@
 //! sockets, files, and randomness that does not come from the seed, except the keys of TLS, which cannot; so nothing
 //! looks at ciphertext.
 
+pub mod churn;
 pub mod clock;
 pub mod dice;
 pub mod disk;

@@ -1,6 +1,6 @@
 //! What carries out a plan's faults and their ends, and starts nodes again, as an operator would.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -23,8 +23,8 @@ pub struct Nemesis {
     /// Nodes that were told to stop, or whose disk will, and what follows then.
     stopping: BTreeMap<NodeId, Stopping>,
     disk_takes: RangeInclusive<Duration>,
-    /// Nodes whose disk failed, and how they are to be started again.
-    suspicious: BTreeMap<NodeId, End>,
+    /// Nodes whose disk failed, and which are to be started again.
+    suspicious: BTreeSet<NodeId>,
     full: BTreeMap<NodeId, u64>,
     /// When the cluster was formed: the plan's times count from then.
     begun: Duration,
@@ -62,7 +62,7 @@ impl Nemesis {
             next_number: 0,
             stopping: BTreeMap::new(),
             disk_takes: plan.disk_takes.clone(),
-            suspicious: BTreeMap::new(),
+            suspicious: BTreeSet::new(),
             full: BTreeMap::new(),
             begun,
             is_careful: plan.is_careful,
@@ -129,18 +129,18 @@ impl Nemesis {
             }
             Fault::FailSyncs { count, noticed_after } => {
                 world.disk(node).fail_syncs(*count);
-                self.suspicious.insert(node, End::PowerCut);
+                self.suspicious.insert(node);
                 self.later(world, *noticed_after, FollowUp::StartAgain(node));
             }
             Fault::FailWrites { count, noticed_after } => {
                 world.disk(node).fail_writes(*count);
-                self.suspicious.entry(node).or_insert(End::Killed);
+                self.suspicious.insert(node);
                 self.later(world, *noticed_after, FollowUp::StartAgain(node));
             }
             Fault::FullDisk { room_bytes, lasts } => {
                 world.set_room(node, Some(*room_bytes));
                 self.full.insert(node, *room_bytes);
-                self.suspicious.entry(node).or_insert(End::Killed);
+                self.suspicious.insert(node);
                 self.later(world, *lasts, FollowUp::MakeRoom(node));
             }
             Fault::SlowDisk { takes, lasts } => {
@@ -168,8 +168,8 @@ impl Nemesis {
                 }
             }
             FollowUp::StartAgain(node) => {
-                if let Some(end) = self.suspicious.get(&node).copied() {
-                    self.end(world, node, end, START_AGAIN_AFTER);
+                if self.suspicious.contains(&node) {
+                    self.end(world, node, End::Killed, START_AGAIN_AFTER);
                 }
             }
             FollowUp::MakeRoom(node) => {
@@ -183,10 +183,11 @@ impl Nemesis {
 
     /// Ends a node and has it started again.
     fn end(&mut self, world: &mut World, node: NodeId, end: End, down: Duration) {
-        // After a sync failed, memory holds what the disk does not, and says that it is clean. Only a reboot drops
-        // it, so that is what an operator does who read the log.
-        let end = if self.suspicious.remove(&node) == Some(End::PowerCut) { End::PowerCut } else { end };
+        self.suspicious.remove(&node);
         let end = if self.is_careful && world.what_ails().is_some() { End::Killed } else { end };
+        // A file system that has shut down takes no changes before a reboot. Anything else has to do without one: after
+        // a failed sync memory holds what the disk does not, and says that it is clean.
+        let end = if world.disk(node).has_shut_down() { End::PowerCut } else { end };
         self.deaths += 1;
         world.end(node, end);
         self.later(world, down, FollowUp::Start(node));
@@ -220,8 +221,8 @@ impl Nemesis {
             disk.fail_syncs(0);
             disk.fail_writes(0);
             disk.stop_after(u64::MAX);
-            if let Some(end) = self.suspicious.get(&node).copied() {
-                self.end(world, node, end, Duration::ZERO);
+            if self.suspicious.contains(&node) {
+                self.end(world, node, End::Killed, Duration::ZERO);
             }
         }
     }

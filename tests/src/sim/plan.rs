@@ -90,6 +90,8 @@ pub struct Workload {
     pub delivery_timeout: Duration,
     /// How many processes read along.
     pub readers: u32,
+    /// Whether another process creates and deletes a topic all the time.
+    pub churns: bool,
 }
 
 /// How a node ends.
@@ -192,11 +194,11 @@ pub enum Fault {
         /// How long until it is started again.
         down: Duration,
     },
-    /// Syncs fail, and what they should have made durable is lost. Someone notices, and the machine is rebooted.
+    /// Syncs fail, and what they should have made durable is lost. Someone notices, and starts the process again.
     FailSyncs {
         /// How many.
         count: u32,
-        /// How long until the reboot.
+        /// How long until then.
         noticed_after: Duration,
     },
     /// Writes fail half way. Someone notices, and the node is started again.
@@ -293,6 +295,7 @@ impl Plan {
             partitions: small(dice, 1..=2),
             producers: 1,
             readers: 1,
+            churns: false,
             delivery_timeout: seconds(60.0),
             value_bytes: 10..=300,
             ..Workload::any(dice, faults_until, 40..=80)
@@ -394,6 +397,7 @@ impl Workload {
             request_timeout: *dice.pick(&[seconds(0.1), seconds(0.5), seconds(3.0)]),
             delivery_timeout: *dice.pick(&[seconds(5.0), seconds(30.0), seconds(120.0)]),
             readers: small(dice, 1..=2),
+            churns: dice.chance(0.5),
         }
     }
 }

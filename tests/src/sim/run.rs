@@ -108,7 +108,9 @@ impl<'a> Run<'a> {
             self.step()?;
         }
         self.nemesis.mend(&mut self.world);
-        let producers = usize::try_from(self.plan.workload.producers).expect("a few producers");
+        self.journal.end_of_faults();
+        let Workload { producers, churns, .. } = self.plan.workload;
+        let producers = usize::try_from(producers + u32::from(churns)).expect("a few producers");
         self.until(self.plan.workload.delivery_timeout + HEAL_MAX, |run| {
             match run.journal.producers_finished() {
                 finished if finished == producers => Ok(()),

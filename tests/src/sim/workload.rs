@@ -13,6 +13,7 @@ use weir_client::{
 };
 use weir_wire::ids::{Offset, PartitionIndex};
 
+use super::churn;
 use super::dice::Dice;
 use super::journal::{Journal, value_of};
 use super::plan::Workload;
@@ -31,10 +32,10 @@ const AUDITOR: u32 = u32::MAX;
 
 /// What a client process shares with the others of its run.
 #[derive(Clone)]
-struct Common {
+pub(super) struct Common {
     host: Arc<str>,
-    workload: Workload,
-    journal: Journal,
+    pub(super) workload: Workload,
+    pub(super) journal: Journal,
     trace: Trace,
     dice: Rc<RefCell<Dice>>,
 }
@@ -50,12 +51,12 @@ impl Common {
         }
     }
 
-    fn note(&self, what: fmt::Arguments<'_>) {
+    pub(super) fn note(&self, what: fmt::Arguments<'_>) {
         self.trace.note(&self.host, Kind::Client, what);
     }
 
     /// A client, however long it takes.
-    async fn connect(&self, config: ClientConfig) -> Client {
+    pub(super) async fn connect(&self, config: ClientConfig) -> Client {
         loop {
             match Client::connect(config.clone()).await {
                 Ok(client) => return client,
@@ -65,7 +66,7 @@ impl Common {
     }
 
     /// Notes an error that passes, or that a failing disk explains, and waits a little; any other is a broken promise.
-    async fn failed(&self, what: &str, error: &ClientError) {
+    pub(super) async fn failed(&self, what: &str, error: &ClientError) {
         self.note(format_args!("{what} failed: {error}"));
         let is_of_the_disk =
             matches!(error, ClientError::Node(error) if error.code == ErrorCode::StorageFailed);
@@ -121,6 +122,19 @@ pub fn add(world: &mut World, seed: u64, workload: &Workload, journal: &Journal,
             let life = *lives.borrow();
             async move {
                 produce(&common, config, number, life).await;
+                Ok(())
+            }
+        });
+    }
+    if workload.churns {
+        let common = Common::new(churn::NAME, seed, workload, journal, trace);
+        let lives = Rc::new(RefCell::new(0));
+        world.add_client(churn::NAME, move |config| {
+            let common = common.clone();
+            *lives.borrow_mut() += 1;
+            let life = *lives.borrow();
+            async move {
+                churn::run(&common, config, life).await;
                 Ok(())
             }
         });

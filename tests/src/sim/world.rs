@@ -208,7 +208,7 @@ impl World {
         self.sim.bounce(host.host());
     }
 
-    /// Asks a node to stop; `NodeState::Down` follows.
+    /// Asks a node to stop; [`NodeState::Ended`] follows.
     pub fn ask_to_stop(&self, node: NodeId) {
         self.machine(node).ask_to_stop();
     }

@@ -160,6 +160,10 @@ impl Session {
                 }
             }
             let retry_at = self.advance();
+            if !self.ready.is_empty() {
+                // A step that failed has something to say, and nothing else may ever come.
+                continue;
+            }
             let pause = async {
                 match retry_at {
                     Some(at) => tokio::time::sleep_until(at).await,

@@ -53,7 +53,8 @@ pub struct ProducerConfig {
     /// (`request.timeout.ms`). Default 30 s.
     pub request_timeout: Duration,
     /// Whether the cluster recognises what it has stored already, so that trying again neither repeats nor reorders
-    /// (`enable.idempotence`). Default: yes. Without it, batches that are sent again may be stored again.
+    /// (`enable.idempotence`). Default: yes. Without it, batches that are sent again may be stored again. With `acks=0`
+    /// and a chosen partition there is no id, and nothing is sent again.
     pub enable_idempotence: bool,
     /// The most batches of one lane that are under way at a time (`max.in.flight.requests.per.connection`; a lane is
     /// what a connection is there). Order holds at any value. 1 to 64, default 5.

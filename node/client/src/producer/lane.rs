@@ -16,21 +16,23 @@
 //! - Answers of earlier openings are ignored. (While a reopening is waited for, the current one still counts.)
 //! - A batch that was sent and given up is `unknown`, never `failed`; one that was not sent is `failed`.
 //! - Batches of two revisions, or of two producer epochs, are never in flight together.
+//! - Without acks to a chosen partition there is no id, and nothing is sent twice (see `settings`).
 //!
 //! A batch that was settled while an older one was not (their records went to different partitions) stays in flight,
 //! and is sent again with the others when the lane is reopened: the ordinals of an opening have no gaps.
 
 mod answers;
+mod settings;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use weir_wire::error::{ErrorClass, ErrorCode, WireError};
 use weir_wire::ids::{LeaderEpoch, NodeId, PartitionIndex, ProducerEpoch, ProducerId, Revision, Sequence};
-use weir_wire::lane::{LANE_SEQUENCE_MAX, LaneAnswer, LaneTarget, Outcome};
+use weir_wire::lane::{LaneAnswer, LaneTarget, Outcome};
 
 use self::answers::{is_whole, settled_runs};
-use super::config::ProducerConfig;
+pub(crate) use self::settings::Settings;
 use super::delivery::{DeliveryResult, SettledRun};
 use crate::backoff::{Backoff, Moment};
 
@@ -59,29 +61,6 @@ pub(crate) enum Way {
     Guessed(PartitionIndex),
     /// Where the partitioner says. The number tells the lanes of a topic apart.
     Unguessed(u32),
-}
-
-/// A lane's settings.
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) way: Way,
-    pub(crate) idempotent: bool,
-    pub(crate) in_flight_max: usize,
-    pub(crate) request_timeout: Duration,
-    /// [`LANE_SEQUENCE_MAX`] outside of tests.
-    pub(crate) sequence_max: Sequence,
-}
-
-impl Settings {
-    pub(crate) fn new(way: Way, config: &ProducerConfig) -> Settings {
-        Settings {
-            way,
-            idempotent: config.enable_idempotence,
-            in_flight_max: config.in_flight_batches,
-            request_timeout: config.request_timeout,
-            sequence_max: LANE_SEQUENCE_MAX,
-        }
-    }
 }
 
 /// A batch that is ready to be sent, without its bytes.
@@ -390,6 +369,11 @@ impl Lane {
             if error.code == ErrorCode::StaleRevision {
                 self.left_revision = Some(self.revision);
             }
+            if !self.settings.resends
+                && let Some(sent) = self.in_flight.remove(at)
+            {
+                settle_whole(&sent.batch, DeliveryResult::Failed(error.clone()), effects);
+            }
             self.reopen_later(now);
             effects.push(Effect::RefreshMetadata);
             return;
@@ -452,6 +436,9 @@ impl Lane {
         }
         self.expire(now, effects);
         self.give_up_on_silence(now, effects);
+        if self.stream.is_none() {
+            self.give_up_resending(effects);
+        }
         self.suspect(now, effects);
         if self.is_idle() {
             self.rest(now, effects);
@@ -513,6 +500,17 @@ impl Lane {
             effects.push(Effect::Close(stream.opening));
             effects.push(Effect::RefreshMetadata);
             self.reopen_later(now);
+        }
+    }
+
+    /// A lane that sends nothing twice lets go of what is in flight when its stream ends.
+    fn give_up_resending(&mut self, effects: &mut Vec<Effect>) {
+        if !self.settings.resends && !self.in_flight.is_empty() {
+            let error = WireError::new(
+                ErrorCode::OutcomeUnknown,
+                "the stream ended before the node had answered, and with acks=0 nothing is sent twice",
+            );
+            self.settle_in_flight(&error, effects);
         }
     }
 
@@ -602,6 +600,7 @@ impl Lane {
         };
         if let Some(stream) = self.stream.take() {
             effects.push(Effect::Close(stream.opening));
+            self.give_up_resending(effects);
         }
         let opening = Opening(self.next_opening);
         self.next_opening += 1;

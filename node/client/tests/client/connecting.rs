@@ -55,6 +55,7 @@ async fn nobody_at_the_address_is_said_with_what_to_do() {
     fake.stop().await;
     let error = Client::connect(config).await.unwrap_err();
     assert!(error.is_retryable());
+    // The connection's own limit and the request's end at about the same time, and each has its sentence.
     let sentence = error.to_string();
     assert!(
         sentence.contains(&fake.address.to_string())

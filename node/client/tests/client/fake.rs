@@ -150,6 +150,11 @@ impl World {
         self.change(|state| state.create(name, partitions));
     }
 
+    /// Deletes a topic, as another client's request would.
+    pub(crate) fn delete(&self, name: &str) {
+        self.change(|state| state.delete(name).expect("a topic to delete"));
+    }
+
     /// All records of a topic, partition by partition.
     pub(crate) fn records(&self, topic: &str) -> Vec<Vec<(String, String)>> {
         self.lock().topics[topic].partitions.iter().map(Log::records).collect()
@@ -165,6 +170,12 @@ impl State {
         let topic = Topic { id, revision: Revision(1), batch_bytes_max: 1_000_000, partitions };
         self.topics.insert(name.to_owned(), topic);
         id
+    }
+
+    fn delete(&mut self, name: &str) -> Result<TopicId, WireError> {
+        self.index += 1;
+        let gone = self.topics.remove(name);
+        gone.map(|topic| topic.id).ok_or_else(|| WireError::new(ErrorCode::UnknownTopic, "no such topic"))
     }
 
     fn by_id(&mut self, id: TopicId) -> Result<&mut Topic, WireError> {
@@ -360,10 +371,7 @@ fn answer(
         }
         DeleteTopic::KIND => {
             let asked: DeleteTopic = decode_body(body)?;
-            let gone = state.topics.remove(&asked.name);
-            state.index += 1;
-            let gone = gone.ok_or_else(|| WireError::new(ErrorCode::UnknownTopic, "no such topic"))?;
-            Ok(encode_body(&TopicDeleted { id: gone.id }))
+            Ok(encode_body(&TopicDeleted { id: state.delete(&asked.name)? }))
         }
         InitProducer::KIND => {
             let asked: InitProducer = decode_body(body)?;

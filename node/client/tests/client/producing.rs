@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use weir_client::{
-    Client, ClientError, Compression, DeliveryResult, ErrorCode, Lanes, Offset, PartitionIndex, Producer,
-    ProducerConfig, Record, SendError,
+    Client, ClientError, Compression, DeliveryResult, ErrorCode, Lanes, NewTopic, Offset, PartitionIndex,
+    Producer, ProducerConfig, Record, SendError,
 };
 
 use crate::fake::Fake;
@@ -227,7 +227,8 @@ async fn a_deleted_topic_fails_what_was_not_stored() {
     let client = Client::connect(fake.config()).await.unwrap();
     let producer = client.producer(small()).unwrap();
     assert!(producer.send(Record::to("a").value(b"x")).await.unwrap().await.is_stored());
-    client.delete_topic("a").await.unwrap();
+    // By another client: this one goes by what it knows until it is told.
+    fake.world.delete("a");
     let late = producer.send(Record::to("a").value(b"x")).await.unwrap().await;
     assert!(
         matches!(&late, DeliveryResult::Failed(error) if error.code == ErrorCode::UnknownTopic),
@@ -238,6 +239,21 @@ async fn a_deleted_topic_fails_what_was_not_stored() {
     // Another topic of that name is another topic.
     fake.world.create("a", 1);
     assert!(producer.send(Record::to("a").value(b"x")).await.unwrap().await.is_stored());
+}
+
+#[tokio::test]
+async fn who_deletes_a_topic_does_not_write_to_it_afterwards() {
+    let fake = Fake::start();
+    let client = Client::connect(fake.config()).await.unwrap();
+    let producer = client.producer(small()).unwrap();
+    for _ in 0..3 {
+        client.create_topic(NewTopic::new("a").partitions(2)).await.unwrap();
+        let stored = producer.send(Record::to("a").value(b"x")).await.unwrap().await;
+        assert!(stored.is_stored(), "{stored:?}");
+        client.delete_topic("a").await.unwrap();
+        let refused = producer.send(Record::to("a").value(b"x")).await.map(|_| ()).unwrap_err();
+        assert!(matches!(&refused, SendError::Client(ClientError::UnknownTopic { .. })), "{refused:?}");
+    }
 }
 
 #[tokio::test]

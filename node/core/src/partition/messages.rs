@@ -229,7 +229,8 @@ pub enum Effect {
         newest: LeaderEpoch,
     },
     /// Ask the controller to make this the ISR (KIP-497): one command, compared with the partition epoch. Never asked
-    /// while an earlier one of the same partition epoch is without an answer. Applied: the next image says so, by [`Input::BecomeLeader`].
+    /// while an earlier one of the same partition epoch is without an answer. Applied: the next image says so, by
+    /// [`Input::BecomeLeader`].
     /// Anything else: [`Input::IsrRefused`] or [`Input::IsrUnknown`].
     ProposeIsr {
         /// The number to answer with.

@@ -1,6 +1,13 @@
-//! What an entry node decides about a batch on its way to the partitions: where its records go, how it is split,
-//! and how the answers of the parts become the answer to the client.
+//! What an entry node decides about a batch on its way to the partitions: what an interceptor's answer means, where
+//! records go, how the batch is split, how the answers of the parts become the answer to the client, and what
+//! happens when a plugin fails.
 
+pub mod answer;
+pub mod assignment;
+pub mod dead_letters;
+pub mod draft;
 pub mod entry;
+pub mod failing;
 pub mod placing;
 pub mod splitting;
+pub mod throttle;

@@ -3,30 +3,79 @@
 use std::collections::BTreeMap;
 
 use weir_wire::ids::{PartitionIndex, ProducerId};
-use weir_wire::lane::Run;
+use weir_wire::lane::{Outcome, Run};
 use weir_wire::placement;
+
+use super::answer::BadAnswer;
 
 /// Which partition each record of a batch goes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placement {
     /// The partitions, each once, in the order in which the batch first names them: the parts of the batch.
     pub parts: Vec<PartitionIndex>,
-    /// Which records belong to which part, in the order of the batch; `outcome` is an index into `parts`.
+    /// What became of records that go nowhere: dropped and rejected ones.
+    pub settled: Vec<Outcome>,
+    /// Which records belong to which part, in the order of the batch; `outcome` is an index into `parts`, and behind
+    /// those into `settled`.
     pub runs: Vec<Run>,
+    /// The one part keeps the offsets of the records that are not in it: its batch has gaps.
+    pub has_gaps: bool,
+    /// One more part, behind the others.
+    pub dead_letters: Option<DeadLetters>,
+}
+
+/// A part that goes to the topic's dead-letter topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeadLetters {
+    /// The partition of that topic.
+    pub partition: PartitionIndex,
+    /// Which of the settled outcomes its records have once it is stored; until then they have what became of the part.
+    pub settled: u32,
 }
 
 impl Placement {
-    /// All records in one partition.
+    /// All records in one partition, which gets a batch also if there are none.
     #[must_use]
     pub fn whole(partition: PartitionIndex, records: u32) -> Placement {
-        Placement { parts: vec![partition], runs: vec![Run { records, outcome: 0 }] }
+        let runs = if records == 0 { Vec::new() } else { vec![Run { records, outcome: 0 }] };
+        Placement { parts: vec![partition], settled: Vec::new(), runs, has_gaps: false, dead_letters: None }
+    }
+
+    /// No record goes anywhere.
+    #[must_use]
+    pub fn nowhere() -> Placement {
+        Placement {
+            parts: Vec::new(),
+            settled: Vec::new(),
+            runs: Vec::new(),
+            has_gaps: false,
+            dead_letters: None,
+        }
+    }
+
+    /// The placement that a partitioner answered.
+    ///
+    /// # Errors
+    /// When there is not one partition per key, or one that the topic does not have.
+    pub fn answered(answer: &[u32], keys: usize, partitions: u32) -> Result<Placement, BadAnswer> {
+        if answer.len() != keys {
+            return Err(BadAnswer::PartitionCount { answered: answer.len(), keys });
+        }
+        if let Some(index) = answer.iter().position(|partition| *partition >= partitions) {
+            return Err(BadAnswer::NoSuchPartition { index, partition: answer[index], partitions });
+        }
+        let mut builder = PlacementBuilder::default();
+        for partition in answer {
+            builder.push(PartitionIndex(*partition));
+        }
+        Ok(builder.finish())
     }
 
     /// The partition that takes the whole batch, if one does: the batch then keeps its bytes.
     #[must_use]
     pub fn only_partition(&self) -> Option<PartitionIndex> {
         match self.parts[..] {
-            [partition] => Some(partition),
+            [partition] if self.settled.is_empty() && self.dead_letters.is_none() => Some(partition),
             _ => None,
         }
     }
@@ -94,7 +143,13 @@ impl PlacementBuilder {
     }
 
     fn finish(self) -> Placement {
-        Placement { parts: self.parts, runs: self.runs }
+        Placement {
+            parts: self.parts,
+            settled: Vec::new(),
+            runs: self.runs,
+            has_gaps: false,
+            dead_letters: None,
+        }
     }
 }
 

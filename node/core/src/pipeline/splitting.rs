@@ -1,7 +1,7 @@
 //! Taking a batch apart by partition.
 
 use bytes::Bytes;
-use weir_wire::batch::{BatchBuilder, BatchHeader, Records};
+use weir_wire::batch::{BatchBuilder, BatchHeader, RecordRef};
 
 use super::placing::Placement;
 
@@ -10,10 +10,14 @@ use super::placing::Placement;
 ///
 /// # Panics
 /// If the placement does not cover the records: it was made from them.
-pub fn split(header: &BatchHeader, records: &Records, placement: &Placement) -> Vec<Bytes> {
+pub fn split<'r>(
+    header: &BatchHeader,
+    records: impl IntoIterator<Item = RecordRef<'r>>,
+    placement: &Placement,
+) -> Vec<Bytes> {
     let mut builders: Vec<_> =
         placement.parts.iter().map(|_| BatchBuilder::new(header.compression())).collect();
-    let mut rest = records.iter();
+    let mut rest = records.into_iter();
     for run in &placement.runs {
         for _ in 0..run.records {
             let record = rest.next().expect("a placement covers exactly the records of its batch");
@@ -45,9 +49,12 @@ mod tests {
             let (header, records) = batch::validate(&whole, &Limits::default()).unwrap();
             let placement = Placement {
                 parts: vec![PartitionIndex(4), PartitionIndex(1)],
+                settled: Vec::new(),
                 runs: [(1, 0), (1, 1), (2, 0), (1, 1)]
                     .map(|(records, outcome)| Run { records, outcome })
                     .to_vec(),
+                has_gaps: false,
+                dead_letters: None,
             };
             let parts = split(&header, &records, &placement);
             let described: Vec<_> = parts

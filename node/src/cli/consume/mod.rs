@@ -8,11 +8,11 @@ use clap::ValueEnum;
 use serde::Serialize;
 use tokio::time::Instant;
 use weir_client::{
-    Client, ConsumedBatch, Consumer, ConsumerConfig, ConsumerEvent, PartitionIndex, ResetPolicy,
+    Client, ClientError, ConsumedBatch, Consumer, ConsumerConfig, ConsumerEvent, PartitionIndex, ResetPolicy,
 };
 
 use self::range::{Ranges, Start};
-use self::sink::Sink;
+use self::sink::{Hangup, Sink};
 use super::global::Global;
 use super::output::{Done, Exit, Failure, Output};
 use super::signals::Interrupts;
@@ -106,6 +106,7 @@ struct Reading {
     /// Formatted, and not handed to the sink yet.
     buffer: Vec<u8>,
     sink: Sink,
+    hangup: Hangup,
     output: Output,
 }
 
@@ -129,6 +130,7 @@ impl Reading {
             records: 0,
             buffer: Vec::with_capacity(2 * sink::BUFFER_BYTES),
             sink: Sink::start(),
+            hangup: Hangup::of_stdout(),
             output,
         })
     }
@@ -146,8 +148,9 @@ impl Reading {
                     }
                     continue;
                 }
+                () = self.hangup.comes() => return Ok(Ended::Done),
             };
-            match event? {
+            match event.map_err(in_our_words)? {
                 ConsumerEvent::Records(batch) => self.print(&batch),
                 ConsumerEvent::CaughtUp { partition, high_watermark, .. } => {
                     self.reached(partition, high_watermark);
@@ -205,6 +208,18 @@ fn start_of(args: &Args) -> Start {
         (_, Some(offset), _) => offset,
         (_, _, Some(since)) => since.resolve(),
         _ => Start::Latest,
+    }
+}
+
+/// The client speaks to programs, of settings that this command has no flag for.
+fn in_our_words(error: ClientError) -> Failure {
+    match error {
+        ClientError::OffsetOutOfRange { topic, partition, position, log_start, high_watermark } => {
+            Failure::new(format!(
+                "offset {position} of {topic}-{partition} is not stored: give --offset {log_start} to {high_watermark}, earliest or latest"
+            ))
+        }
+        other => other.into(),
     }
 }
 

@@ -114,7 +114,14 @@ impl Ranges {
                 look_up(client, topic, &partitions, OffsetSpec::Timestamp(time_ms)).await?
             }
             Start::Latest => ends.clone(),
-            Start::Offset(offset) => vec![Offset(offset); partitions.len()],
+            Start::Offset(offset) => {
+                if let Some(end) = ends.iter().max().filter(|end| end.0 < offset) {
+                    let sentence =
+                        format!("offset {offset} of topic '{topic}' is not stored: it ends at offset {end}");
+                    return Err(Failure::new(sentence));
+                }
+                vec![Offset(offset); partitions.len()]
+            }
         };
         let ranges = partitions.into_iter().zip(starts.into_iter().zip(ends));
         let open = ranges

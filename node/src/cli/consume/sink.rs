@@ -5,6 +5,8 @@
 
 use std::io::{self, Write};
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::output::Failure;
@@ -64,6 +66,43 @@ impl Sink {
         match self.written.await {
             Ok(outcome) => Ok(outcome?),
             Err(_) => Err(Failure::new("standard output was given up")),
+        }
+    }
+}
+
+/// Tells when nobody reads standard output any more, also while there is nothing to write: of a reader that has read
+/// enough, such as `head`, a write would say so, and on an idle topic none may ever come.
+pub(super) struct Hangup(oneshot::Receiver<()>);
+
+impl Hangup {
+    /// Watches on a thread of its own, which ends with the process.
+    pub(super) fn of_stdout() -> Hangup {
+        let (gone, comes) = oneshot::channel();
+        std::thread::spawn(move || {
+            let stdout = io::stdout();
+            // Asks for nothing: that the other end is gone is told in any case. A file has no other end.
+            let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
+            loop {
+                match poll(&mut watched, None) {
+                    Err(Errno::INTR) => {}
+                    Ok(_) => {
+                        let _ = gone.send(());
+                        return;
+                    }
+                    Err(error) => {
+                        tracing::debug!(%error, "standard output cannot be watched");
+                        return;
+                    }
+                }
+            }
+        });
+        Hangup(comes)
+    }
+
+    /// Waits for it, for ever if it never comes. Cancel safe.
+    pub(super) async fn comes(&mut self) {
+        if (&mut self.0).await.is_err() {
+            std::future::pending().await
         }
     }
 }

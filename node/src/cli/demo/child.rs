@@ -1,12 +1,13 @@
-//! A `weir node` process of the demo's own.
+//! The demo's own `weir node` processes.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use weir_wire::ids::NodeId;
 
 use super::super::files;
 use super::super::output::Failure;
@@ -24,7 +25,11 @@ const LOG_BYTES_MAX: u64 = 16 << 20;
 #[derive(Clone, Debug)]
 pub(super) struct NodeFiles {
     pub(super) program: PathBuf,
+    /// The demo's folder; all nodes share its certificates.
     pub(super) folder: PathBuf,
+    pub(super) node: NodeId,
+    /// A node of the cluster to join; `None` for the one that forms it.
+    pub(super) join: Option<SocketAddr>,
 }
 
 /// A running node. It ends with this value, and also when this process is killed, since its standard input then ends.
@@ -39,29 +44,31 @@ pub(super) struct NodeProcess {
 }
 
 impl NodeFiles {
-    pub(super) fn data(&self) -> PathBuf {
-        self.folder.join("data")
+    fn data(&self) -> PathBuf {
+        self.folder.join(format!("node-{}", self.node))
     }
 
     pub(super) fn certs(&self) -> PathBuf {
-        self.data().join("certs")
+        self.folder.join("certs")
     }
 
     fn log(&self) -> PathBuf {
-        self.folder.join("node.log")
+        self.folder.join(format!("node-{}.log", self.node))
     }
 
     /// The end of the node's log, for when something went wrong.
     pub(super) fn log_tail(&self) -> String {
         let log = files::read_text(&self.log(), LOG_BYTES_MAX).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n")
+        let last = lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n");
+        format!("the end of node {}'s log:\n{last}", self.node)
     }
 
     /// Starts a node and waits until it serves.
     pub(super) async fn start(&self, listen: SocketAddr) -> Result<NodeProcess, Failure> {
         let log = files::append_to(&self.log())?;
-        let mut child = command(&self.program, &self.data(), listen)
+        let mut child = self
+            .command(listen)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -72,17 +79,39 @@ impl NodeFiles {
         let mut lines = BufReader::new(stdout).lines();
         let address = match tokio::time::timeout(READY_AFTER_MAX, ready(&mut lines)).await {
             Ok(Some(address)) => address,
-            Ok(None) => return Err(Failure::new("the node ended before it served; its log says why")),
+            Ok(None) => {
+                let node = self.node;
+                return Err(Failure::new(format!("node {node} ended before it served; its log says why")));
+            }
             Err(_) => {
-                let seconds = READY_AFTER_MAX.as_secs();
-                return Err(Failure::new(format!("the node does not serve after {seconds} s; see its log")));
+                let (node, seconds) = (self.node, READY_AFTER_MAX.as_secs());
+                return Err(Failure::new(format!(
+                    "node {node} does not serve after {seconds} s; see its log"
+                )));
             }
         };
         Ok(NodeProcess { files: self.clone(), child, address, stdin, _stdout: lines })
     }
+
+    fn command(&self, listen: SocketAddr) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("node").arg("--data").arg(self.data()).arg("--certs").arg(self.certs());
+        command.args(["--node-id", &self.node.to_string(), "--listen", &listen.to_string()]);
+        if let Some(address) = self.join {
+            command.args(["--join", &address.to_string()]);
+        }
+        command.arg("--stop-with-stdin");
+        // Ctrl-C is for the demo, which then ends the nodes.
+        command.process_group(0).kill_on_drop(true);
+        command
+    }
 }
 
 impl NodeProcess {
+    pub(super) fn node(&self) -> NodeId {
+        self.files.node
+    }
+
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -106,20 +135,6 @@ impl NodeProcess {
             }
         }
     }
-}
-
-fn command(program: &Path, data: &Path, listen: SocketAddr) -> Command {
-    let mut command = Command::new(program);
-    command
-        .arg("node")
-        .arg("--data")
-        .arg(data)
-        .arg("--listen")
-        .arg(listen.to_string())
-        .arg("--stop-with-stdin");
-    // Ctrl-C is for the demo, which then ends the node.
-    command.process_group(0).kill_on_drop(true);
-    command
 }
 
 /// The address behind `ready`; `None` if the output ends without it.

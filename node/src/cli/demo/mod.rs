@@ -1,9 +1,9 @@
 //! `weir demo`: the whole story in one command.
 //!
 //! ```text
-//!   this process                                             a `weir node` process
-//!   produce: a million numbered events ── acks=all ────────▶ three partitions on disk
-//!   chaos:   kill -9, restart, three times ────────────────▶
+//!   this process                                             three `weir node` processes
+//!   produce: a million numbered events ── acks=all ────────▶ three partitions, each on three disks
+//!   chaos:   kill -9 of a leader, restart, three times ────▶
 //!   read:    at once, from the beginning ◀──────────────────
 //!   check:   what was acknowledged against what was read, by number, per key, in order
 //! ```
@@ -17,12 +17,12 @@ mod reader;
 mod sender;
 mod story;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
-use weir_client::{Client, ClientConfig, NewTopic, PartitionIndex};
+use weir_client::{Client, ClientConfig, NewTopic, NodeId, PartitionIndex};
 
 use self::chaos::{Downtime, KILLS, Plan};
 use self::child::{NodeFiles, NodeProcess};
@@ -37,6 +37,10 @@ use crate::check::{History, Report, check};
 const TOPIC: &str = "quakes";
 /// How many partitions it has.
 const PARTITIONS: u32 = 3;
+/// How many nodes there are, and replicas of each partition.
+const NODES: u32 = 3;
+/// A free port of this machine.
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -44,7 +48,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     #[arg(value_parser = clap::value_parser!(u64).range(100..=100_000_000))]
     records: u64,
-    /// Decides when the node is killed [default: a random one, which is printed]
+    /// Decides which leader is killed when [default: a random one, which is printed]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 }
@@ -52,48 +56,58 @@ pub(super) struct Args {
 pub(super) async fn run(args: &Args, output: Output) -> Done {
     let mut interrupts = Interrupts::listen()?;
     let folder = tempfile::Builder::new().prefix("weir-demo-").tempdir()?;
-    let files = NodeFiles { program: this_program()?, folder: folder.path().to_owned() };
+    let first =
+        NodeFiles { program: this_program()?, folder: folder.path().to_owned(), node: NodeId(1), join: None };
     let outcome = tokio::select! {
-        outcome = play(args, &files, output) => outcome,
-        // The node ends with the future that is dropped here, the folder with this function.
+        outcome = play(args, &first, output) => outcome,
+        // The nodes end with the future that is dropped here, the folder with this function.
         () = interrupts.next() => return Ok(Exit::Interrupted),
     };
     match outcome {
         Ok(true) => Ok(Exit::Success),
         Ok(false) => {
-            output.note(&format!("weir: the node's data and log are kept in {}", folder.keep().display()));
+            output.note(&format!("weir: the nodes' data and logs are kept in {}", folder.keep().display()));
             Ok(Exit::Failed)
         }
         Err(Failure::ReaderGone) => Err(Failure::ReaderGone),
         Err(failure) => {
-            output.note(&files.log_tail());
-            output.note(&format!("weir: the node's data and log are kept in {}", folder.keep().display()));
+            for node in (1..=NODES).map(NodeId) {
+                output.note(&NodeFiles { node, ..first.clone() }.log_tail());
+            }
+            output.note(&format!("weir: the nodes' data and logs are kept in {}", folder.keep().display()));
             Err(failure)
         }
     }
 }
 
 /// Plays the demo; says whether all promises were kept.
-async fn play(args: &Args, files: &NodeFiles, output: Output) -> Result<bool, Failure> {
+async fn play(args: &Args, first: &NodeFiles, output: Output) -> Result<bool, Failure> {
     let started = Instant::now();
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
     let story = Story::new(output, args.records);
     let records = grouped(args.records);
     story.tell("weir demo", &format!("{records} real events, {KILLS} times kill -9, seed {seed}"))?;
-    let node = files.start(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
-    story.tell("node", &format!("serves {}, data in {}", node.address(), files.data().display()))?;
-    let client = Client::connect(ClientConfig::new([node.address().to_string()], files.certs())).await?;
-    client.create_topic(NewTopic::new(TOPIC).partitions(PARTITIONS)).await?;
+    let nodes = start_cluster(first).await?;
+    let addresses: Vec<_> = nodes.iter().map(|node| node.address().to_string()).collect();
+    story.tell("nodes", &format!("serve {}, data in {}", addresses.join(", "), first.folder.display()))?;
+    let client = Client::connect(ClientConfig::new(addresses, first.certs())).await?;
+    let topic = NewTopic::new(TOPIC).partitions(PARTITIONS).replication_factor(NODES);
+    client.create_topic(topic).await?;
     story.tell(
         "topic",
-        &format!("{TOPIC}, {PARTITIONS} partitions; acks=all, flushed to disk before it is acknowledged"),
+        &format!(
+            "{TOPIC}, {PARTITIONS} partitions, {NODES} replicas; acks=all, flushed to disk by every replica in sync \
+             before it is acknowledged"
+        ),
     )?;
 
     let replay = Replay::new();
-    let played = Played::of(args.records, seed, &replay, &client, node, &story).await?;
+    let played = Played::of(args.records, seed, &replay, &client, nodes, &story).await?;
     story.end();
     client.close().await;
-    played.node.stop().await?;
+    for node in played.nodes {
+        node.stop().await?;
+    }
     let judged = Instant::now();
     let report = check(&played.history)?;
     story.tell(
@@ -105,9 +119,19 @@ async fn play(args: &Args, files: &NodeFiles, output: Output) -> Result<bool, Fa
     Ok(summary.ok)
 }
 
+/// Starts the first node, which forms the cluster, and then the others, which join it.
+async fn start_cluster(first: &NodeFiles) -> Result<Vec<NodeProcess>, Failure> {
+    let mut nodes = vec![first.start(ANY_PORT).await?];
+    let join = Some(nodes[0].address());
+    for node in (2..=NODES).map(NodeId) {
+        nodes.push(NodeFiles { node, join, ..first.clone() }.start(ANY_PORT).await?);
+    }
+    Ok(nodes)
+}
+
 /// What is there when everything was sent and read.
 struct Played {
-    node: NodeProcess,
+    nodes: Vec<NodeProcess>,
     history: History,
     measured: Measured,
 }
@@ -119,7 +143,7 @@ impl Played {
         seed: u64,
         replay: &Replay,
         client: &Client,
-        node: NodeProcess,
+        nodes: Vec<NodeProcess>,
         story: &Story,
     ) -> Result<Played, Failure> {
         let (settled, settled_count) = watch::channel(0);
@@ -137,11 +161,12 @@ impl Played {
             Ok::<_, Failure>((reads, started.elapsed()))
         };
         let chaos = async {
-            let (node, downtime) = Plan::new(seed, records).carry_out(node, settled_count, story).await?;
+            let plan = Plan::new(seed, records);
+            let (nodes, downtime) = plan.carry_out(nodes, client, settled_count, story).await?;
             survived.send_replace(true);
-            Ok::<_, Failure>((node, downtime))
+            Ok::<_, Failure>((nodes, downtime))
         };
-        let ((sent, producing), (reads, consuming), (node, downtime)) =
+        let ((sent, producing), (reads, consuming), (nodes, downtime)) =
             tokio::try_join!(produce, consume, chaos)?;
         let Downtime { total: down } = downtime;
         let measured = Measured {
@@ -156,7 +181,7 @@ impl Played {
         };
         let mut history = sent.history;
         history.reads = reads;
-        Ok(Played { node, history, measured })
+        Ok(Played { nodes, history, measured })
     }
 }
 

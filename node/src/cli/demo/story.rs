@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use serde::Serialize;
+use weir_wire::ids::{NodeId, PartitionIndex};
 
 use super::chaos::KILLS;
 use crate::check::Report;
@@ -27,12 +28,17 @@ impl Story {
         self.progress.around(|| self.output.line(&format!("{what:<10}{details}")))
     }
 
-    pub(super) fn killed(&self, count: usize, at: u64, away: Duration) -> Result<(), Failure> {
-        let (at, consumed, away) = (grouped(at), grouped(self.consumed.get()), away.as_secs_f64());
-        let details = format!(
-            "{count} of {KILLS}, at {at} acknowledged and {consumed} consumed; back after {away:.2} s"
-        );
-        self.tell("kill -9", &details)
+    pub(super) fn killed(&self, killed: &Killed) -> Result<(), Failure> {
+        let Killed { count, node, partition, .. } = killed;
+        let (at, consumed) = (grouped(killed.at), grouped(self.consumed.get()));
+        let away = killed.away.as_secs_f64();
+        self.tell(
+            "kill -9",
+            &format!(
+                "{count} of {KILLS}, node {node}, the leader of partition {partition}, at {at} acknowledged and \
+                 {consumed} consumed; back after {away:.2} s"
+            ),
+        )
     }
 
     pub(super) fn settled(&self, count: u64) {
@@ -47,6 +53,20 @@ impl Story {
     pub(super) fn end(&self) {
         self.progress.end();
     }
+}
+
+/// A leader that was killed and started again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Killed {
+    /// Which kill, from 1.
+    pub(super) count: usize,
+    pub(super) node: NodeId,
+    /// The partition that it led.
+    pub(super) partition: PartitionIndex,
+    /// How many records had their result then.
+    pub(super) at: u64,
+    /// How long until it served again.
+    pub(super) away: Duration,
 }
 
 /// What came out of it.
@@ -151,10 +171,10 @@ impl Summary {
         let (resent, recognised) = (grouped(self.batches_resent), grouped(self.recognised));
         page.push(String::new());
         page.push(format!(
-            "  The node was away for {:.2} s of the {:.2} s; the producer sent {resent} batches again, and the node",
+            "  A leader was away for {:.2} s of the {:.2} s; the producer sent {resent} batches again, and the nodes",
             self.seconds_down, self.produce_seconds
         ));
-        page.push(format!("  recognised {recognised} records in them that it had stored already."));
+        page.push(format!("  recognised {recognised} records in them that they had stored already."));
         page.push(String::new());
         page.push(self.verdict());
         page
@@ -211,8 +231,8 @@ mod tests {
               out of order             0
               unknown                  0
 
-              The node was away for 1.00 s of the 10.00 s; the producer sent 12 batches again, and the node
-              recognised 345 records in them that it had stored already.
+              A leader was away for 1.00 s of the 10.00 s; the producer sent 12 batches again, and the nodes
+              recognised 345 records in them that they had stored already.
 
             all promises kept: 1,000,000 acknowledged, 1,000,000 consumed, 0 lost, 0 duplicated, 0 out of order, 0 unknown; 3 kills, 12.0 s, seed 7"#]]
         .assert_eq(&page);

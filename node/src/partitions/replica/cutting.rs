@@ -28,7 +28,7 @@ impl Replica {
         if self.core.retired().is_some() {
             return;
         }
-        while self.log().is_removing() {
+        while self.log().is_removing() || self.log().is_repairing() {
             // Files of the old log must not be taken away from under the new one.
             let done = self.state.done.1.recv().await.expect("the sender is kept beside the receiver");
             self.work_done(done);
@@ -75,7 +75,7 @@ fn cut(
     let (CutOrder::Truncate { to: lowest } | CutOrder::StartOver { at: lowest }) = order;
     // First, so that a crash in between does not look like a log that lost what was committed. The end may come to
     // lie below: batches go whole.
-    if data.high_watermark(key).is_some_and(|checkpoint| checkpoint > Offset::ZERO) {
+    if data.high_watermark(key).is_some_and(|checkpoint| checkpoint > lowest) {
         data.save_high_watermarks([(key, high_watermark.min(lowest))])?;
     }
     let end = match order {

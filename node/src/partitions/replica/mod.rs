@@ -26,6 +26,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tracing::{Span, field};
 use weir_core::partition::{
     Append, AppendOutcome, Effect, EpochCheckpoint, Input, Member, Partition, ReadError, RequestId,
     RetireCause, RetryReason, StorageFault,
@@ -43,7 +44,10 @@ use super::space::SpaceGuard;
 use super::view::{Standing, View};
 use crate::controller::Controller;
 use crate::outside::Outside;
-use crate::storage::{DataFolder, Flushed, Log, PartitionKey, Removed, StampedBatch, StorageError};
+use crate::storage::{
+    DataFolder, Flushed, Log, PartitionKey, ReadError as LogReadError, Removed, Repaired, StampedBatch,
+    StorageError,
+};
 use cutting::CutOrder;
 use peers::Peers;
 
@@ -74,7 +78,7 @@ pub(super) struct Replica {
 
 /// What the task keeps between events.
 pub(super) struct State {
-    /// Where what workers did arrives. At most one flush and one removal are under way.
+    /// Where what workers did arrives. At most one flush, one removal and one repair are under way.
     done: (mpsc::UnboundedSender<Done>, mpsc::UnboundedReceiver<Done>),
     next_request: u64,
     /// Appends that were asked and not completed.
@@ -108,6 +112,7 @@ enum Flushing {
 enum Done {
     Flush(Flushed),
     Removal(Removed),
+    Repair(Repaired),
 }
 
 struct Waiting {
@@ -236,7 +241,10 @@ impl Replica {
         }
         if self.core.retired().is_none() {
             match self.core.leading() {
-                Some(leader_epoch) => self.view.set_standing(Standing::Leading, leader_epoch),
+                Some(leader_epoch) => {
+                    Span::current().record("leader_epoch", field::display(leader_epoch));
+                    self.view.set_standing(Standing::Leading, leader_epoch);
+                }
                 None => self.view.set_standing(Standing::Idle, leader_epoch),
             }
         }
@@ -375,6 +383,15 @@ impl Replica {
                     tracing::warn!(partition = %self.name, %error, "old segments could not be deleted; trying again");
                 }
             },
+            Done::Repair(outcome) => match self.log_mut().repair_done(outcome) {
+                Ok(()) => tracing::info!(partition = %self.name, "an index was made anew"),
+                Err(error @ LogReadError::Corrupt { .. }) => {
+                    tracing::error!(partition = %self.name, %error, "a segment is damaged; what lies before is still served");
+                }
+                Err(error) => {
+                    tracing::warn!(partition = %self.name, %error, "an index could not be made anew; trying again");
+                }
+            },
         }
     }
 
@@ -400,7 +417,7 @@ impl Replica {
         if self.core.retired().is_none() {
             self.start_flush();
         }
-        while self.state.flushing != Flushing::No || self.log().is_removing() {
+        while self.state.flushing != Flushing::No || self.log().is_removing() || self.log().is_repairing() {
             let done = self.state.done.1.recv().await.expect("the sender is kept beside the receiver");
             self.work_done(done);
         }
@@ -447,7 +464,7 @@ impl Replica {
         self.settings = settings;
     }
 
-    /// What is due now and then: retention, rolling by time, a flush of what `write.caching` left unflushed.
+    /// What is due now and then: retention, rolling by time, a flush of what `write.caching` left unflushed, indexes.
     fn housekeep(&mut self) {
         if self.core.retired().is_some() {
             return;
@@ -458,6 +475,13 @@ impl Replica {
         }
         if self.core.flushed_end() < self.core.written_end() {
             self.start_flush();
+        }
+        match self.log_mut().prepare_repair() {
+            Ok(Some(job)) => self.start(move || Done::Repair(job.run())),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(partition = %self.name, %error, "an index is to be made anew, and cannot yet");
+            }
         }
     }
 
@@ -491,14 +515,18 @@ impl Replica {
         self.handle(Input::Resign);
         self.view.set_standing(Standing::Idle, self.view.leader_epoch());
         let checkpoint = self.core.producer_checkpoint();
-        let saved = self.log().side_files().save_snapshot(checkpoint.end, &checkpoint);
-        if let Err(error) = &saved {
-            tracing::error!(partition = %self.name, %error, "the partition could not be closed cleanly");
-        }
-        CloseReport {
-            is_clean: saved.is_ok() && self.core.retired().is_none() && !self.log().needs_flush(),
-            recovery_point: self.log().recovery_point(),
-            high_watermark: self.core.high_watermark(),
+        let high_watermark = self.core.high_watermark();
+        let log = self.log.take().expect("the log is here between two cuts");
+        let flushed = log.recovery_point();
+        let saved = log.side_files().save_snapshot(checkpoint.end, &checkpoint);
+        match saved.and_then(|_| log.close()) {
+            Ok(recovery_point) => {
+                CloseReport { is_clean: self.core.retired().is_none(), recovery_point, high_watermark }
+            }
+            Err(error) => {
+                tracing::error!(partition = %self.name, %error, "the partition could not be closed cleanly");
+                CloseReport { is_clean: false, recovery_point: flushed, high_watermark }
+            }
         }
     }
 }

@@ -84,6 +84,11 @@ impl Replica {
 
     fn take_frame(&mut self, frame: ReplicaFrame) {
         let ReplicaFrame { subscription, from, batches, high_watermark, log_start, credit } = frame;
+        let bytes = batches.iter().map(|batch| batch.bytes.len()).sum();
+        if bytes > 0 && !self.space.has_room(bytes) {
+            // It asks again at the next tick; when there is room, what it lacks comes.
+            return self.handle(Input::SubscriptionEnded(subscription));
+        }
         let headers = batches.iter().map(|batch| StoredBatch::from(&batch.header)).collect();
         self.state.peers.frame = batches;
         let replicated = Replicated { subscription, from, batches: headers, high_watermark, log_start };

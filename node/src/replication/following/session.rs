@@ -138,8 +138,9 @@ impl Session<'_> {
     async fn write(&self, mut writer: FrameWriter, first: Outgoing) -> String {
         let mut outgoing = first;
         loop {
-            for order in outgoing.orders {
+            while let Some(order) = outgoing.orders.pop_front() {
                 if let Err(end) = self.order(order, &mut writer) {
+                    give_up(outgoing);
                     return end;
                 }
             }

@@ -7,7 +7,7 @@
 //!              ◀─older data, as credit allows─────────┘
 //! ```
 //!
-//! One task per stream. Both serve the same subscriptions, each of which is on one stream at a time ([`flow`]); each
+//! One task per stream. Both serve the same subscriptions, each of which is on one stream at a time (`flow`); each
 //! task sends one frame per subscription in turn, so that a large partition holds up no other.
 
 mod catch_up;

@@ -77,6 +77,12 @@ impl Log {
         Ok(Some(RepairJob { shared: self.shared.clone(), view, interval_bytes }))
     }
 
+    /// Whether a repair was prepared whose outcome has not been reported yet.
+    #[must_use]
+    pub fn is_repairing(&self) -> bool {
+        self.repairing
+    }
+
     /// Takes the outcome of a repair.
     ///
     /// # Errors

@@ -68,10 +68,32 @@ impl SimDisk {
         self.world().syncs
     }
 
-    /// Lets the next `count` syncs of files or folders fail. What they should have made durable is lost for good,
-    /// although the running process goes on seeing it, as on Linux.
+    /// Lets the next `count` syncs of files or folders fail, as they do on Linux.
+    ///
+    /// What a file's sync should have made durable is lost for good, although this and the next process may go on
+    /// seeing it: its pages count as clean, until memory is short. Where the names of a folder cannot be made durable,
+    /// the file system cannot write its journal, and takes no changes any more before it is mounted anew (ext4, XFS and
+    /// btrfs alike).
     pub fn fail_syncs(&self, count: u32) {
-        self.world().fail_syncs = count;
+        self.fail_syncs_after(0, count);
+    }
+
+    /// As [`fail_syncs`](SimDisk::fail_syncs), once `passed` more syncs went well.
+    pub fn fail_syncs_after(&self, passed: u64, count: u32) {
+        let mut world = self.world();
+        (world.sound_syncs, world.fail_syncs) = (passed, count);
+    }
+
+    /// How many syncs have failed since the process began.
+    #[must_use]
+    pub fn failed_syncs(&self) -> u64 {
+        self.world().failed_syncs
+    }
+
+    /// Whether the file system takes no changes before the next boot.
+    #[must_use]
+    pub fn has_shut_down(&self) -> bool {
+        self.world().shut_down
     }
 
     /// Lets the next `count` writes fail half way.
@@ -159,6 +181,14 @@ impl Disk for SimDisk {
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         self.world().create_dir_all(path)
+    }
+
+    fn make_private(&self, path: &Path) -> io::Result<()> {
+        // Nobody else is here.
+        match self.stat(path)? {
+            Some(EntryKind::Folder) => Ok(()),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        }
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -40,9 +40,20 @@ impl SimRandom {
 }
 
 pub(super) fn process_crash(world: &mut World) -> World {
-    let random = fork(&mut world.random);
+    let mut random = fork(&mut world.random);
     world.stopped = true;
-    World::of(random, world.nodes.clone(), world.next_id(), std::mem::take(&mut world.names))
+    let mut nodes = world.nodes.clone();
+    for node in nodes.values_mut() {
+        let Node::File(file) = node else { continue };
+        let known = file.known_content();
+        // Only what a failed sync left is not known. Memory may let go of it at any time, as it counts as clean.
+        if known != file.view && random.chance(2) {
+            file.view = known;
+        }
+    }
+    let mut next = World::of(random, nodes, world.next_id(), std::mem::take(&mut world.names));
+    next.shut_down = world.shut_down;
+    next
 }
 
 pub(super) fn power_loss(world: &mut World) -> World {

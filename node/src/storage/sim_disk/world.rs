@@ -29,11 +29,17 @@ pub(super) struct World {
     /// Everything fails from here on.
     pub(super) stopped: bool,
     pub(super) fail_syncs: u32,
+    /// How many syncs go well before those.
+    pub(super) sound_syncs: u64,
     pub(super) fail_writes: u32,
     pub(super) space: Option<u64>,
     pub(super) open_files_max: Option<usize>,
     pub(super) ignore_folder_syncs: bool,
     pub(super) read_only: bool,
+    /// How many syncs have failed.
+    pub(super) failed_syncs: u64,
+    /// The file system takes no changes until the next boot: it could not write its journal.
+    pub(super) shut_down: bool,
 }
 
 #[derive(Clone)]
@@ -110,11 +116,14 @@ impl World {
             stop_after: None,
             stopped: false,
             fail_syncs: 0,
+            sound_syncs: 0,
             fail_writes: 0,
             space: None,
             open_files_max: None,
             ignore_folder_syncs: false,
             read_only: false,
+            failed_syncs: 0,
+            shut_down: false,
         }
     }
 
@@ -124,6 +133,13 @@ impl World {
 
     pub(super) fn check_alive(&self) -> io::Result<()> {
         if self.stopped { Err(io::Error::other("the simulated disk has stopped")) } else { Ok(()) }
+    }
+
+    fn check_writable(&self) -> io::Result<()> {
+        if self.shut_down {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
+        if self.read_only { Err(io::ErrorKind::PermissionDenied.into()) } else { Ok(()) }
     }
 
     pub(super) fn open_files(&self) -> usize {
@@ -164,8 +180,8 @@ impl World {
         if self.open_files_max.is_some_and(|max| self.open_files() >= max) {
             return Err(io::Error::from_raw_os_error(EMFILE));
         }
-        if mode != OpenMode::Read && self.read_only {
-            return Err(io::ErrorKind::PermissionDenied.into());
+        if mode != OpenMode::Read {
+            self.check_writable()?;
         }
         let (folder, name) = self.split(path)?;
         let id = match self.folder(folder).view.get(&name).copied() {
@@ -282,10 +298,11 @@ impl World {
         if !failed && (self.ignore_folder_syncs || !self.half_happens(&turn)) {
             return turn.end();
         }
-        let changes = self.take_changes_of(folder);
         if failed {
+            self.shut_down = true;
             return Err(io::Error::from_raw_os_error(EIO));
         }
+        let changes = self.take_changes_of(folder);
         for change in &changes {
             change.apply_durable(&mut self.nodes);
         }
@@ -469,9 +486,7 @@ impl World {
     /// Counts a changing operation, and says whether the disk stops in it.
     fn turn(&mut self) -> io::Result<Turn> {
         self.check_alive()?;
-        if self.read_only {
-            return Err(io::ErrorKind::PermissionDenied.into());
-        }
+        self.check_writable()?;
         self.operations += 1;
         match &mut self.stop_after {
             Some(0) => {
@@ -495,8 +510,13 @@ impl World {
     }
 
     fn fails_sync(&mut self) -> bool {
+        if self.sound_syncs > 0 {
+            self.sound_syncs -= 1;
+            return false;
+        }
         let fails = self.fail_syncs > 0;
         self.fail_syncs = self.fail_syncs.saturating_sub(1);
+        self.failed_syncs += u64::from(fails);
         fails
     }
 }
@@ -507,6 +527,15 @@ impl Turn {
             Turn::Whole => Ok(()),
             Turn::Half => Err(io::Error::other("the simulated disk stopped in this operation")),
         }
+    }
+}
+
+impl FileNode {
+    /// What the file would hold if everything unsynced were made durable.
+    pub(super) fn known_content(&self) -> Vec<u8> {
+        let mut content = self.durable.clone();
+        self.pending.iter().for_each(|change| change.apply(&mut content));
+        content
     }
 }
 

@@ -4,8 +4,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::codecs::Packer;
 use super::{
-    Attributes, BatchHeader, Compression, HEADER_BYTES, ProducerFields, RecordRef, UNSTAMPED_EPOCH, crc,
-    header, layout, varint,
+    Attributes, BatchHeader, Compression, Content, HEADER_BYTES, Iter, ProducerFields, RecordRef,
+    TimestampType, UNSTAMPED_EPOCH, crc, header, layout, varint,
 };
 use crate::ids::Offset;
 
@@ -95,18 +95,18 @@ impl BatchBuilder {
     ) -> usize {
         let content_bytes = nullable_bytes(key)
             + nullable_bytes(value)
-            + varint::long_bytes(signed_length(headers.len()))
+            + varint::length_bytes(headers.len())
             + headers
                 .iter()
                 .map(|(key, value)| nullable_bytes(Some(key.as_bytes())) + nullable_bytes(*value))
                 .sum::<usize>();
         let record_bytes = self.begin_record(offset_delta, timestamp_ms, content_bytes);
-        put_nullable(&mut self.buffer, key);
-        put_nullable(&mut self.buffer, value);
-        varint::put_long(&mut self.buffer, signed_length(headers.len()));
+        varint::put_nullable(&mut self.buffer, key);
+        varint::put_nullable(&mut self.buffer, value);
+        varint::put_length(&mut self.buffer, headers.len());
         for (key, value) in headers {
-            put_nullable(&mut self.buffer, Some(key.as_bytes()));
-            put_nullable(&mut self.buffer, *value);
+            varint::put_nullable(&mut self.buffer, Some(key.as_bytes()));
+            varint::put_nullable(&mut self.buffer, *value);
         }
         record_bytes
     }
@@ -127,6 +127,39 @@ impl BatchBuilder {
     pub fn push_record_at(&mut self, offset_delta: u32, record: &RecordRef<'_>) -> usize {
         let record_bytes = self.begin_record(offset_delta, record.timestamp_ms, record.content.len());
         self.buffer.put_slice(record.content);
+        record_bytes
+    }
+
+    /// Adds a record of another's key, value and headers, and behind those the further headers. Returns how many
+    /// bytes it takes, before compression.
+    ///
+    /// # Panics
+    /// As [`push_at`](BatchBuilder::push_at).
+    pub fn push_content_at(
+        &mut self,
+        offset_delta: u32,
+        timestamp_ms: i64,
+        content: &Content<'_>,
+        appended: &[(&str, Option<&[u8]>)],
+    ) -> usize {
+        let header_count = content.headers.len() + appended.len();
+        let content_bytes = nullable_bytes(content.key)
+            + nullable_bytes(content.value)
+            + varint::length_bytes(header_count)
+            + content.headers.rest.len()
+            + appended
+                .iter()
+                .map(|(key, value)| nullable_bytes(Some(key.as_bytes())) + nullable_bytes(*value))
+                .sum::<usize>();
+        let record_bytes = self.begin_record(offset_delta, timestamp_ms, content_bytes);
+        varint::put_nullable(&mut self.buffer, content.key);
+        varint::put_nullable(&mut self.buffer, content.value);
+        varint::put_length(&mut self.buffer, header_count);
+        self.buffer.put_slice(content.headers.rest);
+        for (key, value) in appended {
+            varint::put_nullable(&mut self.buffer, Some(key.as_bytes()));
+            varint::put_nullable(&mut self.buffer, *value);
+        }
         record_bytes
     }
 
@@ -151,18 +184,23 @@ impl BatchBuilder {
             + varint::long_bytes(timestamp_delta)
             + varint::long_bytes(i64::from(offset_delta))
             + content_bytes;
-        let record_bytes = varint::long_bytes(signed_length(body_bytes)) + body_bytes;
+        let record_bytes = varint::length_bytes(body_bytes) + body_bytes;
         let batch_bytes = self.buffer.len() + record_bytes;
         assert!(
             i32::try_from(batch_bytes).is_ok(),
             "a batch of {batch_bytes} bytes does not fit its length field"
         );
         self.buffer.reserve(record_bytes);
-        varint::put_long(&mut self.buffer, signed_length(body_bytes));
+        varint::put_length(&mut self.buffer, body_bytes);
         self.buffer.put_u8(0);
         varint::put_long(&mut self.buffer, timestamp_delta);
         varint::put_long(&mut self.buffer, i64::from(offset_delta));
         record_bytes
+    }
+
+    /// Takes memory for so many bytes of records at once, where the caller knows about how many there will be.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.buffer.reserve(bytes);
     }
 
     /// Marks the batch as part of a transaction.
@@ -180,12 +218,15 @@ impl BatchBuilder {
     }
 
     /// Makes the batch one that may stand where `original` stands, after records of it were dropped or replaced: it
-    /// covers the same offsets and sequences, and is transactional if that was. Should no record be pushed, it is
-    /// the original emptied, with its highest timestamp (Kafka's `DefaultRecordBatch.writeEmptyHeader`).
+    /// covers the same offsets and sequences, is transactional if that was, and keeps whose time it has. Should no record be
+    /// pushed, it is the original emptied, with its highest timestamp (Kafka's `DefaultRecordBatch.writeEmptyHeader`).
     pub fn take_place_of(&mut self, original: &BatchHeader) {
         self.last_offset_delta = Some(original.last_offset_delta);
         if original.attributes.is_transactional() {
             self.attributes.set_transactional();
+        }
+        if original.attributes.timestamp_type() == TimestampType::LogAppendTime {
+            self.attributes.set_log_append_time();
         }
         if self.record_count == 0 {
             self.max_timestamp_ms = original.max_timestamp_ms;
@@ -208,6 +249,24 @@ impl BatchBuilder {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.record_count == 0
+    }
+
+    /// The records pushed since the last batch, as they are encoded, before compression.
+    #[must_use]
+    pub fn section(&self) -> &[u8] {
+        &self.buffer[HEADER_BYTES..]
+    }
+
+    /// The records pushed since the last batch, to read them again.
+    #[must_use]
+    pub fn iter(&self) -> Iter<'_> {
+        Iter::of_builder(self.section(), self.record_count, self.base_timestamp_ms)
+    }
+
+    /// What the timestamp deltas of the records pushed since the last batch are counted from.
+    #[must_use]
+    pub fn base_timestamp_ms(&self) -> i64 {
+        self.base_timestamp_ms
     }
 
     /// The most bytes that a record can take in any batch, before compression: to decide whether it still fits.
@@ -289,20 +348,5 @@ impl BatchBuilder {
 }
 
 fn nullable_bytes(bytes: Option<&[u8]>) -> usize {
-    bytes.map_or(1, |bytes| varint::long_bytes(signed_length(bytes.len())) + bytes.len())
-}
-
-fn put_nullable(out: &mut BytesMut, bytes: Option<&[u8]>) {
-    match bytes {
-        None => varint::put_long(out, -1),
-        Some(bytes) => {
-            varint::put_long(out, signed_length(bytes.len()));
-            out.put_slice(bytes);
-        }
-    }
-}
-
-/// A length as the number that is written for it. (That it fits 32 bits is asserted of the whole batch.)
-fn signed_length(length: usize) -> i64 {
-    i64::try_from(length).expect("what lies in memory is shorter than 2^63 bytes")
+    bytes.map_or(1, |bytes| varint::length_bytes(bytes.len()) + bytes.len())
 }

@@ -133,6 +133,10 @@ impl Attributes {
         self.0 |= Self::TRANSACTIONAL;
     }
 
+    pub(super) fn set_log_append_time(&mut self) {
+        self.0 |= Self::LOG_APPEND_TIME;
+    }
+
     pub(super) fn set_control(&mut self) {
         self.0 |= Self::CONTROL;
     }

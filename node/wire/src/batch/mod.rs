@@ -40,7 +40,7 @@ pub use self::compression::{Compression, UnknownCompression};
 pub use self::error::{BatchError, BatchErrorClass};
 pub use self::header::{Attributes, BatchHeader, ProducerFields, TimestampType, total_bytes};
 pub use self::limits::Limits;
-pub use self::records::{Headers, IntoIter, Iter, Record, RecordHeaders, RecordRef, Records};
+pub use self::records::{Content, Headers, IntoIter, Iter, Record, RecordHeaders, RecordRef, Records};
 use crate::ids::{LeaderEpoch, Offset};
 
 /// The length of everything in front of the records.

@@ -112,6 +112,12 @@ impl Records {
         self.body.len()
     }
 
+    /// The records as they are encoded, unpacked, back to back: a slice of the batch where that is not compressed.
+    #[must_use]
+    pub fn section(&self) -> &Bytes {
+        &self.body
+    }
+
     /// The records in order, as borrowed views.
     #[must_use]
     pub fn iter(&self) -> Iter<'_> {
@@ -196,6 +202,57 @@ impl<'a> RecordRef<'a> {
         let timestamp_ms = time.at(timestamp_delta);
         Ok(RecordRef { offset_delta, timestamp_ms, key, value, headers, raw, content })
     }
+
+    /// Its key, value and headers.
+    #[must_use]
+    pub fn content(&self) -> Content<'a> {
+        Content { key: self.key, value: self.value, headers: self.headers }
+    }
+}
+
+/// Key, value and headers of a record: what another record can take over without looking into the headers.
+#[derive(Clone, Copy, Debug)]
+pub struct Content<'a> {
+    /// See [`RecordRef::key`].
+    pub key: Option<&'a [u8]>,
+    /// See [`RecordRef::value`].
+    pub value: Option<&'a [u8]>,
+    /// See [`RecordRef::headers`].
+    pub headers: RecordHeaders<'a>,
+}
+
+impl<'a> Content<'a> {
+    /// Reads what a stranger encoded, as it stands in a record behind the offset delta.
+    ///
+    /// # Errors
+    /// What is wrong with the bytes, to be put behind "it" or "record 7:".
+    pub fn parse(bytes: &'a [u8]) -> Result<Content<'a>, &'static str> {
+        let mut rest = bytes;
+        let key = varint::take_nullable(&mut rest).ok_or("its key goes beyond its end")?;
+        let value = varint::take_nullable(&mut rest).ok_or("its value goes beyond its end")?;
+        let count = varint::take_count(&mut rest).ok_or("its header count is not a number, or negative")?;
+        let headers = RecordHeaders { count, rest };
+        for _ in 0..count {
+            take_header(&mut rest)?;
+        }
+        if rest.is_empty() { Ok(Content { key, value, headers }) } else { Err("bytes follow its headers") }
+    }
+
+    /// Writes what [`parse`](Content::parse) reads.
+    pub fn encode(
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[(&str, Option<&[u8]>)],
+        out: &mut impl bytes::BufMut,
+    ) {
+        varint::put_nullable(out, key);
+        varint::put_nullable(out, value);
+        varint::put_length(out, headers.len());
+        for (name, value) in headers {
+            varint::put_nullable(out, Some(name.as_bytes()));
+            varint::put_nullable(out, *value);
+        }
+    }
 }
 
 /// One record that keeps its batch's memory alive. Cloning counts a few references and copies nothing.
@@ -237,6 +294,14 @@ pub struct Iter<'a> {
     rest: &'a [u8],
     left: usize,
     time: Timebase,
+}
+
+impl<'a> Iter<'a> {
+    /// The records that a builder encoded.
+    pub(super) fn of_builder(section: &'a [u8], count: u32, base_timestamp_ms: i64) -> Iter<'a> {
+        let left = usize::try_from(count).expect("as many records as were encoded in memory");
+        Iter { rest: section, left, time: Timebase::Counted { from_ms: base_timestamp_ms } }
+    }
 }
 
 impl<'a> Iterator for Iter<'a> {
@@ -289,8 +354,9 @@ impl FusedIterator for IntoIter {}
 /// The headers of a borrowed record; iterates over keys and values.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RecordHeaders<'a> {
-    count: u32,
-    rest: &'a [u8],
+    pub(super) count: u32,
+    /// The headers as they are encoded, and nothing else.
+    pub(super) rest: &'a [u8],
 }
 
 impl<'a> Iterator for RecordHeaders<'a> {

@@ -89,6 +89,34 @@ pub(super) fn put_long(out: &mut impl bytes::BufMut, value: i64) {
     out.put_u8(rest.to_le_bytes()[0]);
 }
 
+/// How many bytes [`put_length`] writes.
+#[inline]
+pub(super) fn length_bytes(length: usize) -> usize {
+    long_bytes(signed(length))
+}
+
+/// Writes a length or count. (That it fits 32 bits is asserted of the whole batch.)
+#[inline]
+pub(super) fn put_length(out: &mut impl bytes::BufMut, length: usize) {
+    put_long(out, signed(length));
+}
+
+/// Writes a length and as many bytes; length -1 is the null string.
+#[inline]
+pub(super) fn put_nullable(out: &mut impl bytes::BufMut, bytes: Option<&[u8]>) {
+    match bytes {
+        None => put_long(out, -1),
+        Some(bytes) => {
+            put_length(out, bytes.len());
+            out.put_slice(bytes);
+        }
+    }
+}
+
+fn signed(length: usize) -> i64 {
+    i64::try_from(length).expect("what lies in memory is shorter than 2^63 bytes")
+}
+
 #[inline]
 fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)).cast_unsigned()

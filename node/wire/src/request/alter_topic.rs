@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::{Request, RequestKind};
 use crate::ids::{Revision, TopicId};
 
-/// Asks for a topic to be changed. All of it happens, or nothing.
+/// Asks for a topic to be changed: first its configuration, then its partitions. Each of the two happens whole or not
+/// at all.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlterTopic {
     /// Its name.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Request, RequestKind};
 use crate::ids::{ClusterId, Incarnation, MetadataIndex, NodeId};
+use crate::metadata::VoterProgress;
 
 /// Asks how the cluster is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,16 +18,12 @@ pub struct ClusterDescription {
     pub cluster: ClusterId,
     /// The node that answers.
     pub answered_by: NodeId,
-    /// The active controller, if the answering node knows one.
-    pub controller: Option<NodeId>,
-    /// The quorum's term.
-    pub term: u64,
     /// The newest metadata that the answering node has applied.
     pub applied: MetadataIndex,
+    /// The metadata quorum.
+    pub quorum: QuorumView,
     /// All registered nodes, by number.
     pub nodes: Vec<NodeDescription>,
-    /// The nodes that vote or listen, by number.
-    pub quorum: Vec<QuorumMember>,
     /// Figures over all partitions.
     pub partitions: PartitionFigures,
 }
@@ -61,15 +58,23 @@ pub enum NodeStanding {
     Fenced,
 }
 
-/// A member of the metadata quorum.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct QuorumMember {
-    /// The node.
-    pub node: NodeId,
-    /// Whether it votes; a learner only listens.
-    pub votes: bool,
-    /// How far its log is known to equal the controller's; known to the active controller only.
-    pub matched: Option<MetadataIndex>,
+/// The metadata quorum, as the active controller sees it, or as far as the answering node knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuorumView {
+    /// The active controller, if one is known.
+    pub controller: Option<NodeId>,
+    /// The newest term that is known.
+    pub term: u64,
+    /// The last entry of the metadata log.
+    pub last_index: Option<u64>,
+    /// The last entry that is known to be on a majority.
+    pub committed_index: Option<u64>,
+    /// Milliseconds since a majority last answered the active controller.
+    pub acknowledged_ms: Option<u64>,
+    /// Voters and learners.
+    pub members: Vec<VoterProgress>,
+    /// Whether the active controller said so; otherwise this is what the answering node knows by itself.
+    pub is_from_controller: bool,
 }
 
 /// Figures over all partitions of the cluster.

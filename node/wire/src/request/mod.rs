@@ -10,6 +10,7 @@ mod delete_topic;
 mod describe_cluster;
 mod describe_topic;
 mod elect_leaders;
+mod group;
 mod init_producer;
 mod list_offsets;
 mod metadata;
@@ -18,10 +19,18 @@ pub use alter_topic::{AlterTopic, TopicAltered};
 pub use create_topic::{CreateTopic, TopicCreated};
 pub use delete_topic::{DeleteTopic, TopicDeleted};
 pub use describe_cluster::{
-    ClusterDescription, DescribeCluster, NodeDescription, NodeStanding, PartitionFigures, QuorumMember,
+    ClusterDescription, DescribeCluster, NodeDescription, NodeStanding, PartitionFigures, QuorumView,
 };
 pub use describe_topic::{ConfigEntry, DescribeTopic, PartitionState, ReplicaState, TopicDescription};
 pub use elect_leaders::{ElectLeaders, Election, ElectionKind, LeadersElected};
+pub use group::{
+    AssignorSet, CommitOffsets, CommittedOffset, Committer, DeleteGroup, DeleteOffsets, DescribeGroup,
+    ExplainGroup, FetchOffsets, GroupDeleted, GroupDescription, GroupExplanation, GroupHeartbeat, GroupLeft,
+    GroupListing, GroupPartition, GroupState, GroupsListed, JoinGroup, LeaveGroup, ListGroups,
+    MemberDescription, MemberLoad, MemberState, Membership, OffsetsCommitted, OffsetsDeleted, OffsetsFetched,
+    OffsetsReset, PARTITIONS_PER_REQUEST_MAX, PartitionMove, PartitionOffset, ResetOffsets, SetAssignor,
+    Subscription, TopicPartitions,
+};
 pub use init_producer::{InitProducer, ProducerGranted};
 pub use list_offsets::{ListOffsets, ListedOffset, OffsetSpec, OffsetsListed};
 pub use metadata::{ClusterMetadata, Metadata, NodeEntry, PartitionEntry, TopicEntry};

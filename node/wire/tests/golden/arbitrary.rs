@@ -10,6 +10,7 @@ use weir_wire::batch::{self, BatchBuilder, Compression, control};
 use weir_wire::fetch::{FetchCommand, FetchEvent, FetchOpen};
 use weir_wire::forward::{ForwardAnswer, ForwardOpen, ForwardPart, StatusAnswer, StatusAsk};
 use weir_wire::frame::{self, Limits};
+use weir_wire::group_log::GroupRecord;
 use weir_wire::lane::{LaneAnswer, LaneBatch, LaneOpen};
 use weir_wire::metadata::{
     AppendEntries, Appended, AskVote, Heartbeat, InstallSnapshot, Join, Joined, PeerAnswer, PeerRequest,
@@ -18,9 +19,11 @@ use weir_wire::metadata::{
 use weir_wire::open::{StreamAnswer, StreamOpen};
 use weir_wire::replication::{FollowerFrame, LeaderFrame, ReplicaOpen};
 use weir_wire::request::{
-    AlterTopic, ClusterDescription, ClusterMetadata, CreateTopic, DeleteTopic, DescribeCluster,
-    DescribeTopic, ElectLeaders, InitProducer, LeadersElected, ListOffsets, Metadata, OffsetsListed,
-    ProducerGranted, RequestHeader, ResponseHeader, TopicAltered, TopicCreated, TopicDeleted,
+    AlterTopic, ClusterDescription, ClusterMetadata, CommitOffsets, CreateTopic, DeleteOffsets, DeleteTopic,
+    DescribeCluster, DescribeTopic, ElectLeaders, FetchOffsets, GroupDescription, GroupExplanation,
+    GroupHeartbeat, GroupsListed, InitProducer, JoinGroup, LeadersElected, LeaveGroup, ListOffsets,
+    Membership, Metadata, OffsetsCommitted, OffsetsFetched, OffsetsListed, OffsetsReset, ProducerGranted,
+    RequestHeader, ResetOffsets, ResponseHeader, SetAssignor, TopicAltered, TopicCreated, TopicDeleted,
     TopicDescription, encode_body,
 };
 
@@ -58,6 +61,23 @@ fn take_as_every_message(bytes: &[u8]) {
     take::<ProducerGranted>(bytes);
     take::<ListOffsets>(bytes);
     take::<OffsetsListed>(bytes);
+    take::<JoinGroup>(bytes);
+    take::<Membership>(bytes);
+    take::<GroupHeartbeat>(bytes);
+    take::<LeaveGroup>(bytes);
+    take::<CommitOffsets>(bytes);
+    take::<OffsetsCommitted>(bytes);
+    take::<FetchOffsets>(bytes);
+    take::<OffsetsFetched>(bytes);
+    take::<DeleteOffsets>(bytes);
+    take::<ResetOffsets>(bytes);
+    take::<OffsetsReset>(bytes);
+    take::<GroupsListed>(bytes);
+    take::<GroupDescription>(bytes);
+    take::<SetAssignor>(bytes);
+    take::<GroupExplanation>(bytes);
+    let _ = GroupRecord::decode(bytes, None);
+    let _ = GroupRecord::decode(bytes, Some(bytes));
     take::<LaneOpen>(bytes);
     take::<LaneBatch>(bytes);
     take::<LaneAnswer>(bytes);

@@ -25,7 +25,7 @@ use weir_wire::request::{
     AlterTopic, ClusterDescription, ClusterMetadata, ConfigEntry, CreateTopic, DeleteTopic, DescribeCluster,
     DescribeTopic, ElectLeaders, Election, ElectionKind, InitProducer, LeadersElected, ListOffsets,
     ListedOffset, Metadata, NodeDescription, NodeEntry, NodeStanding, OffsetSpec, OffsetsListed,
-    PartitionEntry, PartitionFigures, PartitionState, ProducerGranted, QuorumMember, ReplicaState, Request,
+    PartitionEntry, PartitionFigures, PartitionState, ProducerGranted, QuorumView, ReplicaState, Request,
     RequestHeader, RequestKind, ResponseHeader, TopicAltered, TopicCreated, TopicDeleted, TopicDescription,
     TopicEntry,
 };
@@ -226,17 +226,23 @@ fn requests_about_the_cluster() {
         &ClusterDescription {
             cluster: CLUSTER,
             answered_by: NodeId(1),
-            controller: Some(NodeId(2)),
-            term: 300,
             applied: MetadataIndex(301),
+            quorum: QuorumView {
+                controller: Some(NodeId(2)),
+                term: 300,
+                last_index: Some(301),
+                committed_index: None,
+                acknowledged_ms: Some(3),
+                members: vec![
+                    VoterProgress { node: NodeId(1), is_voter: true, matched_index: Some(300) },
+                    VoterProgress { node: NodeId(4), is_voter: false, matched_index: None },
+                ],
+                is_from_controller: true,
+            },
             nodes: vec![
                 node(1, Some("a"), NodeStanding::Live),
                 node(2, None, NodeStanding::Stopping),
                 node(3, None, NodeStanding::Fenced),
-            ],
-            quorum: vec![
-                QuorumMember { node: NodeId(1), votes: true, matched: Some(MetadataIndex(300)) },
-                QuorumMember { node: NodeId(4), votes: false, matched: None },
             ],
             partitions: PartitionFigures {
                 total: 300,
@@ -275,7 +281,7 @@ fn requests_about_the_cluster() {
     golden.body("alter_topic answer", &TopicAltered { id: TOPIC, partitions: 12, revision: Revision(2) });
     expect![[r#"
         describe_cluster            
-        describe_cluster answer      cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc 01 01 02 ac 02 ad 02 03 01 06 68 3a 39 34 34 30 01 01 61 ac 02 00 02 03 02 06 68 3a 39 34 34 30 00 ac 02 01 02 03 03 06 68 3a 39 34 34 30 00 ac 02 02 02 03 02 01 01 01 ac 02 04 00 00 ac 02 01 02 03 04
+        describe_cluster answer      cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc 01 ad 02 01 02 ac 02 01 ad 02 00 01 03 02 01 01 01 ac 02 04 00 00 01 03 01 06 68 3a 39 34 34 30 01 01 61 ac 02 00 02 03 02 06 68 3a 39 34 34 30 00 ac 02 01 02 03 03 06 68 3a 39 34 34 30 00 ac 02 02 02 03 ac 02 01 02 03 04
         elect_leaders of all         00 00 00
         elect_leaders of one         01 01 71 01 03 01
         elect_leaders answer         02 01 71 03 00 01 ac 02 01 71 03 01 11 02 6e 6f
@@ -709,6 +715,23 @@ fn error_codes() {
         32 SHUTTING_DOWN Retryable
         33 BUSY Retryable
         34 TIMED_OUT Retryable
+        35 NOT_COORDINATOR Retryable
+        36 COORDINATOR_LOAD_IN_PROGRESS Retryable
+        37 GROUP_ID_NOT_FOUND CallersFault
+        38 INVALID_GROUP_ID CallersFault
+        39 UNKNOWN_MEMBER_ID Final
+        40 FENCED_MEMBER_EPOCH Final
+        41 UNRELEASED_INSTANCE_ID Retryable
+        42 GROUP_MAX_SIZE_REACHED Final
+        43 NON_EMPTY_GROUP CallersFault
+        44 INVALID_REGULAR_EXPRESSION CallersFault
+        45 INVALID_SUBSCRIPTION CallersFault
+        46 UNSUPPORTED_ASSIGNOR CallersFault
+        47 NOT_PARTITION_OWNER Final
+        48 OFFSET_METADATA_TOO_LARGE CallersFault
+        49 INVALID_RECORD CallersFault
+        50 PLUGIN_FAILED Final
+        51 DEAD_LETTERED Final
     "#]]
     .assert_eq(&golden);
 }

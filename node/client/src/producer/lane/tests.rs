@@ -19,7 +19,13 @@ use crate::producer::delivery::DeliveryResult;
 fn check(way: Way, script: &str, expected: Expect) {
     check_with(way, |settings| settings, script, expected);
 }
-fn check_with(way: Way, change: impl FnOnce(Settings) -> Settings, script: &str, expected: Expect) {
+
+pub(super) fn check_with(
+    way: Way,
+    change: impl FnOnce(Settings) -> Settings,
+    script: &str,
+    expected: Expect,
+) {
     let config = ProducerConfig { in_flight_batches: 3, ..ProducerConfig::default() };
     let pause = Duration::from_millis(100);
     let mut lane = Lane::new(change(Settings::new(way, &config)), Backoff::new(pause, pause, Random::new(1)));
@@ -162,8 +168,8 @@ fn show(effect: &Effect) -> String {
     }
 }
 
-const GUESSED: Way = Way::Guessed(PartitionIndex(0));
-const EXPLICIT: Way = Way::Explicit(PartitionIndex(0));
+pub(super) const GUESSED: Way = Way::Guessed(PartitionIndex(0));
+pub(super) const EXPLICIT: Way = Way::Explicit(PartitionIndex(0));
 
 #[test]
 fn the_first_batch_asks_for_an_id_opens_and_is_sent_once_the_node_agrees() {
@@ -681,35 +687,6 @@ fn a_node_that_falls_silent_is_left_and_a_nonsensical_answer_is_not_believed() {
                 refresh metadata
             30300 tick
                 open o3 at n1: producer 7.0 r1 Guessed { partition: PartitionIndex(0), leader_epoch: LeaderEpoch(0) }
-        "#]],
-    );
-}
-
-#[test]
-fn without_idempotence_there_is_no_id_and_an_idle_lane_gives_its_stream_back() {
-    check_with(
-        Way::Unguessed(0),
-        |settings| Settings { idempotent: false, ..settings },
-        "0 metadata r1 n1@0
-         0 ready b1 x2 until 90000
-         0 opened o1
-         1 answer o1 #0 stored:p0@0x2
-         60000 tick
-         60001 tick
-         60002 ready b2 x1 until 90000",
-        expect![[r#"
-            0 metadata r1 n1@0
-            0 ready b1 x2 until 90000
-                open o1 at n1: producer none r1 Unguessed
-            0 opened o1
-                send b1 on o1 as #0
-            1 answer o1 #0 stored:p0@0x2
-                settle b1: stored p0@0 x2
-            60000 tick
-            60001 tick
-                close o1
-            60002 ready b2 x1 until 90000
-                open o2 at n1: producer none r1 Unguessed
         "#]],
     );
 }

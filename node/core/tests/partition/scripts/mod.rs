@@ -16,7 +16,8 @@
 //! ```
 //!
 //! Left out, a leader epoch is the one in force, `written` is everything asked for, and `flushed` is everything
-//! written. This replica is node 0 in its first life, and of the other lives each is the first. A restart finds the log as it was written, cut to `end`.
+//! written. This replica is node 0 in its first life, and of the other lives each is the first. A restart finds the log as
+//! it was written, cut to `end`.
 
 mod appends;
 mod followers;

@@ -1,0 +1,206 @@
+//! What the way through plugins costs: `cargo bench -p weir-node --bench plugins`.
+
+#![allow(clippy::unwrap_used, reason = "a bench that cannot go on fails where it stands")]
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use tokio::runtime::Runtime;
+use weir_core::pipeline::failing::OnFailure;
+use weir_node::outside::{BlobStore, Outside};
+use weir_node::plugins::{
+    BatchContext, BatchTarget, BindingConfig, Bindings, Engines, Grants, Limits, Opening, Pipeline, Place,
+    Plugins, Purpose,
+};
+use weir_wire::batch::{self, BatchBuilder, Compression, Records};
+use weir_wire::ids::{NodeId, PartitionIndex, ProducerId};
+
+#[derive(Default)]
+struct Blobs(Mutex<BTreeMap<String, Vec<u8>>>);
+
+impl BlobStore for Blobs {
+    fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        Ok(self.0.lock().unwrap().get(name).cloned())
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.0.lock().unwrap().insert(name.to_owned(), bytes.to_vec());
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.0.lock().unwrap().remove(name);
+        Ok(())
+    }
+}
+
+fn host(runtime: &Runtime, blobs: Arc<Blobs>) -> Plugins {
+    let _entered = runtime.enter();
+    let outside = Outside::real().unwrap().with_workers("compile", 1).unwrap();
+    Plugins::start(Engines::real().unwrap(), outside, blobs).unwrap()
+}
+
+fn bind(
+    runtime: &Runtime,
+    plugins: &Plugins,
+    component: &'static [u8],
+    options: &[(&str, &str)],
+    reuse: bool,
+) -> BindingConfig {
+    let component = Bytes::from_static(component);
+    let plugin = runtime.block_on(plugins.load(component, Grants::default(), Purpose::Run)).unwrap();
+    let options = options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    BindingConfig {
+        plugin,
+        name: "bench".to_owned(),
+        version: "1".to_owned(),
+        options,
+        limits: Limits { call_time: Duration::from_secs(1), ..Limits::default() },
+        on_failure: OnFailure::Reject,
+        reuse,
+    }
+}
+
+fn open(runtime: &Runtime, plugins: &Plugins, bindings: Bindings) -> Arc<Pipeline> {
+    let place = Place { topic: "bench".to_owned(), revision: 1, partitions: 12 };
+    runtime.block_on(plugins.pipeline(bindings, place, Opening::Stage)).unwrap()
+}
+
+fn interceptors(chain: Vec<BindingConfig>) -> Bindings {
+    Bindings { producer_interceptors: chain, ..Bindings::default() }
+}
+
+/// A batch of about a megabyte.
+fn megabyte(value: &[u8]) -> (Bytes, Records) {
+    let mut builder = BatchBuilder::new(Compression::None);
+    let records = (1 << 20) / (value.len() + 24);
+    for number in 0..records {
+        builder.push(1_000_000, Some(format!("key-{number}").as_bytes()), Some(value), &[]);
+    }
+    let bytes = builder.finish(None);
+    let limits = batch::Limits::default();
+    let (_, records) = batch::validate(&bytes, &limits).unwrap();
+    (bytes, records)
+}
+
+fn context() -> BatchContext<'static> {
+    BatchContext {
+        producer: Some(ProducerId(1)),
+        ordinal: 0,
+        target: BatchTarget::Explicit(PartitionIndex(0)),
+        resent: false,
+        limits: batch::Limits { batch_bytes_max: 2 << 20, ..batch::Limits::default() },
+        principal: "bench",
+        entry_node: NodeId(1),
+        dead_letter_partitions: None,
+    }
+}
+
+/// A record of a kilobyte as orders look.
+fn json() -> Vec<u8> {
+    let mut text = r#"{"id":123456,"name":"Ada Lovelace","card":"4111111111111111","address":{"street":"12 St James's Square","city":"London"},"items":["#.to_owned();
+    while text.len() < 960 {
+        text += r#"{"sku":"A-1002","count":3,"price":12.50},"#;
+    }
+    text.pop();
+    text += r#"],"total":99.5}"#;
+    text.into_bytes()
+}
+
+fn benches(c: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let blobs = Arc::new(Blobs::default());
+    let plugins = host(&runtime, Arc::clone(&blobs));
+    let flat = |reuse| bind(&runtime, &plugins, weir_guests::PASS_FLAT, &[], reuse);
+    let typed = |reuse| bind(&runtime, &plugins, weir_guests::PASS_TYPED, &[], reuse);
+    let redact = |reuse| {
+        let options = [("mask", "card"), ("remove", "address.street")];
+        bind(&runtime, &plugins, include_bytes!("../../plugins/redact/redact.wasm"), &options, reuse)
+    };
+    let hash = bind(&runtime, &plugins, include_bytes!("../../plugins/hash/hash.wasm"), &[], false);
+
+    let mut group = c.benchmark_group("a megabyte of 1000-byte records");
+    let (bytes, records) = megabyte(&[b'x'; 976]);
+    group.throughput(Throughput::Bytes(bytes.len() as u64));
+    group.bench_function("checked only, no plugin", |bencher| {
+        let limits = context().limits;
+        bencher.iter(|| black_box(batch::validate(&bytes, &limits).unwrap()));
+    });
+    let mut through = |name: &str, chain: Vec<BindingConfig>, bytes: &Bytes, records: &Records| {
+        let pipeline = open(&runtime, &plugins, interceptors(chain));
+        group.throughput(Throughput::Bytes(bytes.len() as u64));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let processed = runtime.block_on(pipeline.run(bytes.clone(), records.clone(), &context()));
+                black_box(processed)
+            });
+        });
+        assert!(pipeline.snapshots().iter().all(|figures| figures.failures.is_empty()));
+    };
+    through("flat", vec![flat(false)], &bytes, &records);
+    through("flat, reused", vec![flat(true)], &bytes, &records);
+    through("flat, three", vec![flat(false), flat(false), flat(false)], &bytes, &records);
+    through("typed", vec![typed(false)], &bytes, &records);
+    through("typed, reused", vec![typed(true)], &bytes, &records);
+    let (bytes, records) = megabyte(&json());
+    through("redact", vec![redact(false)], &bytes, &records);
+    through("redact, reused", vec![redact(true)], &bytes, &records);
+    group.finish();
+
+    let mut group = c.benchmark_group("1000 keys");
+    group.throughput(Throughput::Elements(1000));
+    let mut builder = BatchBuilder::new(Compression::None);
+    for number in 0..1000 {
+        builder.push(0, Some(format!("key-{number:08}").as_bytes()), None, &[]);
+    }
+    let bytes = builder.finish(None);
+    let (_, records) = batch::validate(&bytes, &batch::Limits::default()).unwrap();
+    let unguessed = BatchContext { target: BatchTarget::Unguessed, ..context() };
+    for (name, partitioner) in [("native", None), ("component", Some(hash))] {
+        let pipeline = open(&runtime, &plugins, Bindings { partitioner, ..Bindings::default() });
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                black_box(runtime.block_on(pipeline.run(bytes.clone(), records.clone(), &unguessed)))
+            });
+        });
+    }
+    group.finish();
+
+    let mut group = c.benchmark_group("one small record");
+    let mut builder = BatchBuilder::new(Compression::None);
+    builder.push(0, Some(b"key"), Some(b"value"), &[]);
+    let bytes = builder.finish(None);
+    let (_, records) = batch::validate(&bytes, &batch::Limits::default()).unwrap();
+    for (name, reuse) in [("fresh instance", false), ("reused instance", true)] {
+        let pipeline = open(&runtime, &plugins, interceptors(vec![flat(reuse)]));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                black_box(runtime.block_on(pipeline.run(bytes.clone(), records.clone(), &context())))
+            });
+        });
+    }
+    group.finish();
+
+    let mut group = c.benchmark_group("load redact");
+    group.sample_size(10);
+    let component = Bytes::from_static(include_bytes!("../../plugins/redact/redact.wasm"));
+    let load = |plugins: &Plugins| {
+        runtime.block_on(plugins.load(component.clone(), Grants::default(), Purpose::Run)).unwrap()
+    };
+    group.bench_function("from the cache", |bencher| bencher.iter(|| black_box(load(&plugins))));
+    group.bench_function("compiled", |bencher| {
+        bencher.iter_with_setup(
+            || blobs.0.lock().unwrap().retain(|name, _| name == "key"),
+            |()| black_box(load(&plugins)),
+        );
+    });
+    group.finish();
+}
+
+criterion_group!(plugins, benches);
+criterion_main!(plugins);

@@ -1,0 +1,323 @@
+//! A plugin bound to a topic: its options, limits and policy, the instances that wait for use, and what it did.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use weir_core::pipeline::failing::{Cause, Failure, Hook, OnFailure};
+use weir_core::pipeline::throttle::{Throttle, WAITING_MAX};
+
+use super::chain::Opening;
+use super::contract::types;
+use super::instance::{Broken, Instance, Wants};
+use super::limits::Limits;
+use super::loading::Loaded;
+use super::stats::{Snapshot, Stats};
+use super::voice::{Lines, Speaker, Voice};
+use crate::outside::Clock;
+
+/// A plugin as an operator bound it.
+#[derive(Clone, Debug)]
+pub struct BindingConfig {
+    /// The component.
+    pub plugin: Arc<Loaded>,
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// What it is to be configured with, in the operator's order.
+    pub options: Vec<(String, String)>,
+    /// What it may take.
+    pub limits: Limits,
+    /// What happens to records that it fails on.
+    pub on_failure: OnFailure,
+    /// Whether one instance serves many batches.
+    pub reuse: bool,
+}
+
+/// Where a plugin is bound.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The topic.
+    pub topic: String,
+    /// The number of its pipeline.
+    pub revision: u32,
+    /// How many partitions it has under that.
+    pub partitions: u32,
+}
+
+/// Of a reused instance's memory limit: once it has grown beyond this, the instance is put away before it hits the
+/// limit in the middle of a batch.
+const REUSED_MEMORY_SHARE: (usize, usize) = (3, 4);
+
+pub(super) struct Binding {
+    config: BindingConfig,
+    place: Place,
+    label: String,
+    digest: String,
+    hook: Hook,
+    clock: Arc<dyn Clock>,
+    speaker: Arc<Speaker>,
+    wants: Wants,
+    stats: Arc<Stats>,
+    /// Configured instances that wait for the next batch.
+    idle: Mutex<Vec<Leased>>,
+    running: Semaphore,
+    throttle: Mutex<Throttle>,
+    /// Held by the one call that runs while the plugin fails.
+    probing: tokio::sync::Mutex<()>,
+    waiting: AtomicUsize,
+}
+
+/// An instance that is counted for as long as it lives.
+pub(super) struct Leased {
+    instance: Instance,
+    stats: Arc<Stats>,
+    /// The memory that it had once it was configured.
+    memory_at_first: usize,
+}
+
+impl Drop for Leased {
+    fn drop(&mut self) {
+        self.stats.instances(-1);
+    }
+}
+
+/// The right to run a call now.
+struct Turn<'a> {
+    _running: Option<SemaphorePermit<'a>>,
+    _probing: Option<tokio::sync::MutexGuard<'a, ()>>,
+    started_ns: u64,
+}
+
+impl Binding {
+    /// Binds a plugin: configures a first instance, which also says what it wants.
+    pub(super) async fn new(
+        config: BindingConfig,
+        place: &Place,
+        hook: Hook,
+        opening: Opening,
+        clock: &Arc<dyn Clock>,
+        lines: &Arc<Lines>,
+    ) -> Result<Binding, Failure> {
+        let label = format!("{}@{}", config.name, config.version);
+        let refuse = |message: String| Failure {
+            plugin: label.clone(),
+            hook: Hook::Configure,
+            cause: Cause::Refused,
+            message,
+        };
+        super::limits::check_options(&config.options).map_err(refuse)?;
+        config.on_failure.check(hook).map_err(refuse)?;
+        let stats = Stats::new(&config.name, &config.version, &place.topic, place.revision);
+        let mut binding = Binding {
+            digest: config.plugin.digest().to_string(),
+            hook,
+            clock: Arc::clone(clock),
+            speaker: Speaker::new(lines, &config.name, &config.version, &place.topic),
+            wants: Wants::default(),
+            stats: Arc::new(stats),
+            idle: Mutex::default(),
+            running: Semaphore::new(config.limits.calls as usize),
+            throttle: Mutex::default(),
+            probing: tokio::sync::Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            place: place.clone(),
+            label: label.clone(),
+            config,
+        };
+        match binding.start(Voice::default()).await {
+            Ok((first, wants)) => {
+                binding.wants = wants;
+                binding.stats.memory(first.instance.memory_high());
+            }
+            Err(broken) => {
+                let failure = binding.failure(Hook::Configure, broken);
+                if opening == Opening::Stage {
+                    return Err(failure);
+                }
+                tracing::warn!(topic = place.topic, %failure, "a plugin of an open revision fails");
+            }
+        }
+        Ok(binding)
+    }
+
+    pub(super) fn config(&self) -> &BindingConfig {
+        &self.config
+    }
+
+    pub(super) fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    pub(super) fn wants(&self) -> Wants {
+        self.wants
+    }
+
+    pub(super) fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    pub(super) fn hook(&self) -> Hook {
+        self.hook
+    }
+
+    /// The voice of calls about a partition, where that is known.
+    pub(super) fn voice(&self, partition: Option<u32>) -> Voice {
+        Voice::of(&self.speaker).about(partition)
+    }
+
+    /// The moment, on the clock that only counts.
+    pub(super) fn now_ns(&self) -> u64 {
+        self.clock.now().monotonic_ns
+    }
+
+    pub(super) fn failure(&self, hook: Hook, broken: Broken) -> Failure {
+        let Broken { cause, message } = broken;
+        Failure { plugin: self.label.clone(), hook, cause, message }
+    }
+
+    /// The figures of this moment.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            plugin: self.config.name.clone(),
+            version: self.config.version.clone(),
+            digest: self.digest.clone(),
+            topic: self.place.topic.clone(),
+            revision: self.place.revision,
+            ..self.stats.snapshot()
+        }
+    }
+
+    /// Waits until a call may run.
+    ///
+    /// # Errors
+    /// When too many wait for a plugin that fails.
+    async fn turn(&self) -> Result<Turn<'_>, Broken> {
+        let probing = if self.throttle().is_on() {
+            let waiting = Waiting::of(&self.waiting);
+            if waiting.before >= WAITING_MAX {
+                let message = "it fails, and too many calls wait for it to recover";
+                return Err(Broken::new(Cause::Busy, message));
+            }
+            let probing = self.probing.lock().await;
+            let rest = self.throttle().rest_ns(self.now_ns());
+            if rest > 0 {
+                tokio::time::sleep(Duration::from_nanos(rest)).await;
+            }
+            Some(probing)
+        } else {
+            None
+        };
+        // The semaphore is never closed.
+        let running = self.running.acquire().await.ok();
+        let started_ns = self.now_ns();
+        Ok(Turn { _running: running, _probing: probing, started_ns })
+    }
+
+    /// Notes how a turn ended.
+    fn ended(&self, turn: Turn<'_>, failed: Option<&Broken>) {
+        let now_ns = self.now_ns();
+        let ran_ns = now_ns.saturating_sub(turn.started_ns);
+        self.stats.called(ran_ns);
+        if let Some(broken) = failed {
+            self.stats.failed(broken.cause);
+        }
+        // What a plugin refuses costs no more than what it takes.
+        let costs = failed.is_some_and(|broken| broken.cause != Cause::Refused);
+        if costs || self.throttle().is_on() {
+            self.throttle().ended(now_ns, ran_ns, costs);
+        }
+    }
+
+    /// Runs a call when it is its turn, and notes how it ended.
+    pub(super) async fn in_turn<T>(
+        &self,
+        call: impl Future<Output = Result<T, Broken>>,
+    ) -> Result<T, Failure> {
+        let turn = match self.turn().await {
+            Ok(turn) => turn,
+            Err(busy) => {
+                self.stats.failed(busy.cause);
+                return Err(self.failure(self.hook, busy));
+            }
+        };
+        let result = call.await;
+        self.ended(turn, result.as_ref().err());
+        result.map_err(|broken| self.failure(self.hook, broken))
+    }
+
+    /// A configured instance: one that waits, or a new one.
+    pub(super) async fn lease(&self, voice: Voice) -> Result<Leased, Broken> {
+        if let Some(mut leased) = self.idle().pop() {
+            leased.instance.speak_of(voice);
+            return Ok(leased);
+        }
+        self.start(voice).await.map(|(leased, _)| leased)
+    }
+
+    /// Takes an instance back after a call that succeeded. Returns it if it is to be told that it ends.
+    pub(super) fn release(&self, leased: Leased) -> Option<Leased> {
+        let memory = leased.instance.memory_high();
+        self.stats.memory(memory);
+        let (share, of) = REUSED_MEMORY_SHARE;
+        let has_room =
+            memory <= leased.memory_at_first || memory < self.config.limits.memory_bytes / of * share;
+        let mut idle = self.idle();
+        if self.config.reuse && has_room && idle.len() < self.config.limits.calls as usize {
+            idle.push(leased);
+            return None;
+        }
+        self.wants.close.then_some(leased)
+    }
+
+    async fn start(&self, voice: Voice) -> Result<(Leased, Wants), Broken> {
+        let mut instance = Instance::start(&self.config.plugin, self.config.limits, voice).await?;
+        let options: Vec<_> =
+            self.config.options.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let context = types::Context {
+            topic: &self.place.topic,
+            revision: u64::from(self.place.revision),
+            partitions: self.place.partitions,
+            options: &options,
+            answer_bytes_max: self.config.limits.answer_bytes,
+        };
+        let wants = instance.configure(context).await?;
+        self.stats.instances(1);
+        let memory_at_first = instance.memory_high();
+        Ok((Leased { instance, stats: Arc::clone(&self.stats), memory_at_first }, wants))
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Leased>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn throttle(&self) -> MutexGuard<'_, Throttle> {
+        self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Leased {
+    pub(super) fn instance(&mut self) -> &mut Instance {
+        &mut self.instance
+    }
+}
+
+/// One who waits, counted.
+struct Waiting<'a> {
+    count: &'a AtomicUsize,
+    before: usize,
+}
+
+impl Waiting<'_> {
+    fn of(count: &AtomicUsize) -> Waiting<'_> {
+        Waiting { count, before: count.fetch_add(1, Ordering::SeqCst) }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::SeqCst);
+    }
+}

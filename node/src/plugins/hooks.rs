@@ -1,0 +1,280 @@
+//! The hooks on records: from a draft to what the guest is given, and from what it answers to an [`Answer`].
+
+use weir_core::pipeline::answer::{Action, Answer, BadAnswer, Edit, Header, Rejection};
+use weir_core::pipeline::draft::Draft;
+use weir_core::pipeline::failing::Cause;
+
+use super::contract::{flat, hooks, types};
+use super::instance::{Broken, Hooks, Instance, call};
+
+/// What the node fills in where a plugin asks for a fact.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts<'a> {
+    pub(super) principal: &'a str,
+    pub(super) entry_node: u32,
+}
+
+const KNOWN_FACTS: &str = "principal and entry-node";
+
+impl Instance {
+    /// Shows a batch that is on its way into the log.
+    pub(super) async fn on_send(
+        &mut self,
+        batch: types::ProducedBatch,
+        draft: &Draft,
+        shows_records: bool,
+        facts: Facts<'_>,
+    ) -> Result<Answer, Broken> {
+        let count = draft.count() as usize;
+        let (hooks, mut calls) = self.parts();
+        match hooks {
+            Hooks::ProducerFlat(guest) => {
+                let section = if shows_records { draft.section() } else { &[] };
+                let answered = call!(calls, count, guest.call_on_send(batch, section));
+                let answer = calls.ended(answered)?.map_err(refused)?;
+                calls.within_limits(flat_answer(answer, Some(facts))?)
+            }
+            Hooks::Producer(guest) => {
+                let headers = if shows_records { headers(draft) } else { Vec::new() };
+                let records = if shows_records { records(draft, &headers) } else { Vec::new() };
+                let answered = call!(calls, count, guest.call_on_send(batch, &records));
+                let answer = calls.ended(answered)?.map_err(refused)?;
+                calls.within_limits(produced_answer(answer, facts)?)
+            }
+            _ => Err(not_that_kind()),
+        }
+    }
+
+    /// Shows a batch that is on its way to a consumer.
+    pub(super) async fn on_consume(
+        &mut self,
+        batch: types::FetchedBatch,
+        draft: &Draft,
+        shows_records: bool,
+    ) -> Result<Answer, Broken> {
+        let count = draft.count() as usize;
+        let (hooks, mut calls) = self.parts();
+        match hooks {
+            Hooks::ConsumerFlat(guest) => {
+                let section = if shows_records { draft.section() } else { &[] };
+                let answered = call!(calls, count, guest.call_on_consume(batch, section));
+                let answer = calls.ended(answered)?.map_err(refused)?;
+                calls.within_limits(flat_answer(answer, None)?)
+            }
+            Hooks::Consumer(guest) => {
+                let headers = if shows_records { headers(draft) } else { Vec::new() };
+                let records = if shows_records { stored_records(draft, &headers) } else { Vec::new() };
+                let answered = call!(calls, count, guest.call_on_consume(batch, &records));
+                let answer = calls.ended(answered)?.map_err(refused)?;
+                calls.within_limits(consumed_answer(answer)?)
+            }
+            _ => Err(not_that_kind()),
+        }
+    }
+
+    /// Asks for a partition per key. The answer is as the guest gave it.
+    pub(super) async fn partition(
+        &mut self,
+        batch: types::ProducedBatch,
+        draft: &Draft,
+    ) -> Result<Vec<u32>, Broken> {
+        let count = draft.count() as usize;
+        let (hooks, mut calls) = self.parts();
+        let answered = match hooks {
+            Hooks::PartitionerFlat(guest) => {
+                let mut keys = Vec::new();
+                let mut lengths = Vec::with_capacity(count);
+                for record in draft.iter() {
+                    lengths.push(match record.key {
+                        None => -1,
+                        Some(key) => {
+                            keys.extend_from_slice(key);
+                            i32::try_from(key.len()).expect("a key fits the record's 32-bit length")
+                        }
+                    });
+                }
+                call!(calls, count, guest.call_partition(batch, &keys, &lengths))
+            }
+            Hooks::Partitioner(guest) => {
+                let keys: Vec<_> = draft.iter().map(|record| record.key).collect();
+                call!(calls, count, guest.call_partition(batch, &keys))
+            }
+            _ => return Err(not_that_kind()),
+        };
+        calls.ended(answered)?.map_err(refused)
+    }
+
+    /// Reports what became of a batch.
+    pub(super) async fn on_acknowledgement(
+        &mut self,
+        batch: types::ProducedBatch,
+        outcomes: &[types::Outcome<'_>],
+        runs: &[types::OutcomeRun],
+    ) -> Result<(), Broken> {
+        let (hooks, mut calls) = self.parts();
+        let answered = match hooks {
+            Hooks::ProducerFlat(guest) => {
+                call!(calls, 0, guest.call_on_acknowledgement(batch, outcomes, runs))
+            }
+            Hooks::Producer(guest) => call!(calls, 0, guest.call_on_acknowledgement(batch, outcomes, runs)),
+            _ => return Err(not_that_kind()),
+        };
+        calls.ended(answered)
+    }
+
+    /// Reports a group's committed positions.
+    pub(super) async fn on_commit(
+        &mut self,
+        group: &str,
+        positions: &[types::Position],
+    ) -> Result<(), Broken> {
+        let (hooks, mut calls) = self.parts();
+        let answered = match hooks {
+            Hooks::ConsumerFlat(guest) => call!(calls, 0, guest.call_on_commit(group, positions)),
+            Hooks::Consumer(guest) => call!(calls, 0, guest.call_on_commit(group, positions)),
+            _ => return Err(not_that_kind()),
+        };
+        calls.ended(answered)
+    }
+
+    /// Asks who is to read what. The answer is as the guest gave it.
+    pub(super) async fn assign(
+        &mut self,
+        members: &[hooks::assignor_hooks::Member<'_>],
+        topics: &[hooks::assignor_hooks::Topic<'_>],
+        places: usize,
+    ) -> Result<Vec<Vec<hooks::assignor_hooks::TopicPartitionsResult>>, Broken> {
+        let (hooks, mut calls) = self.parts();
+        let Hooks::Assignor(guest) = hooks else { return Err(not_that_kind()) };
+        let answered = call!(calls, places, guest.call_assign(members, topics));
+        calls.ended(answered)?.map_err(refused)
+    }
+}
+
+fn refused(reason: String) -> Broken {
+    Broken::new(Cause::Refused, reason)
+}
+
+/// An answer that breaks a rule.
+pub(super) fn wrong(bad: &BadAnswer) -> Broken {
+    Broken::new(Cause::Answer, format!("the answer is wrong: {bad}"))
+}
+
+fn not_that_kind() -> Broken {
+    Broken::new(Cause::Start, "it is bound to a hook that it does not have")
+}
+
+/// The headers of all records, so that records can borrow theirs.
+fn headers(draft: &Draft) -> Vec<Vec<types::HeaderParam<'_>>> {
+    draft
+        .iter()
+        .map(|record| record.headers.map(|(name, value)| types::HeaderParam { name, value }).collect())
+        .collect()
+}
+
+fn records<'a>(draft: &'a Draft, headers: &'a [Vec<types::HeaderParam<'a>>]) -> Vec<types::Record<'a>> {
+    draft
+        .iter()
+        .zip(headers)
+        .map(|(record, headers)| types::Record {
+            timestamp: record.timestamp_ms,
+            key: record.key,
+            value: record.value,
+            headers,
+        })
+        .collect()
+}
+
+fn stored_records<'a>(
+    draft: &'a Draft,
+    headers: &'a [Vec<types::HeaderParam<'a>>],
+) -> Vec<hooks::consumer_hooks::StoredRecord<'a>> {
+    let base = draft.header().base_offset;
+    let offsets = draft.iter().map(|record| (base + u64::from(record.offset_delta)).0);
+    offsets
+        .zip(records(draft, headers))
+        .map(|(offset, record)| hooks::consumer_hooks::StoredRecord { offset, record })
+        .collect()
+}
+
+fn flat_answer(answer: flat::FlatAnswer, facts: Option<Facts<'_>>) -> Result<Answer, Broken> {
+    let action = |action| match action {
+        flat::EditAction::Drop => Action::Drop,
+        flat::EditAction::Reject => Action::Reject,
+        flat::EditAction::SetValue => Action::SetValue,
+        flat::EditAction::SetValueNull => Action::SetValueNull,
+        flat::EditAction::Replace => Action::Replace,
+    };
+    Ok(Answer {
+        edits: answer
+            .edits
+            .iter()
+            .map(|edit| Edit { index: edit.index, action: action(edit.action), argument: edit.argument })
+            .collect(),
+        bytes: answer.bytes,
+        rejections: answer.rejections.into_iter().map(rejection).collect(),
+        headers: appended(answer.append_headers, facts)?,
+    })
+}
+
+fn produced_answer(answer: hooks::producer_hooks::Answer, facts: Facts<'_>) -> Result<Answer, Broken> {
+    use hooks::producer_hooks::Action;
+    let mut into = Answer { headers: appended(answer.append_headers, Some(facts))?, ..Answer::default() };
+    for change in answer.changes {
+        match change.action {
+            Action::Drop => into.drop_record(change.index),
+            Action::Reject(reason) => into.reject(change.index, rejection(reason)),
+            Action::SetValue(value) => into.set_value(change.index, value.as_deref()),
+            Action::Replace(content) => replace(&mut into, change.index, &content),
+        }
+    }
+    Ok(into)
+}
+
+fn consumed_answer(answer: hooks::consumer_hooks::Answer) -> Result<Answer, Broken> {
+    use hooks::consumer_hooks::Action;
+    let mut into = Answer { headers: appended(answer.append_headers, None)?, ..Answer::default() };
+    for change in answer.changes {
+        match change.action {
+            Action::Drop => into.drop_record(change.index),
+            Action::SetValue(value) => into.set_value(change.index, value.as_deref()),
+            Action::Replace(content) => replace(&mut into, change.index, &content),
+        }
+    }
+    Ok(into)
+}
+
+fn replace(into: &mut Answer, index: u32, content: &types::Content) {
+    let headers: Vec<_> =
+        content.headers.iter().map(|header| (header.name.as_str(), header.value.as_deref())).collect();
+    into.replace(index, content.key.as_deref(), content.value.as_deref(), &headers);
+}
+
+fn rejection(rejection: types::RejectionResult) -> Rejection {
+    Rejection { code: rejection.code, reason: rejection.reason }
+}
+
+fn appended(headers: Vec<types::AppendedHeader>, facts: Option<Facts<'_>>) -> Result<Vec<Header>, Broken> {
+    headers
+        .into_iter()
+        .map(|header| {
+            let value = match header.value {
+                types::HeaderValue::Bytes(bytes) => bytes,
+                types::HeaderValue::Fact(name) => fact(name, facts)?,
+            };
+            Ok(Header { name: header.name, value })
+        })
+        .collect()
+}
+
+fn fact(name: String, facts: Option<Facts<'_>>) -> Result<Vec<u8>, Broken> {
+    let value = facts.and_then(|facts| match name.as_str() {
+        "principal" => Some(facts.principal.to_owned()),
+        "entry-node" => Some(facts.entry_node.to_string()),
+        _ => None,
+    });
+    match value {
+        Some(value) => Ok(value.into_bytes()),
+        None => Err(wrong(&BadAnswer::UnknownFact { name, known: facts.map(|_| KNOWN_FACTS) })),
+    }
+}

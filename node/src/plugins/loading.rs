@@ -1,0 +1,202 @@
+//! From the bytes of a component to something that can be instantiated.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+use wasmtime::Engine;
+use wasmtime::component::{Component, InstancePre};
+
+use super::cache::{Cache, Code, Digest};
+use super::contract::{self, State, hooks};
+use super::engines::{Bounded, Engines};
+use super::examine::{self, Examined, Grants, Kind, LoadError, Shape};
+use crate::outside::Outside;
+
+/// How long a component may take to compile. A Python runtime takes some 15 seconds on an idle core.
+const COMPILE_TIME_MAX: Duration = Duration::from_secs(120);
+
+/// A component that was checked, compiled and linked: instances of it are cheap.
+pub struct Loaded {
+    digest: Digest,
+    kind: Kind,
+    shape: Shape,
+    pub(super) bounded: Bounded,
+    pub(super) component: Linked,
+}
+
+impl std::fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Loaded { digest, kind, shape, .. } = self;
+        f.debug_struct("Loaded")
+            .field("digest", digest)
+            .field("kind", kind)
+            .field("shape", shape)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Loaded {
+    /// The SHA-256 of the component.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// What it is for.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// How it gets its records.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+}
+
+/// A component with its imports, and where its hooks are.
+pub(super) struct Linked {
+    pub(super) pre: InstancePre<State>,
+    pub(super) exports: Exports,
+}
+
+/// Where a component's hooks are.
+pub(super) enum Exports {
+    Producer(hooks::producer_hooks::GuestIndices),
+    ProducerFlat(hooks::producer_hooks_flat::GuestIndices),
+    Consumer(hooks::consumer_hooks::GuestIndices),
+    ConsumerFlat(hooks::consumer_hooks_flat::GuestIndices),
+    Partitioner(hooks::partitioner_hooks::GuestIndices),
+    PartitionerFlat(hooks::partitioner_hooks_flat::GuestIndices),
+    Assignor(hooks::assignor_hooks::GuestIndices),
+}
+
+/// For which engine a component is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To run: assignors on fuel, everything else on epochs.
+    Run,
+    /// To try: everything on fuel, so that a try ends the same everywhere.
+    Try,
+}
+
+/// Loads components, each once at a time and off the data path.
+pub(super) struct Loader {
+    pub(super) engines: Engines,
+    cache: Arc<Cache>,
+    outside: Outside,
+    /// One compiles at a time: it takes a core for itself.
+    compiling: Arc<Semaphore>,
+}
+
+impl Loader {
+    /// `outside` has the workers that compile.
+    pub(super) fn new(engines: Engines, cache: Cache, outside: Outside) -> Loader {
+        Loader { engines, cache: Arc::new(cache), outside, compiling: Arc::new(Semaphore::new(1)) }
+    }
+
+    /// Loads a component, from the cache if it is there.
+    pub(super) async fn load(
+        &self,
+        bytes: Bytes,
+        grants: Grants,
+        purpose: Purpose,
+    ) -> Result<Loaded, LoadError> {
+        let examined = {
+            let bytes = bytes.clone();
+            self.outside.on_worker(move || examine::examine(&bytes, grants)).await?
+        };
+        let bounded = match (purpose, examined.kind) {
+            (Purpose::Try, _) | (_, Kind::Assignor) => self.engines.exact.clone(),
+            _ => self.engines.data.clone(),
+        };
+        let engine = bounded.engine.clone();
+        let cache = Arc::clone(&self.cache);
+        let (digest, compiled) = {
+            let (bytes, engine, cache) = (bytes.clone(), engine.clone(), Arc::clone(&cache));
+            let read = move || {
+                let digest = Digest::of(&bytes);
+                (digest, cache.get(&digest, &engine).and_then(|code| from_cache(&engine, &code)))
+            };
+            self.outside.on_worker(read).await
+        };
+        let component = match compiled {
+            Some(component) => component,
+            None => self.compile(digest, bytes, engine).await?,
+        };
+        let component = link(&component, &examined)?;
+        Ok(Loaded { digest, kind: examined.kind, shape: examined.shape, bounded, component })
+    }
+
+    async fn compile(&self, digest: Digest, bytes: Bytes, engine: Engine) -> Result<Component, LoadError> {
+        // The semaphore is never closed. Whoever gave up waiting leaves its compilation running, and its permit taken.
+        let permit = Arc::clone(&self.compiling).acquire_owned().await.ok();
+        let cache = Arc::clone(&self.cache);
+        let compile = move || {
+            let code = engine.precompile_component(&bytes).map_err(|error| compile_error(&error))?;
+            cache.put(&digest, &engine, &code);
+            // What was just written is read back as every later start will read it.
+            let own = cache.get(&digest, &engine).and_then(|code| from_cache(&engine, &code));
+            own.map_or_else(|| Component::new(&engine, &bytes).map_err(|error| compile_error(&error)), Ok)
+        };
+        let work = move || {
+            let _permit = permit;
+            // A compiler that panics over a component must not take the node with it.
+            catch_unwind(AssertUnwindSafe(compile))
+                .unwrap_or_else(|_| Err(LoadError::Compile("the compiler failed over it".to_owned())))
+        };
+        tokio::time::timeout(COMPILE_TIME_MAX, self.outside.on_worker(work))
+            .await
+            .map_err(|_| LoadError::CompileTime { seconds: COMPILE_TIME_MAX.as_secs() })?
+    }
+}
+
+/// Code as it came out of the cache, as a component.
+fn from_cache(engine: &Engine, code: &Code) -> Option<Component> {
+    // SAFETY: the engine wants bytes that it made itself. The cache hands out only such whose keyed checksum was made
+    // by this node right after its engine made them (`Code` has no other source), for this digest and these settings.
+    #[expect(unsafe_code, reason = "compiled code is trusted where this node wrote it")]
+    let component = unsafe { Component::deserialize(engine, code) };
+    component
+        .inspect_err(
+            |error| tracing::warn!(%error, "compiled code does not fit the engine; it is compiled again"),
+        )
+        .ok()
+}
+
+/// Gives a component what it may import, and finds its hooks.
+fn link(component: &Component, examined: &Examined) -> Result<Linked, LoadError> {
+    let wrong = |error: wasmtime::Error| LoadError::Signature(format!("{error:#}"));
+    let linker = contract::linker(component.engine(), component, examined.wants_wasi).map_err(wrong)?;
+    let pre = linker.instantiate_pre(component).map_err(wrong)?;
+    let exports = match (examined.kind, examined.shape) {
+        (Kind::ProducerInterceptor, Shape::Typed) => {
+            hooks::producer_hooks::GuestIndices::new(&pre).map(Exports::Producer)
+        }
+        (Kind::ProducerInterceptor, Shape::Flat) => {
+            hooks::producer_hooks_flat::GuestIndices::new(&pre).map(Exports::ProducerFlat)
+        }
+        (Kind::ConsumerInterceptor, Shape::Typed) => {
+            hooks::consumer_hooks::GuestIndices::new(&pre).map(Exports::Consumer)
+        }
+        (Kind::ConsumerInterceptor, Shape::Flat) => {
+            hooks::consumer_hooks_flat::GuestIndices::new(&pre).map(Exports::ConsumerFlat)
+        }
+        (Kind::Partitioner, Shape::Typed) => {
+            hooks::partitioner_hooks::GuestIndices::new(&pre).map(Exports::Partitioner)
+        }
+        (Kind::Partitioner, Shape::Flat) => {
+            hooks::partitioner_hooks_flat::GuestIndices::new(&pre).map(Exports::PartitionerFlat)
+        }
+        (Kind::Assignor, _) => hooks::assignor_hooks::GuestIndices::new(&pre).map(Exports::Assignor),
+    };
+    Ok(Linked { pre, exports: exports.map_err(wrong)? })
+}
+
+fn compile_error(error: &wasmtime::Error) -> LoadError {
+    LoadError::Compile(format!("{error:#}"))
+}
