@@ -9,7 +9,7 @@ use super::invariants::{self, Invariant};
 use super::journal::Journal;
 use super::logs;
 use super::nemesis::Nemesis;
-use super::plan::Plan;
+use super::plan::{Plan, Workload};
 use super::snapshot::{Observer, Snapshot};
 use super::trace::{Digest, Trace};
 use super::workload;
