@@ -15,6 +15,7 @@
 //! What does not exist here: a rule of its own. What nodes and clients promise is decided in their packages.
 
 mod certs;
+mod check;
 mod cluster;
 mod consume;
 mod demo;
@@ -68,6 +69,8 @@ enum Command {
     Certs(certs::Args),
     /// Look into the files of a log, offline
     Log(log::Args),
+    /// Check what clients did and were told against what Weir promises
+    Check(check::Args),
 }
 
 impl Cli {
@@ -125,6 +128,7 @@ impl Cli {
             Command::Cluster(args) => cluster::run(args, &global, output).await,
             Command::Certs(args) => certs::run(args, &global, output),
             Command::Log(args) => log::run(args, output).await,
+            Command::Check(args) => check::run(&args, output),
         }
     }
 }
