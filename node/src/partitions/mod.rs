@@ -11,6 +11,8 @@ mod handle;
 mod links;
 mod mailbox;
 mod open;
+#[cfg(test)]
+mod open_tests;
 mod replica;
 mod roles;
 mod space;

@@ -24,6 +24,7 @@ use crate::storage::{
 };
 
 /// A replica that should be opened.
+#[derive(Clone)]
 pub(super) struct OpenOrder {
     pub(super) topic: String,
     pub(super) topic_id: TopicId,
