@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 #![expect(clippy::disallowed_methods, reason = "the tests write inputs and look at files as a person would")]
 
+mod benches;
 mod certificates;
 mod checking;
 mod full_disk;
