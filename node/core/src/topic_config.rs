@@ -228,6 +228,7 @@ mod tests {
             index.interval.bytes=4096
             max.message.bytes=1048588
             min.insync.replicas=majority
+            pipeline.revision.grace.ms=3600000
             producer.id.expiration.ms=86400000
             retention.bytes=-1
             retention.ms=604800000
@@ -245,6 +246,7 @@ mod tests {
             ("index.interval.bytes", "1"),
             ("max.message.bytes", "33554432"),
             ("min.insync.replicas", "2"),
+            ("pipeline.revision.grace.ms", "1000"),
             ("producer.id.expiration.ms", "3720000"),
             ("retention.bytes", "0"),
             ("retention.ms", "-1"),
