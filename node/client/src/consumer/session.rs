@@ -246,8 +246,11 @@ impl Session {
         let assigned = &self.assigned[&key];
         let image = self.client.metadata.image();
         let Some(entry) = image.topic(&assigned.topic, assigned.topic_id) else {
-            let topic = assigned.topic.to_string();
-            return self.fail(key, ClientError::UnknownTopic { topic });
+            let (topic, name) = (assigned.topic.to_string(), &*assigned.topic);
+            return match image.topics.contains_key(name) {
+                true => self.fail(key, ClientError::TopicRecreated { topic }),
+                false => self.fail(key, ClientError::UnknownTopic { topic }),
+            };
         };
         let Some((leader, leader_epoch)) = image.leader(entry, assigned.partition) else {
             return self.again(key);

@@ -167,9 +167,16 @@ impl Tally {
     }
 }
 
-/// Whether an error means that all of `delivery.timeout.ms` went by without anybody to store the record.
+/// Whether an error means that all of `delivery.timeout.ms` went by without anybody to store the record, or that the
+/// topic is gone.
 fn says_nobody_is_there(error: &WireError) -> bool {
-    matches!(error.code, ErrorCode::TimedOut | ErrorCode::LeaderNotAvailable | ErrorCode::UnknownTopic)
+    matches!(
+        error.code,
+        ErrorCode::TimedOut
+            | ErrorCode::LeaderNotAvailable
+            | ErrorCode::UnknownTopic
+            | ErrorCode::TopicRecreated
+    )
 }
 
 /// What became of the records, all told.
