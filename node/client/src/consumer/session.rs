@@ -11,7 +11,7 @@ use weir_wire::fetch::{FetchCommand, FetchEnd, FetchEvent, Position};
 use weir_wire::ids::{NodeId, Offset, PartitionIndex};
 use weir_wire::request::{ListedOffset, OffsetSpec, TopicEntry};
 
-use super::partition::{Assigned, DataFrame, Place, Ready, State, What, unpack};
+use super::partition::{Assigned, DataFrame, Place, Ready, State, What, take_apart};
 use super::stream::{FetchStream, StreamNumber, Told};
 use super::{ConsumerConfig, ConsumerEvent, ResetPolicy, StartAt};
 use crate::backoff::Backoff;
@@ -19,6 +19,9 @@ use crate::client::{Client, Inner};
 use crate::error::ClientError;
 use crate::metadata::find_partition;
 use crate::watched::Watcher;
+
+/// Into how many pieces the credit of a stream is divided on its way back: few frames, and a node that is rarely short.
+const CREDIT_PIECES: u64 = 8;
 
 /// Everything that a consumer holds.
 pub(super) struct Session {
@@ -184,19 +187,29 @@ impl Session {
     fn hand_out(&mut self, item: Ready) -> Option<Result<ConsumerEvent, ClientError>> {
         self.give_back(item.credit);
         let assigned = self.assigned.get_mut(&item.key)?;
-        if let Some(position) = item.then {
-            assigned.place = Place::At(position);
-        }
-        let (topic, partition) = (assigned.topic.to_string(), assigned.partition);
-        match item.what {
-            What::Records(batch) => Some(Ok(ConsumerEvent::Records(batch))),
+        let stands_at = item.then.map_or(assigned.place, Place::At);
+        let (topic, partition) = (Arc::clone(&assigned.topic), assigned.partition);
+        let event = match item.what {
+            What::Batch(packed) => match packed.open(assigned, &self.config.batch_limits) {
+                Ok(batch) => batch.map(ConsumerEvent::Records),
+                Err((offset, reason)) => {
+                    let error = assigned.corrupt_batch(offset, reason);
+                    self.unsubscribe(item.key);
+                    self.with(item.key, |assigned| assigned.state = State::WaitsForSeek);
+                    return Some(Err(error));
+                }
+            },
             What::CaughtUp(high_watermark) => {
-                Some(Ok(ConsumerEvent::CaughtUp { topic, partition, high_watermark }))
+                Some(ConsumerEvent::CaughtUp { topic: topic.to_string(), partition, high_watermark })
             }
-            What::Reset { from, to } => Some(Ok(ConsumerEvent::Reset { topic, partition, from, to })),
-            What::Failed(error) => Some(Err(error)),
+            What::Reset { from, to } => {
+                Some(ConsumerEvent::Reset { topic: topic.to_string(), partition, from, to })
+            }
+            What::Failed(error) => return Some(Err(error)),
             What::Nothing => None,
-        }
+        };
+        assigned.place = stands_at;
+        event.map(Ok)
     }
 
     /// Takes the next step for every partition that can go on; returns when the earliest of the others can.
@@ -367,11 +380,10 @@ impl Session {
         let assigned = self.assigned.get_mut(&key).expect("the subscription was found among the assigned");
         assigned.high_watermark = Some(frame.high_watermark);
         assigned.failures = 0;
-        let limits = &self.config.batch_limits;
-        if let Err((offset, reason)) = unpack(key, assigned, frame, stream, limits, &mut self.ready) {
-            let (topic, partition) = (assigned.topic.to_string(), assigned.partition);
+        if let Err((offset, reason)) = take_apart(key, frame, stream, &mut self.ready) {
+            let error = assigned.corrupt_batch(offset, reason);
             self.unsubscribe_keeping_ready(key);
-            self.fail(key, ClientError::CorruptBatch { topic, partition, offset, reason });
+            self.fail(key, error);
         }
     }
 
@@ -471,11 +483,16 @@ impl Session {
         }
     }
 
-    fn give_back(&self, credit: Option<(StreamNumber, u64)>) {
-        let Some((number, bytes)) = credit.filter(|(_, bytes)| *bytes > 0) else { return };
+    /// Gives credit back, in pieces that are worth a frame: the node has all but the last piece.
+    fn give_back(&mut self, credit: Option<(StreamNumber, u64)>) {
+        let Some((number, bytes)) = credit else { return };
         // A stream that is over has no credit to get back.
-        if let Some(stream) = self.streams.values().find(|stream| stream.number == number) {
-            stream.send(FetchCommand::Credit { bytes });
+        if let Some(stream) = self.streams.values_mut().find(|stream| stream.number == number) {
+            stream.owed += bytes;
+            if stream.owed > u64::from(self.config.fetch_bytes) / CREDIT_PIECES {
+                let bytes = std::mem::take(&mut stream.owed);
+                stream.send(FetchCommand::Credit { bytes });
+            }
         }
     }
 
