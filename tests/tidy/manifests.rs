@@ -9,7 +9,7 @@ use crate::tree::{File, Finding, Tree};
 use crate::{holds, says};
 
 /// Our own packages that each of ours may depend on.
-const OWN: [(&str, &[&str]); 10] = [
+const OWN: [(&str, &[&str]); 12] = [
     ("weir-wire", &[]),
     ("weir-core", &["weir-wire"]),
     ("weir-quic", &["weir-wire"]),
@@ -17,6 +17,8 @@ const OWN: [(&str, &[&str]); 10] = [
     // Guests are what its tests run.
     ("weir-node", &["weir-client", "weir-core", "weir-guests", "weir-quic", "weir-wire"]),
     ("weir-tests", &["weir-client", "weir-core", "weir-node", "weir-quic", "weir-wire"]),
+    ("weir-example-producer", &["weir-client"]),
+    ("weir-example-consumer", &["weir-client"]),
     ("weir-plugin", &[]),
     ("weir-plugin-template", &["weir-plugin"]),
     ("weir-guests", &[]),
@@ -31,7 +33,17 @@ const DOORS: [(&str, &[&str]); 11] = [
     ("rcgen", &["weir-quic"]),
     ("x509-parser", &["weir-quic"]),
     ("aws-lc-rs", &["weir-quic"]),
-    ("tokio", &["weir-quic", "weir-client", "weir-node", "weir-tests"]),
+    (
+        "tokio",
+        &[
+            "weir-quic",
+            "weir-client",
+            "weir-node",
+            "weir-tests",
+            "weir-example-producer",
+            "weir-example-consumer",
+        ],
+    ),
     ("socket2", &["weir-quic", "weir-node"]),
     ("wasmtime", &["weir-node"]),
     ("openraft", &["weir-node"]),

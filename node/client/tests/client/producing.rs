@@ -160,8 +160,7 @@ async fn a_record_that_cannot_be_sent_fails_alone() {
 async fn what_was_sent_and_never_answered_is_unknown_and_what_was_not_is_failed() {
     let fake = Fake::start();
     fake.world.create("a", 1);
-    let config =
-        ProducerConfig { delivery_timeout: Duration::from_secs(2), in_flight_batches: 1, ..small() };
+    let config = ProducerConfig { delivery_timeout: Duration::from_secs(2), in_flight_batches: 1, ..small() };
     let producer = producer(&fake, config).await;
     assert!(producer.send(Record::to("a").value(b"0")).await.unwrap().await.is_stored());
     fake.world.change(|state| state.hold = true);
