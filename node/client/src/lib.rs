@@ -63,8 +63,8 @@ pub use admin::NewTopic;
 pub use client::Client;
 pub use config::{ClientConfig, Credentials};
 pub use consumer::{
-    ConsumedBatch, ConsumedRecord, ConsumedRecords, Consumer, ConsumerConfig, ConsumerEvent, ResetPolicy,
-    StartAt,
+    ConsumedBatch, ConsumedRecord, ConsumedRecords, Consumer, ConsumerConfig, ConsumerEvent, ConsumerMetrics,
+    ResetPolicy, StartAt,
 };
 pub use error::{ClientError, SendError};
 pub use producer::{

@@ -13,7 +13,7 @@ use weir_wire::request::{ListedOffset, OffsetSpec, TopicEntry};
 
 use super::partition::{Assigned, DataFrame, Place, Ready, State, What, take_apart};
 use super::stream::{FetchStream, StreamNumber, Told};
-use super::{ConsumerConfig, ConsumerEvent, ResetPolicy, StartAt};
+use super::{ConsumerConfig, ConsumerEvent, ConsumerMetrics, ResetPolicy, StartAt};
 use crate::backoff::Backoff;
 use crate::client::{Client, Inner};
 use crate::error::ClientError;
@@ -39,6 +39,7 @@ pub(super) struct Session {
     metadata: Watcher<u64>,
     /// What the application gets next, in order.
     ready: VecDeque<Ready>,
+    metrics: ConsumerMetrics,
 }
 
 /// Both ends: the sending one is cloned into tasks.
@@ -66,7 +67,12 @@ impl Session {
             told: mpsc::unbounded_channel(),
             found: mpsc::unbounded_channel(),
             ready: VecDeque::new(),
+            metrics: ConsumerMetrics::default(),
         }
+    }
+
+    pub(super) fn metrics(&self) -> ConsumerMetrics {
+        self.metrics
     }
 
     pub(super) async fn assign(
@@ -175,9 +181,11 @@ impl Session {
             };
             tokio::select! {
                 biased;
-                Some((stream, told)) = self.told.1.recv() => self.take(stream, told),
-                Some((key, number, found)) = self.found.1.recv() => self.looked_up(key, number, found),
+                // What comes seldom goes first: a stream that always has something must not keep another partition
+                // from being found, or from its new leader.
                 () = self.metadata.changed() => self.follow_leaders(),
+                Some((key, number, found)) = self.found.1.recv() => self.looked_up(key, number, found),
+                Some((stream, told)) = self.told.1.recv() => self.take(stream, told),
                 () = pause => {}
             }
         }
@@ -186,12 +194,18 @@ impl Session {
     /// Hands an item to the application: its credit comes back and its position counts.
     fn hand_out(&mut self, item: Ready) -> Option<Result<ConsumerEvent, ClientError>> {
         self.give_back(item.credit);
+        let bytes = item.credit.map_or(0, |(_, bytes)| bytes);
         let assigned = self.assigned.get_mut(&item.key)?;
         let stands_at = item.then.map_or(assigned.place, Place::At);
         let (topic, partition) = (Arc::clone(&assigned.topic), assigned.partition);
         let event = match item.what {
             What::Batch(packed) => match packed.open(assigned, &self.config.batch_limits) {
-                Ok(batch) => batch.map(ConsumerEvent::Records),
+                Ok(batch) => batch.map(|batch| {
+                    self.metrics.batches += 1;
+                    self.metrics.bytes += bytes;
+                    self.metrics.records += batch.record_count();
+                    ConsumerEvent::Records(batch)
+                }),
                 Err((offset, reason)) => {
                     let error = assigned.corrupt_batch(offset, reason);
                     self.unsubscribe(item.key);
@@ -203,6 +217,7 @@ impl Session {
                 Some(ConsumerEvent::CaughtUp { topic: topic.to_string(), partition, high_watermark })
             }
             What::Reset { from, to } => {
+                self.metrics.resets += 1;
                 Some(ConsumerEvent::Reset { topic: topic.to_string(), partition, from, to })
             }
             What::Failed(error) => return Some(Err(error)),
@@ -273,6 +288,7 @@ impl Session {
         stream.send(FetchCommand::Subscribe { subscription, topic, partition, leader_epoch, position });
         let number = stream.number;
         self.with(key, |assigned| assigned.state = State::Subscribed(number, subscription));
+        self.metrics.subscriptions += 1;
     }
 
     /// Partitions that another node leads now are read there: the old leader may be gone without a word.

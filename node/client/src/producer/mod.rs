@@ -32,6 +32,7 @@ pub use record::Record;
 use crate::client::Inner;
 use crate::error::{ClientError, SendError};
 use crate::watched::Watched;
+use accumulator::Builders;
 use ids::ProducerIds;
 use metrics::Counters;
 use topic::{Pushed, Topic};
@@ -71,6 +72,7 @@ struct Shared {
     /// The bytes of the buffer that are free.
     memory: Semaphore,
     counters: Counters,
+    builders: Arc<Builders>,
     ids: ProducerIds,
     closed: AtomicBool,
     /// Becomes true when the last handle is gone: lanes give up what they hold.
@@ -91,6 +93,7 @@ impl Producer {
             client,
             topics: Mutex::default(),
             memory: Semaphore::new(usize::try_from(config.buffer_bytes).unwrap_or(Semaphore::MAX_PERMITS)),
+            builders: Arc::new(Builders::new(&config)),
             config,
             counters: Counters::default(),
             ids: ProducerIds::default(),
