@@ -213,7 +213,7 @@ fn packages_depend_on_what_they_may() {
             ("node/new/Cargo.toml", "[package]\nname = \"weir-new\"\n"),
         ],
         expect![[r#"
-            node/core/Cargo.toml:4: weir-core must not depend on tokio: it stands behind weir-quic, weir-client, weir-node, weir-tests
+            node/core/Cargo.toml:4: weir-core must not depend on tokio: it stands behind weir-quic, weir-client, weir-node, weir-tests, weir-example-producer, weir-example-consumer
             node/client/Cargo.toml:5: weir-client must not depend on quinn: it stands behind weir-quic
             node/client/Cargo.toml:4: weir-client must not depend on weir-core
             node/new/Cargo.toml:1: weir-new has no line in the table of packages in tests/tidy"#]],
