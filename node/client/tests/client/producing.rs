@@ -1,6 +1,6 @@
 //! The producer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -217,6 +217,29 @@ async fn more_partitions_take_effect_once_everything_older_is_settled() {
             assert!(first.last() < other.first(), "{key}: {first:?} {other:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn who_adds_partitions_writes_to_them_at_once() {
+    let fake = Fake::start();
+    fake.world.create("a", 1);
+    let client = Client::connect(fake.config()).await.unwrap();
+    let producer = client.producer(small()).unwrap();
+    let deliveries = send_numbers(&producer, "a", 0..50).await;
+    client.add_partitions("a", 4).await.unwrap();
+    let later = send_numbers(&producer, "a", 50..100).await;
+    producer.close().await;
+    for delivery in deliveries {
+        let DeliveryResult::Stored { partition, .. } = delivery.await else { panic!("not stored") };
+        assert_eq!(partition, PartitionIndex(0), "taken before there were more");
+    }
+    let mut used = BTreeSet::new();
+    for delivery in later {
+        let DeliveryResult::Stored { partition, .. } = delivery.await else { panic!("not stored") };
+        used.insert(partition);
+    }
+    assert!(used.len() > 1, "{used:?}");
+    assert_stored_once_in_order(&fake, "a", 100);
 }
 
 #[tokio::test]
