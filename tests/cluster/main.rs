@@ -6,6 +6,7 @@
 mod benches;
 mod certificates;
 mod checking;
+mod examples;
 mod full_disk;
 mod interrupt;
 mod kill9;
