@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "the tests write inputs and look at files as a person would")]
 
 mod certificates;
+mod compaction;
 mod full_disk;
 mod interrupt;
 mod kill9;
