@@ -7,6 +7,7 @@ mod benches;
 mod certificates;
 mod checking;
 mod examples;
+mod compaction;
 mod full_disk;
 mod interrupt;
 mod kill9;
