@@ -164,8 +164,9 @@ impl Pipelines {
             }
         };
         tokio::time::timeout(READY_WAIT, finding).await.unwrap_or_else(|_| {
-            let sentence =
-                format!("revision {revision} of the topic's pipeline is not ready on this node; use another one");
+            let sentence = format!(
+                "revision {revision} of the topic's pipeline is not ready on this node; use another one"
+            );
             Err(WireError::new(ErrorCode::PipelineNotReady, sentence))
         })
     }
@@ -194,7 +195,8 @@ impl Pipelines {
             }
         };
         tokio::time::timeout(READY_WAIT, hearing).await.unwrap_or_else(|_| {
-            let sentence = format!("this node has not heard of revision {revision} of the topic's pipeline yet");
+            let sentence =
+                format!("this node has not heard of revision {revision} of the topic's pipeline yet");
             Err(WireError::new(ErrorCode::PipelineNotReady, sentence))
         })
     }
@@ -256,8 +258,9 @@ impl Pipelines {
             match self.slot(key) {
                 Some(Slot::Ready(pipeline)) => return Ok(pipeline),
                 Some(Slot::Failed(why)) => {
-                    let sentence =
-                        format!("the pipeline of topic '{name}' cannot run on this node: {why}; use another one");
+                    let sentence = format!(
+                        "the pipeline of topic '{name}' cannot run on this node: {why}; use another one"
+                    );
                     return Err(WireError::new(ErrorCode::PipelineNotReady, sentence));
                 }
                 Some(Slot::Building) => {}

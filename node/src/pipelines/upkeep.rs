@@ -19,9 +19,10 @@ pub(super) async fn run(pipelines: Pipelines) {
     loop {
         tokio::time::sleep(LOOK).await;
         let image = pipelines.0.controller.image();
-        let activated = image.topics.iter().filter(|(_, topic)| {
-            matches!(topic.current_pipeline().origin, Origin::Activated { .. })
-        });
+        let activated = image
+            .topics
+            .iter()
+            .filter(|(_, topic)| matches!(topic.current_pipeline().origin, Origin::Activated { .. }));
         let mut seen = BTreeMap::new();
         for (name, topic) in activated {
             let key = (topic.id, topic.revision);
