@@ -7,6 +7,7 @@ mod certificates;
 mod full_disk;
 mod interrupt;
 mod kill9;
+mod plugin_authors;
 mod quorum;
 mod refusals;
 mod roundtrip;

@@ -40,7 +40,7 @@ const MODULES: [(&str, &[&str]); 15] = [
             "watched",
         ],
     ),
-    ("cli", &["check", "outside", "server", "storage", "transport"]),
+    ("cli", &["check", "outside", "plugins", "server", "storage", "transport"]),
     ("main", &["cli"]),
 ];
 

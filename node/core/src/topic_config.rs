@@ -228,6 +228,7 @@ mod tests {
             index.interval.bytes=4096
             max.message.bytes=1048588
             min.insync.replicas=majority
+            pipeline.revision.grace.ms=3600000
             producer.id.expiration.ms=86400000
             retention.bytes=-1
             retention.ms=604800000
@@ -245,6 +246,7 @@ mod tests {
             ("index.interval.bytes", "1"),
             ("max.message.bytes", "33554432"),
             ("min.insync.replicas", "2"),
+            ("pipeline.revision.grace.ms", "1000"),
             ("producer.id.expiration.ms", "3720000"),
             ("retention.bytes", "0"),
             ("retention.ms", "-1"),
@@ -263,14 +265,14 @@ mod tests {
             "retnetion.ms",
             "1",
             &expect![
-                "unknown topic config 'retnetion.ms', did you mean 'retention.ms'?; known are: cleanup.policy, index.interval.bytes, max.message.bytes, min.insync.replicas, producer.id.expiration.ms, retention.bytes, retention.ms, segment.bytes, segment.ms, write.caching"
+                "unknown topic config 'retnetion.ms', did you mean 'retention.ms'?; known are: cleanup.policy, index.interval.bytes, max.message.bytes, min.insync.replicas, pipeline.revision.grace.ms, producer.id.expiration.ms, retention.bytes, retention.ms, segment.bytes, segment.ms, write.caching"
             ],
         );
         refused(
             "xyz",
             "1",
             &expect![
-                "unknown topic config 'xyz'; known are: cleanup.policy, index.interval.bytes, max.message.bytes, min.insync.replicas, producer.id.expiration.ms, retention.bytes, retention.ms, segment.bytes, segment.ms, write.caching"
+                "unknown topic config 'xyz'; known are: cleanup.policy, index.interval.bytes, max.message.bytes, min.insync.replicas, pipeline.revision.grace.ms, producer.id.expiration.ms, retention.bytes, retention.ms, segment.bytes, segment.ms, write.caching"
             ],
         );
     }

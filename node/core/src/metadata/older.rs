@@ -11,32 +11,32 @@ use super::{Image, NodeState, Origin, PartitionState, PipelineSpec, PipelineStat
 /// The image of another version, as one of today's.
 pub(super) fn decode(version: u8, body: &[u8]) -> Option<Image> {
     match version {
-        2 => decode_exactly::<ImageTwo>(body).map(ImageTwo::upgrade),
+        3 => decode_exactly::<ImageThree>(body).map(ImageThree::upgrade),
         _ => None,
     }
 }
 
-/// Version 2: without plugins.
+/// Version 3: without plugins.
 #[derive(Serialize, Deserialize)]
-struct ImageTwo {
+struct ImageThree {
     index: MetadataIndex,
     cluster: Option<ClusterId>,
     nodes: BTreeMap<NodeId, NodeState>,
     node_configs: BTreeMap<String, String>,
-    topics: BTreeMap<String, TopicTwo>,
+    topics: BTreeMap<String, TopicThree>,
     topic_names: BTreeMap<TopicId, String>,
     next_producer: ProducerId,
 }
 
 #[derive(Serialize, Deserialize)]
-struct TopicTwo {
+struct TopicThree {
     id: TopicId,
     revision: Revision,
     configs: BTreeMap<String, String>,
     partitions: Vec<PartitionState>,
 }
 
-impl ImageTwo {
+impl ImageThree {
     fn upgrade(self) -> Image {
         Image {
             index: self.index,
@@ -51,7 +51,7 @@ impl ImageTwo {
     }
 }
 
-impl TopicTwo {
+impl TopicThree {
     /// No log of that time says at which revision it was written: all of it counts as of the one in force.
     fn upgrade(self) -> TopicState {
         let partitions = u32::try_from(self.partitions.len()).unwrap_or(u32::MAX);
@@ -72,21 +72,21 @@ mod tests {
 
     use super::*;
 
-    impl Stored for ImageTwo {
+    impl Stored for ImageThree {
         const NAME: &'static str = "metadata image";
-        const VERSION: u8 = 2;
+        const VERSION: u8 = 3;
     }
 
     #[test]
     fn an_image_without_plugins_is_read() {
         let id = TopicId([7; 16]);
-        let topic = TopicTwo {
+        let topic = TopicThree {
             id,
             revision: Revision(3),
             configs: BTreeMap::from([("retention.ms".to_owned(), "1".to_owned())]),
             partitions: vec![PartitionState::new(vec![NodeId(1)]), PartitionState::new(vec![NodeId(1)])],
         };
-        let old = ImageTwo {
+        let old = ImageThree {
             index: MetadataIndex(9),
             cluster: Some(ClusterId([1; 16])),
             nodes: BTreeMap::new(),
