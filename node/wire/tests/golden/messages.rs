@@ -4,7 +4,8 @@ use expect_test::expect;
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::fetch::{FetchCommand, FetchEnd, FetchEvent, FetchOpen, Position};
 use weir_wire::forward::{
-    ForwardAnswer, ForwardCheck, ForwardOpen, ForwardPart, ReplicaProgress, StatusAnswer, StatusAsk,
+    ForwardAnswer, ForwardCheck, ForwardOpen, ForwardPart, ReplicaProgress, RevisionProgress, StatusAnswer,
+    StatusAsk,
 };
 use weir_wire::ids::{
     ClusterId, Incarnation, LeaderEpoch, MetadataIndex, NodeId, Offset, PartitionEpoch, PartitionIndex,
@@ -533,6 +534,7 @@ fn forwarding() {
         partition: PartitionIndex(3),
         leader_epoch: LeaderEpoch(4),
         check,
+        revision: Revision(6),
     };
     let after = Some(Sequence(5));
     golden.header("part", &part(ForwardCheck::Unchecked));
@@ -546,16 +548,21 @@ fn forwarding() {
         log_start: Offset(1),
         high_watermark: Offset(300),
         log_ends: vec![(NodeId(2), Offset(301))],
+        revision: Some(RevisionProgress {
+            revision: Revision(6),
+            first_offset: Offset(7),
+            older_end: Offset(9),
+        }),
     };
     golden.body("status answered", &StatusAnswer { partitions: vec![None, Some(progress)] });
     expect![[r#"
         forward open                 cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 01 ac 02 01 02
-        part                         ac 02 02 03 04 00
-        part, contiguous             ac 02 02 03 04 01 01 05
-        part, of a lane              ac 02 02 03 04 02 00
+        part                         ac 02 02 03 04 00 06
+        part, contiguous             ac 02 02 03 04 01 01 05 06
+        part, of a lane              ac 02 02 03 04 02 00 06
         part answered                ac 02 02 04 0e 02 6e 6f 00
         status                       cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 02 00 01
-        status answered              02 00 01 01 ac 02 01 02 ad 02
+        status answered              02 00 01 01 ac 02 01 02 ad 02 01 06 07 09
     "#]].assert_eq(&golden.0);
 }
 
