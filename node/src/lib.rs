@@ -9,6 +9,7 @@ pub mod controller;
 pub mod handlers;
 pub mod outside;
 pub mod partitions;
+pub mod pipelines;
 pub mod plugins;
 pub mod replication;
 pub mod server;

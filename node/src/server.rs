@@ -22,11 +22,17 @@ use crate::controller::{
     Controller, ControllerConfig, ControllerError, ENTRIES_PER_SNAPSHOT, Introduction, JoinError, Lives,
     RegisterError, SubmitError, Timing,
 };
-use crate::handlers::{self, FORWARD_MEMORY_BYTES, PRODUCE_MEMORY_BYTES, ProducerIds, Services};
+use crate::handlers::{
+    self, FORWARD_MEMORY_BYTES, PIPELINE_MEMORY_BYTES, PRODUCE_MEMORY_BYTES, ProducerIds, Services,
+};
 use crate::outside::Outside;
 use crate::partitions::Partitions;
+use crate::pipelines::{Components, Fetching, Pipelines};
+use crate::plugins::{EngineError, Engines, Plugins};
 use crate::replication::Replication;
-use crate::storage::{DataFolder, FolderError, Found, StorageConfig, StorageError, ValueError};
+use crate::storage::{
+    DataFolder, FolderError, Found, PrivateFolder, StorageConfig, StorageError, ValueError,
+};
 use crate::transport::{self, Dialler, Peers, StreamHandler, Threads};
 use crate::watched::Watched;
 
@@ -39,6 +45,8 @@ const NODE_FOLDER: &str = "node";
 const CERTS_FOLDER: &str = "certs";
 /// The folder of the metadata within the data folder.
 const METADATA_FOLDER: &str = "metadata";
+/// The folder of what was compiled out of plugins, within the data folder: nobody else may write there.
+const PLUGINS_FOLDER: &str = "plugins";
 /// How many nodes vote on the metadata when nobody says otherwise.
 const VOTERS_DEFAULT: u32 = 3;
 /// How long a node waits for the lease of an earlier life of its number to run out.
@@ -74,6 +82,8 @@ pub struct NodeConfig {
     pub rack: Option<String>,
     /// How soon nodes notice that one of them is gone.
     pub timing: Timing,
+    /// What runs plugins, where the machine itself does not (simulation).
+    pub engines: Option<Engines>,
     /// After how many entries of the metadata log a snapshot takes their place.
     pub entries_per_snapshot: u64,
 }
@@ -95,6 +105,7 @@ impl NodeConfig {
             voters: VOTERS_DEFAULT,
             rack: None,
             timing: Timing::default(),
+            engines: None,
             entries_per_snapshot: ENTRIES_PER_SNAPSHOT,
         }
     }
@@ -145,6 +156,12 @@ pub enum StartError {
         /// Who was started on it.
         configured: NodeId,
     },
+    /// Plugins cannot run.
+    #[error(transparent)]
+    Engines(#[from] EngineError),
+    /// What was compiled out of plugins cannot be kept.
+    #[error("the folder of compiled plugins cannot be used: {0}")]
+    PluginsFolder(String),
     /// No more threads.
     #[error("the system gives no more threads: {0}; lower num.network.threads")]
     Threads(std::io::Error),
@@ -240,6 +257,7 @@ impl Node {
         self.services.controller.hand_over().await;
         self.stopping.set(true);
         // Before the partitions, which give the data folder back when they are closed.
+        self.services.pipelines.stop();
         self.services.controller.stop().await;
         let closed = self.services.partitions.close().await;
         self.listening.close().await;
@@ -339,7 +357,15 @@ async fn join_and_open(
         Arc::clone(stopping),
     );
     replication.start();
+    let (pipelines, wanted) = Pipelines::new(
+        config.node_id,
+        outside.clone(),
+        controller.clone(),
+        start_plugins(config, outside)?,
+        Arc::new(NoComponents),
+    );
     partitions.start(incarnation).await;
+    pipelines.start(wanted);
     Ok(Arc::new(Services {
         node: config.node_id,
         cluster,
@@ -347,11 +373,35 @@ async fn join_and_open(
         controller: controller.clone(),
         partitions,
         replication,
+        pipelines,
         producer_ids: ProducerIds::default(),
         produce_memory: Arc::new(Semaphore::new(PRODUCE_MEMORY_BYTES)),
+        pipeline_memory: Arc::new(Semaphore::new(PIPELINE_MEMORY_BYTES)),
         forward_memory: Arc::new(Semaphore::new(FORWARD_MEMORY_BYTES)),
         stopping: Arc::clone(stopping),
     }))
+}
+
+/// The plugin host, with what it compiled before.
+fn start_plugins(config: &NodeConfig, outside: &Outside) -> Result<Plugins, StartError> {
+    let (engines, outside_for_compiling) = match &config.engines {
+        Some(engines) => (engines.clone(), outside.clone()),
+        // Not the workers that flush: compiling takes long.
+        None => (Engines::real()?, outside.with_workers("weir-compile", 1).map_err(StartError::Threads)?),
+    };
+    let folder = PrivateFolder::open(Arc::clone(&outside.disk), &config.data.join(PLUGINS_FOLDER));
+    let folder = folder.map_err(|error| StartError::PluginsFolder(error.to_string()))?;
+    Plugins::start(engines, outside_for_compiling, Arc::new(folder))
+        .map_err(|error| StartError::PluginsFolder(error.to_string()))
+}
+
+/// No components are kept yet.
+struct NoComponents;
+
+impl Components for NoComponents {
+    fn get(&self, digest: weir_wire::plugin::PluginDigest) -> Fetching<'_> {
+        Box::pin(async move { Err(format!("component {digest} is not here")) })
+    }
 }
 
 /// A data folder knows whose it is once a node registered from it.

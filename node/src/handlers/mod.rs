@@ -28,6 +28,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument, Span};
+use weir_core::metadata::{Image, TopicState};
 use weir_quic::{FrameReader, FrameWriter, Principal, Priority};
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::fetch::FetchOpen;
@@ -40,6 +41,7 @@ use weir_wire::request::decode_body;
 use crate::controller::Controller;
 use crate::outside::Outside;
 use crate::partitions::{PartitionHandle, Partitions, Standing};
+use crate::pipelines::Pipelines;
 use crate::replication::Replication;
 use crate::storage::ReadError;
 use crate::watched::Watched;
@@ -51,6 +53,10 @@ pub const PRODUCE_MEMORY_BYTES: usize = 128 * 1024 * 1024;
 /// As [`PRODUCE_MEMORY_BYTES`], for parts that entered at other nodes. Apart, so that two nodes that forward to each
 /// other never wait for each other's memory.
 pub const FORWARD_MEMORY_BYTES: usize = 64 * 1024 * 1024;
+
+/// As [`PRODUCE_MEMORY_BYTES`], for batches of topics with plugins. Apart, so that a plugin that takes its time makes no
+/// other topic wait.
+pub const PIPELINE_MEMORY_BYTES: usize = 64 * 1024 * 1024;
 
 /// Everything that handlers work with.
 pub struct Services {
@@ -66,10 +72,14 @@ pub struct Services {
     pub partitions: Partitions,
     /// What happens between this node and others.
     pub replication: Replication,
+    /// What happens to batches between producers, logs and consumers.
+    pub pipelines: Pipelines,
     /// Producer ids to hand out.
     pub producer_ids: ProducerIds,
     /// See [`PRODUCE_MEMORY_BYTES`].
     pub produce_memory: Arc<Semaphore>,
+    /// See [`PIPELINE_MEMORY_BYTES`].
+    pub pipeline_memory: Arc<Semaphore>,
     /// See [`FORWARD_MEMORY_BYTES`].
     pub forward_memory: Arc<Semaphore>,
     /// Becomes true when the node begins to stop.
@@ -104,7 +114,7 @@ pub async fn serve_stream(
         Ok(None) => return,
         Err(error) => return broken("new", &mut reader, Some(&mut writer), &error),
     };
-    match open(&services, &principal, &frame.header, &frame.payload) {
+    match open(&services, &principal, &frame.header, &frame.payload).await {
         Ok((opened, answer)) => {
             writer.set_priority(opened.priority());
             reader.set_limits(opened.limits());
@@ -188,7 +198,7 @@ fn broken(
     }
 }
 
-fn open(
+async fn open(
     services: &Services,
     principal: &Arc<Principal>,
     open: &StreamOpen,
@@ -199,7 +209,7 @@ fn open(
         StreamKind::CONTROL => Opened::Control,
         StreamKind::PRODUCE => {
             let lane = decode_body::<LaneOpen>(body)?;
-            Opened::Produce(Box::new(produce::Lane::open(services, principal, lane)?))
+            Opened::Produce(Box::new(produce::Lane::open(services, principal, lane).await?))
         }
         StreamKind::FETCH => {
             let fetch = decode_body::<FetchOpen>(body)?;
@@ -232,6 +242,14 @@ async fn reserve(memory: &Arc<Semaphore>, bytes: usize) -> Option<Arc<OwnedSemap
     let permit = Arc::clone(memory).acquire_many_owned(permits).await;
     // The semaphore is never closed; without a permit the batch would only not be counted.
     permit.ok().map(Arc::new)
+}
+
+/// The topic with this id, and its name.
+fn find_topic(image: &Image, topic: TopicId) -> Result<(&str, &TopicState), WireError> {
+    image.topic_by_id(topic).ok_or_else(|| {
+        let sentence = format!("there is no topic with id {topic}; refresh the metadata");
+        WireError::new(ErrorCode::UnknownTopic, sentence)
+    })
 }
 
 /// The hosted replica that leads a partition.

@@ -4,7 +4,7 @@ use expect_test::expect;
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::fetch::{FetchCommand, FetchEnd, FetchEvent, FetchOpen, Position};
 use weir_wire::forward::{
-    ForwardAnswer, ForwardCheck, ForwardOpen, ForwardPart, ReplicaProgress, StatusAnswer, StatusAsk,
+    ForwardAnswer, ForwardCheck, ForwardOpen, ForwardPart, ReplicaProgress, RevisionProgress, StatusAnswer, StatusAsk,
 };
 use weir_wire::ids::{
     ClusterId, Incarnation, LeaderEpoch, MetadataIndex, NodeId, Offset, PartitionEpoch, PartitionIndex,
@@ -537,6 +537,7 @@ fn forwarding() {
         partition: PartitionIndex(3),
         leader_epoch: LeaderEpoch(4),
         check,
+        revision: Revision(6),
     };
     let after = Some(Sequence(5));
     golden.header("part", &part(ForwardCheck::Unchecked));
@@ -550,6 +551,11 @@ fn forwarding() {
         log_start: Offset(1),
         high_watermark: Offset(300),
         log_ends: vec![(NodeId(2), Offset(301))],
+        revision: Some(RevisionProgress {
+            revision: Revision(6),
+            first_offset: Offset(7),
+            older_end: Offset(9),
+        }),
     };
     golden.body("status answered", &StatusAnswer { partitions: vec![None, Some(progress)] });
     expect![[r#"
