@@ -228,7 +228,9 @@ impl Session {
 
     /// What the consumer is shown of what was read: all of it, unless the topic has consumer interceptors.
     async fn shown(&self, subscription: u64, slice: Slice) -> Result<Slice, WireError> {
-        let Some(Subscription { handle, .. }) = self.subscriptions.get(&subscription) else { return Ok(slice) };
+        let Some(Subscription { handle, .. }) = self.subscriptions.get(&subscription) else {
+            return Ok(slice);
+        };
         let Some(pipeline) = self.services.pipelines.consumers(handle.topic).await? else { return Ok(slice) };
         let limits = batch::Limits { batch_bytes_max: u32::MAX, ..batch::Limits::default() };
         let mut chunks = Vec::new();

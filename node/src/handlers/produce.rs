@@ -457,9 +457,8 @@ impl LaneServer {
             memory,
         };
         if handle.append(request).await.is_err() {
-            self.targets.retain(|target| {
-                target.topic != place.topic || target.partition != part.target.partition()
-            });
+            self.targets
+                .retain(|target| target.topic != place.topic || target.partition != part.target.partition());
             let _ = self.reply.send((tag, AppendOutcome::Retry(RetryReason::NotLeader)));
         }
     }
@@ -583,9 +582,7 @@ impl LaneServer {
         writer.queue(&answer, Bytes::new());
         if let Some(pipeline) = &self.lane.revised.pipeline {
             let observed = self.observed.remove(&answer.ordinal);
-            let is_nondeterministic = |outcome: &Outcome| {
-                matches!(outcome, Outcome::Unknown(error) if error.code == ErrorCode::NondeterministicPipeline)
-            };
+            let is_nondeterministic = |outcome: &Outcome| matches!(outcome, Outcome::Unknown(error) if error.code == ErrorCode::NondeterministicPipeline);
             if answer.outcomes.iter().any(is_nondeterministic) {
                 self.services.pipelines.answered_differently(&self.lane.topic, self.lane.open.revision);
             }

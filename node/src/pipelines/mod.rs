@@ -129,6 +129,20 @@ impl Pipelines {
         self.background().drain(..).for_each(|task| task.abort());
     }
 
+    /// A pipeline that nothing goes through, to learn whether it can be, or what it does.
+    ///
+    /// # Errors
+    /// What a plugin said, for people.
+    pub async fn trial(
+        &self,
+        topic: &str,
+        revision: Revision,
+        spec: &PipelineSpec,
+    ) -> Result<Arc<Pipeline>, WireError> {
+        let refused = |why| WireError::new(ErrorCode::InvalidPlugin, why);
+        warming::trial(self, topic, revision, spec).await.map_err(refused)
+    }
+
     /// The plugin host.
     #[must_use]
     pub fn plugins(&self) -> &Plugins {
@@ -164,8 +178,9 @@ impl Pipelines {
             }
         };
         tokio::time::timeout(READY_WAIT, finding).await.unwrap_or_else(|_| {
-            let sentence =
-                format!("revision {revision} of the topic's pipeline is not ready on this node; use another one");
+            let sentence = format!(
+                "revision {revision} of the topic's pipeline is not ready on this node; use another one"
+            );
             Err(WireError::new(ErrorCode::PipelineNotReady, sentence))
         })
     }
@@ -194,7 +209,8 @@ impl Pipelines {
             }
         };
         tokio::time::timeout(READY_WAIT, hearing).await.unwrap_or_else(|_| {
-            let sentence = format!("this node has not heard of revision {revision} of the topic's pipeline yet");
+            let sentence =
+                format!("this node has not heard of revision {revision} of the topic's pipeline yet");
             Err(WireError::new(ErrorCode::PipelineNotReady, sentence))
         })
     }
@@ -256,8 +272,9 @@ impl Pipelines {
             match self.slot(key) {
                 Some(Slot::Ready(pipeline)) => return Ok(pipeline),
                 Some(Slot::Failed(why)) => {
-                    let sentence =
-                        format!("the pipeline of topic '{name}' cannot run on this node: {why}; use another one");
+                    let sentence = format!(
+                        "the pipeline of topic '{name}' cannot run on this node: {why}; use another one"
+                    );
                     return Err(WireError::new(ErrorCode::PipelineNotReady, sentence));
                 }
                 Some(Slot::Building) => {}

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use weir_core::metadata::{Binding, Command, Image, PipelineSpec, TopicState};
 use weir_core::pipeline::failing::OnFailure;
-use weir_wire::ids::{Incarnation, TopicId};
+use weir_wire::ids::{Incarnation, Revision, TopicId};
 use weir_wire::names;
 
 use super::{Key, Pipelines, Slot, dead_letters_of};
@@ -56,7 +56,8 @@ impl Warming {
             slots.keys().copied().collect()
         };
         for (name, topic) in image.topics.iter().filter(|(name, _)| !names::is_internal(name)) {
-            let warm = topic.pipelines.iter().rev().take(WARM_MAX).map(|(revision, state)| (*revision, &state.spec));
+            let warm =
+                topic.pipelines.iter().rev().take(WARM_MAX).map(|(revision, state)| (*revision, &state.spec));
             let staged = topic.staged.as_ref().map(|staged| (staged.revision, &staged.spec));
             for (revision, spec) in warm.chain(staged) {
                 let key = (topic.id, revision);
@@ -124,7 +125,8 @@ impl Warming {
             Some(Slot::Failed(why)) => Some(why.to_string()),
             Some(Slot::Building) | None => return,
         };
-        self.reported.retain(|((reported, revision), _)| *reported != topic.id || *revision == staged.revision);
+        self.reported
+            .retain(|((reported, revision), _)| *reported != topic.id || *revision == staged.revision);
         let is_noted = staged.ready.get(&node) == Some(&me)
             || staged.failed.get(&node).is_some_and(|(incarnation, _)| *incarnation == me);
         if is_noted || !self.reported.insert((key, me)) {
@@ -143,7 +145,9 @@ impl Warming {
                 match controller.submit(command.clone()).await {
                     // What was staged is another by now, or this node another.
                     Ok(_) | Err(SubmitError::Refused(_) | SubmitError::Stopping) => return,
-                    Err(error) => tracing::warn!(%error, "a node could not report what it is ready for; trying on"),
+                    Err(error) => {
+                        tracing::warn!(%error, "a node could not report what it is ready for; trying on")
+                    }
                 }
                 tokio::time::sleep(RETRY).await;
             }
@@ -167,7 +171,9 @@ impl Warming {
                 Ok(_) => tracing::info!(topic = name, "created for records that plugins fail on"),
                 // Another node was first.
                 Err(SubmitError::Refused(weir_core::metadata::MetadataError::TopicExists(_))) => {}
-                Err(error) => tracing::warn!(topic = name, %error, "the topic for dead letters could not be created"),
+                Err(error) => {
+                    tracing::warn!(topic = name, %error, "the topic for dead letters could not be created")
+                }
             }
         });
     }
@@ -184,10 +190,29 @@ fn lacks_dead_letters(image: &Image, name: &str, topic: &TopicState) -> Option<u
 
 /// Which bindings' plugins were granted an empty WASI, in the order of the pipeline.
 fn allowed_wasi(image: &Image, spec: &PipelineSpec) -> Vec<bool> {
-    let granted = |binding: &Binding| {
-        image.plugin(&binding.plugin, &binding.version).is_some_and(|plugin| plugin.wasi)
-    };
+    let granted =
+        |binding: &Binding| image.plugin(&binding.plugin, &binding.version).is_some_and(|plugin| plugin.wasi);
     spec.bindings().map(|(_, binding)| granted(binding)).collect()
+}
+
+/// Makes a pipeline ready that nobody keeps.
+pub(super) async fn trial(
+    pipelines: &Pipelines,
+    topic: &str,
+    revision: Revision,
+    spec: &PipelineSpec,
+) -> Result<Arc<Pipeline>, String> {
+    let image = pipelines.0.controller.image();
+    let place = Place { topic: topic.to_owned(), revision: revision.0, partitions: spec.partitions };
+    let allowed_wasi = allowed_wasi(&image, spec);
+    let order = Order {
+        pipelines: pipelines.clone(),
+        spec: spec.clone(),
+        place,
+        opening: Opening::Stage,
+        allowed_wasi,
+    };
+    order.carry_out().await
 }
 
 /// A pipeline to be made ready.

@@ -7,7 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{
-    ClusterId, LeaderEpoch, NodeId, Offset, PartitionIndex, ProducerEpoch, ProducerId, Revision, Sequence, TopicId,
+    ClusterId, LeaderEpoch, NodeId, Offset, PartitionIndex, ProducerEpoch, ProducerId, Revision, Sequence,
+    TopicId,
 };
 use crate::lane::{Acks, Outcome};
 

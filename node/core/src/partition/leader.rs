@@ -145,13 +145,7 @@ impl Leader {
         self.progress.in_sync() >= log.config.required_in_sync(self.progress.replication_factor())
     }
 
-    fn store(
-        &self,
-        log: &mut LogState,
-        now: Now,
-        append: &Append,
-        effects: &mut Vec<Effect>,
-    ) -> Offset {
+    fn store(&self, log: &mut LogState, now: Now, append: &Append, effects: &mut Vec<Effect>) -> Offset {
         let Append { request, batch, revision, .. } = append;
         if let Some(revision) = revision.filter(|_| *revision > log.revisions.newest()) {
             self.mark(log, *request, revision, effects);

@@ -89,9 +89,8 @@ impl Revisions {
 
     /// The table out of its stored form; `None` if that contradicts itself.
     pub(crate) fn load(starts: &[RevisionStart], end: Offset) -> Option<Revisions> {
-        let rise = |pair: &[RevisionStart]| {
-            pair[0].revision < pair[1].revision && pair[0].marker < pair[1].marker
-        };
+        let rise =
+            |pair: &[RevisionStart]| pair[0].revision < pair[1].revision && pair[0].marker < pair[1].marker;
         let is_sound = starts.len() <= REVISIONS_REMEMBERED_MAX
             && starts.windows(2).all(rise)
             && starts.last().is_none_or(|last| last.marker < end);

@@ -267,7 +267,8 @@ fn an_unsound_snapshot_is_refused() {
         batches,
     };
     let load = |producers: Vec<ProducerSnapshot>| {
-        let snapshot = ProducerCheckpoint { end: Offset(10), log_time_ms: 100, producers, revisions: Vec::new() };
+        let snapshot =
+            ProducerCheckpoint { end: Offset(10), log_time_ms: 100, producers, revisions: Vec::new() };
         let epochs = Some(EpochCheckpoint::default());
         restore(Checkpoints { epochs, producers: Some(snapshot), ..found_nothing(Offset(10)) }, &[]).err()
     };

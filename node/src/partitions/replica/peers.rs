@@ -10,8 +10,8 @@ use weir_core::partition::{
 use weir_wire::ids::{Incarnation, LeaderEpoch, NodeId, Offset, PartitionEpoch};
 
 use super::super::links::{FollowerOrder, FollowingReplica};
-use super::super::open::stored;
 use super::super::mailbox::{FollowerMail, FollowerSink, Mail, PeerMessage, ReplicaFrame};
+use super::super::open::stored;
 use super::Replica;
 use crate::controller::SubmitError;
 use crate::storage::StampedBatch;

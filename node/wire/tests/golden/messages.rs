@@ -4,7 +4,8 @@ use expect_test::expect;
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::fetch::{FetchCommand, FetchEnd, FetchEvent, FetchOpen, Position};
 use weir_wire::forward::{
-    ForwardAnswer, ForwardCheck, ForwardOpen, ForwardPart, ReplicaProgress, RevisionProgress, StatusAnswer, StatusAsk,
+    ForwardAnswer, ForwardCheck, ForwardOpen, ForwardPart, ReplicaProgress, RevisionProgress, StatusAnswer,
+    StatusAsk,
 };
 use weir_wire::ids::{
     ClusterId, Incarnation, LeaderEpoch, MetadataIndex, NodeId, Offset, PartitionEpoch, PartitionIndex,
@@ -51,11 +52,13 @@ fn opening_a_stream() {
         ("open replica catch-up", StreamKind::REPLICA_CATCH_UP),
         ("open forward", StreamKind::FORWARD),
         ("open status", StreamKind::STATUS),
+        ("open component", StreamKind::COMPONENT),
+        ("open plugin lines", StreamKind::PLUGIN_LINES),
     ] {
         golden.header(name, &StreamOpen { kind, versions: VERSIONS });
     }
     let versions = VersionRange { min: 2, max: 300 };
-    golden.header("open another", &StreamOpen { kind: StreamKind(9), versions });
+    golden.header("open another", &StreamOpen { kind: StreamKind(99), versions });
     golden.header("opened", &StreamAnswer::Opened { version: 1, cluster: CLUSTER, node: NodeId(300) });
     golden.header("refused", &StreamAnswer::Refused(error(ErrorCode::UnsupportedVersion)));
     expect![[r#"

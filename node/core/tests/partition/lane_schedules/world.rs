@@ -254,8 +254,14 @@ impl World {
             producer: Some(part.stamp),
         };
         let check = AppendCheck::Lane { after: part.after };
-        let append =
-            Append { request, leader_epoch: part.leader_epoch, batch, check, acks: self.setting.acks, revision: None };
+        let append = Append {
+            request,
+            leader_epoch: part.leader_epoch,
+            batch,
+            check,
+            acks: self.setting.acks,
+            revision: None,
+        };
         self.asked.insert(request, part);
         let answered = self.replicas[part.place].append(self.now, append);
         self.note(|| format!("r{} delivered: {part:?}", self.requests));

@@ -8,8 +8,8 @@ use weir_core::partition::{
 };
 use weir_wire::ids::{Incarnation, LeaderEpoch, NodeId, Offset, PartitionEpoch, Revision};
 
-use crate::history::marker;
 use super::interpreter::{Line, parse};
+use crate::history::marker;
 
 const ME: Member = Member { node: NodeId(0), incarnation: Incarnation(1) };
 
