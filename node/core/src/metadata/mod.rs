@@ -48,7 +48,9 @@ use std::collections::BTreeMap;
 
 use weir_wire::ids::{ClusterId, NodeId, ProducerId};
 
-use rules::{Rule, Rules};
+#[doc(hidden)]
+pub use rules::Rule;
+use rules::Rules;
 
 /// All registered nodes.
 type Nodes = BTreeMap<NodeId, NodeState>;

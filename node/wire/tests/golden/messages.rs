@@ -70,7 +70,9 @@ fn opening_a_stream() {
         open replica catch-up        06 01 01
         open forward                 07 01 01
         open status                  08 01 01
-        open another                 09 02 ac 02
+        open component               09 01 01
+        open plugin lines            0a 01 01
+        open another                 63 02 ac 02
         opened                       00 01 cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc ac 02
         refused                      01 02 02 6e 6f
     "#]]
@@ -563,12 +565,12 @@ fn forwarding() {
     golden.body("status answered", &StatusAnswer { partitions: vec![None, Some(progress)] });
     expect![[r#"
         forward open                 cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 01 ac 02 01 02
-        part                         ac 02 02 03 04 00
-        part, contiguous             ac 02 02 03 04 01 01 05
-        part, of a lane              ac 02 02 03 04 02 00
+        part                         ac 02 02 03 04 00 06
+        part, contiguous             ac 02 02 03 04 01 01 05 06
+        part, of a lane              ac 02 02 03 04 02 00 06
         part answered                ac 02 02 04 0e 02 6e 6f 00
         status                       cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 02 00 01
-        status answered              02 00 01 01 ac 02 01 02 ad 02
+        status answered              02 00 01 01 ac 02 01 02 ad 02 01 06 07 09
     "#]].assert_eq(&golden.0);
 }
 
