@@ -6,8 +6,8 @@
 mod benches;
 mod certificates;
 mod checking;
-mod examples;
 mod compaction;
+mod examples;
 mod full_disk;
 mod interrupt;
 mod kill9;
