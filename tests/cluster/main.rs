@@ -14,6 +14,7 @@ mod kill9;
 mod plugin_authors;
 mod plugins;
 mod quorum;
+mod redrive;
 mod refusals;
 mod roundtrip;
 mod signals;
