@@ -5,6 +5,7 @@
 pub mod admin;
 pub mod check;
 pub mod cli;
+pub mod components;
 pub mod controller;
 pub mod handlers;
 pub mod outside;

@@ -18,16 +18,17 @@ use weir_quic::{
 };
 use weir_wire::ids::{ClusterId, Incarnation, NodeId};
 
+use crate::components::ComponentStore;
 use crate::controller::{
     Controller, ControllerConfig, ControllerError, ENTRIES_PER_SNAPSHOT, Introduction, JoinError, Lives,
     RegisterError, SubmitError, Timing,
 };
 use crate::handlers::{
-    self, FORWARD_MEMORY_BYTES, PIPELINE_MEMORY_BYTES, PRODUCE_MEMORY_BYTES, ProducerIds, Services,
+    self, FORWARD_MEMORY_BYTES, PIPELINE_MEMORY_BYTES, PRODUCE_MEMORY_BYTES, ProducerIds, Services, Uploads,
 };
 use crate::outside::Outside;
 use crate::partitions::Partitions;
-use crate::pipelines::{Components, Fetching, Pipelines};
+use crate::pipelines::Pipelines;
 use crate::plugins::{EngineError, Engines, Plugins};
 use crate::replication::Replication;
 use crate::storage::{
@@ -47,6 +48,8 @@ const CERTS_FOLDER: &str = "certs";
 const METADATA_FOLDER: &str = "metadata";
 /// The folder of what was compiled out of plugins, within the data folder: nobody else may write there.
 const PLUGINS_FOLDER: &str = "plugins";
+/// The folder of the components of plugins, within the data folder.
+const COMPONENTS_FOLDER: &str = "components";
 /// How many nodes vote on the metadata when nobody says otherwise.
 const VOTERS_DEFAULT: u32 = 3;
 /// How long a node waits for the lease of an earlier life of its number to run out.
@@ -187,8 +190,8 @@ pub enum StartError {
     /// Plugins cannot run.
     #[error(transparent)]
     Engines(#[from] EngineError),
-    /// What was compiled out of plugins cannot be kept.
-    #[error("the folder of compiled plugins cannot be used: {0}")]
+    /// Plugins, or what was compiled out of them, cannot be kept.
+    #[error("a folder for plugins cannot be used: {0}")]
     PluginsFolder(String),
     /// No more threads.
     #[error("the system gives no more threads: {0}; lower num.network.threads")]
@@ -292,6 +295,7 @@ impl Node {
         self.stopping.set(true);
         // Before the partitions, which give the data folder back when they are closed.
         self.services.pipelines.stop();
+        self.services.components.stop();
         self.services.controller.stop().await;
         let closed = self.services.partitions.close().await;
         self.listening.close().await;
@@ -399,15 +403,23 @@ async fn join_and_open(
         Arc::clone(stopping),
     );
     replication.start();
+    let components = ComponentStore::new(
+        config.node_id,
+        outside.clone(),
+        private_folder(config, outside, COMPONENTS_FOLDER)?,
+        controller.clone(),
+        replication.clone(),
+    );
     let (pipelines, wanted) = Pipelines::new(
         config.node_id,
         outside.clone(),
         controller.clone(),
         start_plugins(config, outside)?,
-        Arc::new(NoComponents),
+        Arc::new(components.clone()),
     );
     partitions.start(incarnation).await;
     pipelines.start(wanted);
+    components.start();
     Ok(Arc::new(Services {
         node: config.node_id,
         cluster,
@@ -416,6 +428,8 @@ async fn join_and_open(
         partitions,
         replication,
         pipelines,
+        components,
+        uploads: Uploads::default(),
         producer_ids: ProducerIds::default(),
         produce_memory: Arc::new(Semaphore::new(PRODUCE_MEMORY_BYTES)),
         pipeline_memory: Arc::new(Semaphore::new(PIPELINE_MEMORY_BYTES)),
@@ -431,19 +445,15 @@ fn start_plugins(config: &NodeConfig, outside: &Outside) -> Result<Plugins, Star
         // Not the workers that flush: compiling takes long.
         None => (Engines::real()?, outside.with_workers("weir-compile", 1).map_err(StartError::Threads)?),
     };
-    let folder = PrivateFolder::open(Arc::clone(&outside.disk), &config.data.join(PLUGINS_FOLDER));
-    let folder = folder.map_err(|error| StartError::PluginsFolder(error.to_string()))?;
+    let folder = private_folder(config, outside, PLUGINS_FOLDER)?;
     Plugins::start(engines, outside_for_compiling, Arc::new(folder))
         .map_err(|error| StartError::PluginsFolder(error.to_string()))
 }
 
-/// No components are kept yet.
-struct NoComponents;
-
-impl Components for NoComponents {
-    fn get(&self, digest: weir_wire::plugin::PluginDigest) -> Fetching<'_> {
-        Box::pin(async move { Err(format!("component {digest} is not here")) })
-    }
+/// A folder of the data folder that nobody else may look into.
+fn private_folder(config: &NodeConfig, outside: &Outside, name: &str) -> Result<PrivateFolder, StartError> {
+    PrivateFolder::open(Arc::clone(&outside.disk), &config.data.join(name))
+        .map_err(|error| StartError::PluginsFolder(error.to_string()))
 }
 
 /// A data folder knows whose it is once a node registered from it.

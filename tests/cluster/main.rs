@@ -8,6 +8,7 @@ mod full_disk;
 mod interrupt;
 mod kill9;
 mod plugin_authors;
+mod plugins;
 mod quorum;
 mod refusals;
 mod roundtrip;

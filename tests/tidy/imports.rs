@@ -8,7 +8,7 @@ use crate::tree::{File, Finding, Tree};
 use crate::{holds, says};
 
 /// What each module of the node may import of the others. `cli` may import all but is imported by `main.rs` alone.
-const MODULES: [(&str, &[&str]); 15] = [
+const MODULES: [(&str, &[&str]); 16] = [
     ("watched", &[]),
     ("storage", &[]),
     ("check", &[]),
@@ -19,15 +19,27 @@ const MODULES: [(&str, &[&str]); 15] = [
     ("partitions", &["controller", "outside", "storage", "transport", "watched"]),
     ("pipelines", &["controller", "outside", "plugins", "watched"]),
     ("replication", &["controller", "outside", "partitions", "storage", "transport", "watched"]),
+    ("components", &["controller", "outside", "pipelines", "plugins", "replication", "storage"]),
     (
         "handlers",
-        &["controller", "outside", "partitions", "pipelines", "plugins", "replication", "storage", "watched"],
+        &[
+            "components",
+            "controller",
+            "outside",
+            "partitions",
+            "pipelines",
+            "plugins",
+            "replication",
+            "storage",
+            "watched",
+        ],
     ),
     ("admin", &["controller", "partitions", "watched"]),
     (
         "server",
         &[
             "admin",
+            "components",
             "controller",
             "handlers",
             "outside",

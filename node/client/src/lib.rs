@@ -37,7 +37,7 @@
 //!
 //! | module | what it holds | what it does not know |
 //! |---|---|---|
-//! | `client`, `admin`, `admin_cluster` | the entrance, and requests about topics and the cluster | records |
+//! | `client`, `admin`, `admin_cluster`, `admin_plugins` | the entrance, and requests about topics, the cluster and plugins | records |
 //! | `net` | connections, the control stream, retries | topics |
 //! | `metadata` | who leads what, kept fresh | streams |
 //! | `producer` | `lane` decides (values only); `lane_task` carries it out; `accumulator` makes batches | fetching |
@@ -46,6 +46,7 @@
 
 mod admin;
 mod admin_cluster;
+mod admin_plugins;
 mod backoff;
 mod client;
 mod config;
@@ -60,6 +61,7 @@ mod producer;
 mod watched;
 
 pub use admin::NewTopic;
+pub use admin_plugins::{FollowedLines, NewPlugin};
 pub use client::Client;
 pub use config::{ClientConfig, Credentials};
 pub use consumer::{
@@ -82,9 +84,14 @@ pub use weir_wire::ids::{
 };
 pub use weir_wire::lane::{Acks, Promise};
 pub use weir_wire::metadata::VoterProgress;
+pub use weir_wire::plugin::{PluginDigest, PluginKind, PluginLine, PluginLines, PluginShape};
 pub use weir_wire::request::{
-    AlterTopic, ClusterDescription, ClusterMetadata, ConfigEntry, ElectLeaders, Election, ElectionKind,
-    LeadersElected, ListedOffset, NodeDescription, NodeEntry, NodeStanding, OffsetSpec, PartitionEntry,
-    PartitionFigures, PartitionState, QuorumView, ReplicaState, TopicAltered, TopicCreated, TopicDeleted,
-    TopicDescription, TopicEntry,
+    ActivatePipeline, AlterTopic, BoundPlugin, ClusterDescription, ClusterMetadata, ConfigEntry,
+    DeletePlugin, ElectLeaders, Election, ElectionKind, ExplainTopic, LeadersElected, ListedOffset,
+    NodeDescription, NodeEntry, NodeStanding, OffsetSpec, PartitionEntry, PartitionFigures,
+    PartitionRevision, PartitionState, PipelineActivated, PipelineChange, PipelineDescription,
+    PipelineRolledBack, PipelineStaged, PipelinesDescribed, PlacementExplained, PluginBinding, PluginEntry,
+    PluginFigures, PluginPushed, PluginsListed, QuorumView, ReplicaState, RollBackPipeline, StagePipeline,
+    StagedDescription, TopicAltered, TopicCreated, TopicDeleted, TopicDescription, TopicEntry,
+    TopicExplained,
 };

@@ -5,6 +5,7 @@
 
 mod alter_topic;
 pub mod authorize;
+mod component_streams;
 mod control;
 mod create_topic;
 mod delete_topic;
@@ -18,10 +19,12 @@ mod list_offsets;
 mod metadata;
 pub mod node_streams;
 mod outcomes;
+mod plugins;
 mod produce;
 mod sink;
 
 pub use init_producer::ProducerIds;
+pub use plugins::upload::Uploads;
 
 use std::sync::Arc;
 
@@ -36,8 +39,10 @@ use weir_wire::frame::Limits;
 use weir_wire::ids::{ClusterId, LeaderEpoch, NodeId, PartitionIndex, TopicId};
 use weir_wire::lane::LaneOpen;
 use weir_wire::open::{StreamAnswer, StreamKind, StreamOpen, VERSIONS};
+use weir_wire::plugin::PluginLinesOpen;
 use weir_wire::request::decode_body;
 
+use crate::components::ComponentStore;
 use crate::controller::Controller;
 use crate::outside::Outside;
 use crate::partitions::{PartitionHandle, Partitions, Standing};
@@ -45,6 +50,7 @@ use crate::pipelines::Pipelines;
 use crate::replication::Replication;
 use crate::storage::ReadError;
 use crate::watched::Watched;
+use authorize::{Operation, Resource};
 
 /// Memory of batches that were received and are not written yet, over all lanes of the node, in bytes. A lane that
 /// finds none left waits, QUIC's windows fill, and the producer feels it.
@@ -74,6 +80,10 @@ pub struct Services {
     pub replication: Replication,
     /// What happens to batches between producers, logs and consumers.
     pub pipelines: Pipelines,
+    /// The components of plugins.
+    pub components: ComponentStore,
+    /// Components that clients upload.
+    pub uploads: Uploads,
     /// Producer ids to hand out.
     pub producer_ids: ProducerIds,
     /// See [`PRODUCE_MEMORY_BYTES`].
@@ -128,6 +138,7 @@ pub async fn serve_stream(
                     Opened::Control => control::serve(services, principal, reader, writer).await,
                     Opened::Produce(lane) => produce::serve(services, *lane, reader, writer).await,
                     Opened::Fetch(open) => fetch::serve(services, principal, open, reader, writer).await,
+                    Opened::Lines(open) => plugins::lines::serve(services, open, reader, writer).await,
                     Opened::Sink => sink::serve(reader, writer).await,
                 }
             };
@@ -147,6 +158,7 @@ enum Opened {
     Control,
     Produce(Box<produce::Lane>),
     Fetch(FetchOpen),
+    Lines(PluginLinesOpen),
     Sink,
 }
 
@@ -157,6 +169,7 @@ impl Opened {
             Opened::Control => tracing::info_span!("control", %principal),
             Opened::Produce(lane) => tracing::info_span!("lane", %principal, topic = lane.topic()),
             Opened::Fetch(_) => tracing::info_span!("fetch", %principal),
+            Opened::Lines(_) => tracing::info_span!("plugin lines", %principal),
             Opened::Sink => tracing::info_span!("sink", %principal),
         }
     }
@@ -164,7 +177,7 @@ impl Opened {
     /// Produce before fetch: what consumers read must be taken in first. Control is small, and a person waits for it.
     fn priority(&self) -> Priority {
         match self {
-            Opened::Control => Priority::Control,
+            Opened::Control | Opened::Lines(_) => Priority::Control,
             Opened::Produce(_) | Opened::Sink => Priority::Produce,
             Opened::Fetch(_) => Priority::Fetch,
         }
@@ -174,7 +187,7 @@ impl Opened {
         match self {
             Opened::Control => Limits::CONTROL,
             // Commands are small and carry nothing.
-            Opened::Fetch(_) => Limits::OPENING,
+            Opened::Fetch(_) | Opened::Lines(_) => Limits::OPENING,
             Opened::Produce(lane) => Limits { payload_bytes_max: lane.payload_bytes_max(), ..Limits::DATA },
             Opened::Sink => Limits::DATA,
         }
@@ -215,6 +228,13 @@ async fn open(
             let fetch = decode_body::<FetchOpen>(body)?;
             services.check_cluster(fetch.cluster)?;
             Opened::Fetch(fetch)
+        }
+        StreamKind::PLUGIN_LINES => {
+            let lines = decode_body::<PluginLinesOpen>(body)?;
+            services.check_cluster(lines.cluster)?;
+            let resource = lines.topic.as_deref().map_or(Resource::Cluster, Resource::Topic);
+            authorize::authorize(principal, Operation::Describe, resource)?;
+            Opened::Lines(lines)
         }
         StreamKind::SINK => Opened::Sink,
         unknown => {

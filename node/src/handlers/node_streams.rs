@@ -11,7 +11,7 @@ use weir_wire::ids::{NodeId, Offset, PartitionIndex, TopicId};
 use weir_wire::open::{StreamAnswer, StreamKind, StreamOpen};
 use weir_wire::request::{CreateTopic, decode_body, encode_body};
 
-use super::{Services, broken, choose_version, forwarded};
+use super::{Services, broken, choose_version, component_streams, forwarded};
 use crate::partitions::{Progress, Standing};
 
 /// Serves one stream of another node, from its opening frame on. Only a node's certificate gets here.
@@ -53,6 +53,13 @@ pub async fn serve(
             }
             Err(error) => error,
         },
+        (StreamKind::COMPONENT, Ok(version)) => {
+            let opened = opened_by(&services, version);
+            match component_streams::serve(&services, &frame.payload, opened, &mut writer).await {
+                Ok(()) => return,
+                Err(error) => error,
+            }
+        }
         (unknown, Ok(_)) => {
             let sentence = format!("stream kind {} is not served to nodes; use a newer one", unknown.0);
             WireError::new(ErrorCode::UnsupportedRequest, sentence)

@@ -129,6 +129,20 @@ impl Pipelines {
         self.background().drain(..).for_each(|task| task.abort());
     }
 
+    /// A pipeline that nothing goes through, to learn whether it can be, or what it does.
+    ///
+    /// # Errors
+    /// What a plugin said, for people.
+    pub async fn trial(
+        &self,
+        topic: &str,
+        revision: Revision,
+        spec: &PipelineSpec,
+    ) -> Result<Arc<Pipeline>, WireError> {
+        let refused = |why| WireError::new(ErrorCode::InvalidPlugin, why);
+        warming::trial(self, topic, revision, spec).await.map_err(refused)
+    }
+
     /// The plugin host.
     #[must_use]
     pub fn plugins(&self) -> &Plugins {

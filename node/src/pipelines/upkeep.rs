@@ -1,9 +1,10 @@
-//! Watches over the pipelines in force: one whose plugin fails too often is rolled back.
+//! Watches over pipelines: one in force whose plugin fails too often is rolled back, superseded ones are closed when their
+//! grace is over.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use weir_core::metadata::{Command, Origin, RollbackCause};
+use weir_core::metadata::{Command, Image, Origin, RollbackCause};
 use weir_core::pipeline::failing::Cause;
 use weir_core::pipeline::relapse::FailureRate;
 
@@ -19,6 +20,9 @@ pub(super) async fn run(pipelines: Pipelines) {
     loop {
         tokio::time::sleep(LOOK).await;
         let image = pipelines.0.controller.image();
+        if pipelines.0.controller.is_active() {
+            close_revisions(&pipelines, &image).await;
+        }
         let activated = image
             .topics
             .iter()
@@ -48,6 +52,15 @@ fn figures(pipeline: &Pipeline) -> (u64, u64) {
         (figures.calls, failures.map(|(_, count)| count).sum())
     };
     pipeline.snapshots().iter().map(of_plugin).max_by_key(|(_, failed)| *failed).unwrap_or_default()
+}
+
+/// Closes revisions whose grace is over. One node does it: the active controller.
+async fn close_revisions(pipelines: &Pipelines, image: &Image) {
+    let now_ms = u64::try_from(pipelines.0.outside.clock.now().wall_ms).unwrap_or(0);
+    let Some(command) = image.retirement(now_ms) else { return };
+    if let Err(error) = pipelines.0.controller.submit(command).await {
+        tracing::warn!(%error, "superseded revisions could not be closed; trying on");
+    }
 }
 
 fn roll_back(pipelines: &Pipelines, (topic, expected): Key) {

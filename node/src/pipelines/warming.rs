@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use weir_core::metadata::{Binding, Command, Image, PipelineSpec, TopicState};
 use weir_core::pipeline::failing::OnFailure;
-use weir_wire::ids::{Incarnation, TopicId};
+use weir_wire::ids::{Incarnation, Revision, TopicId};
 use weir_wire::names;
 
 use super::{Key, Pipelines, Slot, dead_letters_of};
@@ -193,6 +193,26 @@ fn allowed_wasi(image: &Image, spec: &PipelineSpec) -> Vec<bool> {
     let granted =
         |binding: &Binding| image.plugin(&binding.plugin, &binding.version).is_some_and(|plugin| plugin.wasi);
     spec.bindings().map(|(_, binding)| granted(binding)).collect()
+}
+
+/// Makes a pipeline ready that nobody keeps.
+pub(super) async fn trial(
+    pipelines: &Pipelines,
+    topic: &str,
+    revision: Revision,
+    spec: &PipelineSpec,
+) -> Result<Arc<Pipeline>, String> {
+    let image = pipelines.0.controller.image();
+    let place = Place { topic: topic.to_owned(), revision: revision.0, partitions: spec.partitions };
+    let allowed_wasi = allowed_wasi(&image, spec);
+    let order = Order {
+        pipelines: pipelines.clone(),
+        spec: spec.clone(),
+        place,
+        opening: Opening::Stage,
+        allowed_wasi,
+    };
+    order.carry_out().await
 }
 
 /// A pipeline to be made ready.

@@ -9,6 +9,7 @@
 mod arbitrary;
 mod groups;
 mod messages;
+mod plugins;
 
 use std::fmt::{Debug, Write as _};
 

@@ -52,11 +52,13 @@ fn opening_a_stream() {
         ("open replica catch-up", StreamKind::REPLICA_CATCH_UP),
         ("open forward", StreamKind::FORWARD),
         ("open status", StreamKind::STATUS),
+        ("open component", StreamKind::COMPONENT),
+        ("open plugin lines", StreamKind::PLUGIN_LINES),
     ] {
         golden.header(name, &StreamOpen { kind, versions: VERSIONS });
     }
     let versions = VersionRange { min: 2, max: 300 };
-    golden.header("open another", &StreamOpen { kind: StreamKind(9), versions });
+    golden.header("open another", &StreamOpen { kind: StreamKind(99), versions });
     golden.header("opened", &StreamAnswer::Opened { version: 1, cluster: CLUSTER, node: NodeId(300) });
     golden.header("refused", &StreamAnswer::Refused(error(ErrorCode::UnsupportedVersion)));
     expect![[r#"
@@ -68,7 +70,9 @@ fn opening_a_stream() {
         open replica catch-up        06 01 01
         open forward                 07 01 01
         open status                  08 01 01
-        open another                 09 02 ac 02
+        open component               09 01 01
+        open plugin lines            0a 01 01
+        open another                 63 02 ac 02
         opened                       00 01 cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc ac 02
         refused                      01 02 02 6e 6f
     "#]]
