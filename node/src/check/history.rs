@@ -11,6 +11,8 @@ pub struct History {
     pub sends: Vec<Sent>,
     /// What was read, each reader's records in the order in which it got them.
     pub reads: Vec<Read>,
+    /// How often a key may have moved to another partition, since the rule that places records was changed.
+    pub moves: usize,
     keys: Vec<Vec<u8>>,
     ids: BTreeMap<Vec<u8>, KeyId>,
 }

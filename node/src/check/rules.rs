@@ -192,13 +192,35 @@ fn order_of_keys(
             (*newest_sent, *newest_place) = (sent_at, *place);
         }
     }
-    let placed: Vec<(KeyId, PartitionIndex)> = newest.into_keys().collect();
-    for pair in placed.windows(2) {
-        let [(key, first), (next, second)] = pair else { continue };
-        if key == next {
-            let key = history.show_key(*key);
+    keys_in_several(history, sends, log, twice, report);
+}
+
+/// Whatever moved a key moved all of it: what stands in its next partition was sent after what stands in the one before.
+fn keys_in_several(
+    history: &History,
+    sends: &SendIndex,
+    log: &LogView,
+    twice: &BTreeSet<u64>,
+    report: &mut Report,
+) {
+    let mut stays: BTreeMap<(KeyId, PartitionIndex), (usize, usize)> = BTreeMap::new();
+    for (place, number) in log.entries.iter().filter(|(_, number)| !twice.contains(number)) {
+        let Some(at) = sends.find(*number) else { continue };
+        let stay = stays.entry((history.sends[at].key, place.partition)).or_insert((at, at));
+        *stay = (stay.0.min(at), stay.1.max(at));
+    }
+    let mut of_key: BTreeMap<KeyId, Vec<(usize, usize, PartitionIndex)>> = BTreeMap::new();
+    for ((key, partition), (first, last)) in stays {
+        of_key.entry(key).or_default().push((first, last, partition));
+    }
+    for (key, mut stays) in of_key.into_iter().filter(|(_, stays)| stays.len() > 1) {
+        stays.sort_unstable();
+        let overlap = stays.windows(2).any(|pair| pair[1].0 < pair[0].1);
+        if overlap || stays.len() - 1 > history.moves {
+            let partitions: Vec<_> = stays.iter().map(|(.., partition)| partition.to_string()).collect();
             report.find(Rule::KeySplit, || {
-                format!("key {key} has records in partition {first} and in {second}")
+                let key = history.show_key(key);
+                format!("key {key} has records in partition {}", partitions.join(" and in "))
             });
         }
     }

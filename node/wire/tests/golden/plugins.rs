@@ -66,7 +66,8 @@ fn the_numbers_of_plugin_requests() {
         65 activate_pipeline
         66 roll_back_pipeline
         67 describe_pipelines
-        68 explain_topic"#]].assert_eq(&named.join("\n"));
+        68 explain_topic"#]]
+    .assert_eq(&named.join("\n"));
 }
 
 #[test]
