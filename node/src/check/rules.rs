@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weir_wire::ids::{Offset, PartitionIndex};
 
-use super::history::{History, KeyId, Outcome};
+use super::history::{History, KeyId, Outcome, Sent};
 use super::report::{Place, Report, Rule};
+use super::{polls, snapshots};
 
 /// A history that cannot be judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,8 +28,11 @@ pub fn check(history: &History) -> Result<Report, HistoryError> {
     let twice = duplicates(&log, &mut report);
     inconsistent_offsets(&log, &mut report);
     order_of_keys(history, &sends, &log, &twice, &mut report);
-    polls(history, &mut report);
+    polls::check(history, &log.read_places, &mut report);
     strangers(history, &sends, &mut report);
+    snapshots::check(history, &mut report);
+    report.redelivered = polls::redelivered(history);
+    report.lag_ms_max = polls::lag_ms_max(history);
     Ok(report)
 }
 
@@ -57,6 +61,8 @@ struct LogView {
     entries: Vec<(Place, u64)>,
     /// The numbers that somebody read, in order.
     read: Vec<u64>,
+    /// The places that somebody read, in order.
+    read_places: Vec<Place>,
     /// The highest offset of each partition that anybody read.
     read_to: BTreeMap<PartitionIndex, Offset>,
 }
@@ -78,12 +84,17 @@ impl LogView {
         let mut read: Vec<u64> = history.reads.iter().filter_map(|read| read.number).collect();
         read.sort_unstable();
         read.dedup();
+        let places = history.reads.iter();
+        let places = places.map(|read| Place { partition: read.partition, offset: read.offset });
+        let mut read_places: Vec<Place> = places.collect();
+        read_places.sort_unstable();
+        read_places.dedup();
         let mut read_to = BTreeMap::new();
         for read in &history.reads {
             let highest = read_to.entry(read.partition).or_insert(read.offset);
             *highest = read.offset.max(*highest);
         }
-        LogView { entries, read, read_to }
+        LogView { entries, read, read_places, read_to }
     }
 
     fn was_read(&self, number: u64) -> bool {
@@ -165,8 +176,8 @@ fn inconsistent_offsets(log: &LogView, report: &mut Report) {
     }
 }
 
-/// The records of a key stand in one partition, in the order in which they were sent. Records that stand twice are
-/// reported as such and not judged again here.
+/// The records of a key stand in one partition, those of one process in the order in which it sent them. Records that
+/// stand twice are reported as such and not judged again here.
 fn order_of_keys(
     history: &History,
     sends: &SendIndex,
@@ -174,14 +185,16 @@ fn order_of_keys(
     twice: &BTreeSet<u64>,
     report: &mut Report,
 ) {
-    let mut newest: BTreeMap<(KeyId, PartitionIndex), (usize, Place)> = BTreeMap::new();
+    let mut newest: BTreeMap<(KeyId, PartitionIndex, u32), (usize, Place)> = BTreeMap::new();
     for (place, number) in &log.entries {
         let Some(sent_at) = sends.find(*number) else { continue };
         if twice.contains(number) {
             continue;
         }
-        let key = history.sends[sent_at].key;
-        let (newest_sent, newest_place) = newest.entry((key, place.partition)).or_insert((sent_at, *place));
+        let Sent { process, key, .. } = history.sends[sent_at];
+        let Some(key) = key else { continue };
+        let line = (key, place.partition, process);
+        let (newest_sent, newest_place) = newest.entry(line).or_insert((sent_at, *place));
         if sent_at < *newest_sent {
             let later = history.sends[*newest_sent].number;
             report.find(Rule::NonmonotonicSend, || {
@@ -195,7 +208,8 @@ fn order_of_keys(
     keys_in_several(history, sends, log, twice, report);
 }
 
-/// Whatever moved a key moved all of it: what stands in its next partition was sent after what stands in the one before.
+/// A key has one partition, and as many more as the rule that places records was changed. Whatever moved it moved all of it:
+/// what a process has in the next partition it sent after what it has in the one before.
 fn keys_in_several(
     history: &History,
     sends: &SendIndex,
@@ -203,61 +217,31 @@ fn keys_in_several(
     twice: &BTreeSet<u64>,
     report: &mut Report,
 ) {
-    let mut stays: BTreeMap<(KeyId, PartitionIndex), (usize, usize)> = BTreeMap::new();
+    let mut partitions: BTreeMap<KeyId, BTreeSet<PartitionIndex>> = BTreeMap::new();
+    // The first and the last that a process sent of a key into a partition.
+    let mut stays: BTreeMap<(KeyId, u32, PartitionIndex), (usize, usize)> = BTreeMap::new();
     for (place, number) in log.entries.iter().filter(|(_, number)| !twice.contains(number)) {
         let Some(at) = sends.find(*number) else { continue };
-        let stay = stays.entry((history.sends[at].key, place.partition)).or_insert((at, at));
+        let Sent { process, key, .. } = history.sends[at];
+        let Some(key) = key else { continue };
+        partitions.entry(key).or_default().insert(place.partition);
+        let stay = stays.entry((key, process, place.partition)).or_insert((at, at));
         *stay = (stay.0.min(at), stay.1.max(at));
     }
-    let mut of_key: BTreeMap<KeyId, Vec<(usize, usize, PartitionIndex)>> = BTreeMap::new();
-    for ((key, partition), (first, last)) in stays {
-        of_key.entry(key).or_default().push((first, last, partition));
-    }
-    for (key, mut stays) in of_key.into_iter().filter(|(_, stays)| stays.len() > 1) {
-        stays.sort_unstable();
-        let overlap = stays.windows(2).any(|pair| pair[1].0 < pair[0].1);
-        if overlap || stays.len() - 1 > history.moves {
-            let partitions: Vec<_> = stays.iter().map(|(.., partition)| partition.to_string()).collect();
+    let mut of_process: Vec<_> =
+        stays.into_iter().map(|((key, process, _), (first, last))| (key, process, first, last)).collect();
+    of_process.sort_unstable();
+    let comes_back: BTreeSet<KeyId> = of_process
+        .windows(2)
+        .filter(|pair| (pair[0].0, pair[0].1) == (pair[1].0, pair[1].1) && pair[1].2 < pair[0].3)
+        .map(|pair| pair[0].0)
+        .collect();
+    for (key, partitions) in partitions {
+        if partitions.len() > history.moves + 1 || comes_back.contains(&key) {
             report.find(Rule::KeySplit, || {
+                let partitions: Vec<_> = partitions.iter().map(ToString::to_string).collect();
                 let key = history.show_key(key);
                 format!("key {key} has records in partition {}", partitions.join(" and in "))
-            });
-        }
-    }
-}
-
-/// A reader gets the places of a partition in rising order, each once.
-fn polls(history: &History, report: &mut Report) {
-    let mut highest: BTreeMap<(u32, PartitionIndex), Offset> = BTreeMap::new();
-    let mut backwards = Vec::new();
-    for (at, read) in history.reads.iter().enumerate() {
-        match highest.get_mut(&(read.reader, read.partition)) {
-            Some(highest) if read.offset <= *highest => backwards.push((at, *highest)),
-            Some(highest) => *highest = read.offset,
-            None => {
-                highest.insert((read.reader, read.partition), read.offset);
-            }
-        }
-    }
-    if backwards.is_empty() {
-        return;
-    }
-    // Only now is it worth knowing who got which place when.
-    let place = |at: usize| {
-        let read = &history.reads[at];
-        (read.reader, Place { partition: read.partition, offset: read.offset })
-    };
-    let mut first: BTreeMap<(u32, Place), usize> = BTreeMap::new();
-    for at in 0..history.reads.len() {
-        first.entry(place(at)).or_insert(at);
-    }
-    for (at, highest) in backwards {
-        let (reader, here) = place(at);
-        if first[&place(at)] < at {
-            report.find(Rule::Reread, || format!("reader {reader} got {here} again"));
-        } else {
-            report.find(Rule::NonmonotonicPoll, || {
-                format!("reader {reader} got {here} after offset {highest}")
             });
         }
     }

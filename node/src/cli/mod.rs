@@ -8,6 +8,7 @@
 //! | `progress` | progress on a terminal, silence in a pipe |
 //! | `signals` | Ctrl-C and SIGTERM |
 //! | `files` | the door to the machine's files |
+//! | `child` | nodes of a command's own |
 //! | `text` | bytes of records as JSON |
 //!
 //! Exit codes: 0 done; 1 something failed, as a sentence on stderr says; 2 the command line itself is wrong; 130
@@ -15,7 +16,10 @@
 //!
 //! What does not exist here: a rule of its own. What nodes and clients promise is decided in their packages.
 
+mod bench;
 mod certs;
+mod check;
+mod child;
 mod cluster;
 mod consume;
 mod demo;
@@ -76,6 +80,10 @@ enum Command {
     Certs(certs::Args),
     /// Look into the files of a log, offline
     Log(log::Args),
+    /// Check what clients did and were told against what Weir promises
+    Check(check::Args),
+    /// Measure a node: records and megabytes a second, times, CPU seconds
+    Bench(bench::Args),
 }
 
 impl Cli {
@@ -135,6 +143,8 @@ impl Cli {
             Command::Cluster(args) => cluster::run(args, &global, output).await,
             Command::Certs(args) => certs::run(args, &global, output),
             Command::Log(args) => log::run(args, output).await,
+            Command::Check(args) => check::run(&args, output),
+            Command::Bench(args) => bench::run(args, &global, output).await,
         }
     }
 }

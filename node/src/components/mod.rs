@@ -62,7 +62,7 @@ pub enum ComponentError {
     },
     /// The disk.
     #[error("a component cannot be kept: {0}")]
-    Disk(#[from] std::io::Error),
+    Store(#[from] std::io::Error),
 }
 
 impl ComponentStore {

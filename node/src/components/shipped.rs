@@ -57,6 +57,17 @@ mod tests {
             .iter()
             .map(|plugin| format!("{} {} {}\n", plugin.name, plugin.kind.name(), plugin.shape.name()))
             .collect();
-        expect![[r#""#]].assert_eq(&lines.concat());
+        expect![[r#"
+            filter producer interceptor flat
+            hash partitioner flat
+            murmur2 partitioner flat
+            range assignor typed
+            redact producer interceptor flat
+            require-json producer interceptor flat
+            roundrobin assignor typed
+            stamp producer interceptor flat
+            sticky partitioner flat
+        "#]]
+        .assert_eq(&lines.concat());
     }
 }

@@ -290,7 +290,7 @@ impl LaneServer {
             return Ok(());
         }
         let sentence = format!(
-            "revision {} of the pipeline of topic '{}' takes nothing new any more; settle, refresh the metadata and go on",
+            "revision {} of the pipeline of topic '{}' takes nothing new any more; settle, refresh the metadata, go on",
             self.lane.open.revision, self.lane.topic
         );
         Err(WireError::new(ErrorCode::StaleRevision, sentence))
@@ -582,7 +582,10 @@ impl LaneServer {
         writer.queue(&answer, Bytes::new());
         if let Some(pipeline) = &self.lane.revised.pipeline {
             let observed = self.observed.remove(&answer.ordinal);
-            let is_nondeterministic = |outcome: &Outcome| matches!(outcome, Outcome::Unknown(error) if error.code == ErrorCode::NondeterministicPipeline);
+            let is_nondeterministic = |outcome: &Outcome| match outcome {
+                Outcome::Unknown(error) => error.code == ErrorCode::NondeterministicPipeline,
+                _ => false,
+            };
             if answer.outcomes.iter().any(is_nondeterministic) {
                 self.services.pipelines.answered_differently(&self.lane.topic, self.lane.open.revision);
             }

@@ -19,7 +19,7 @@ use weir_wire::lane::Acks;
 use super::mailbox::{FollowerSink, Mailbox, PeerMessage};
 use super::roles::Role;
 use super::view::View;
-use crate::storage::{LogConfig, LogReader, PartitionKey, RecoveryPoint, RetentionLimits};
+use crate::storage::{CompactionLimits, LogConfig, LogReader, PartitionKey, RecoveryPoint, RetentionLimits};
 
 /// Messages that may wait for one replica at a time; who sends more waits.
 pub(super) const MESSAGES_QUEUED_MAX: usize = 256;
@@ -61,6 +61,8 @@ pub(super) enum Message {
     Progress(oneshot::Sender<Progress>),
     Configure(Box<TopicSettings>),
     Housekeep,
+    /// Answered when there is nothing to compact any more, for now.
+    Compact(oneshot::Sender<()>),
     /// Answered when the task is about to end.
     Delete(oneshot::Sender<()>),
     Close(oneshot::Sender<CloseReport>),
@@ -72,6 +74,8 @@ pub(super) struct TopicSettings {
     pub(super) core: PartitionConfig,
     pub(super) log: LogConfig,
     pub(super) retention: RetentionLimits,
+    /// `None` keeps every record of a key.
+    pub(super) compaction: Option<CompactionLimits>,
 }
 
 impl TopicSettings {
@@ -91,9 +95,15 @@ impl TopicSettings {
                 ..LogConfig::default()
             },
             retention: RetentionLimits {
-                retention_ms: topic.retention_ms,
-                retention_bytes: topic.retention_bytes,
+                retention_ms: topic.retention_ms.filter(|_| topic.cleanup_policy.deletes()),
+                retention_bytes: topic.retention_bytes.filter(|_| topic.cleanup_policy.deletes()),
             },
+            compaction: topic.cleanup_policy.compacts().then_some(CompactionLimits {
+                min_dirty_per_mille: topic.min_cleanable_dirty_per_mille,
+                min_lag_ms: topic.min_compaction_lag_ms,
+                max_lag_ms: topic.max_compaction_lag_ms,
+                delete_retention_ms: topic.delete_retention_ms,
+            }),
         }
     }
 }

@@ -147,6 +147,7 @@ impl Machine {
             disk: Arc::new(disk),
             network: Arc::new(network),
             workers: Arc::new(SimWorkers::new(self.pace.clone())),
+            cleaners: Arc::new(SimWorkers::new(self.pace.clone())),
         };
         let mut config = NodeConfig::new(PathBuf::from(DATA_FOLDER), node_listen());
         config.node_id = self.id;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use weir_wire::ids::{LeaderEpoch, NodeId, Offset};
+use weir_wire::ids::{LeaderEpoch, NodeId, Offset, ProducerId};
 
 use super::epochs::{EpochCheckpoint, EpochEnd};
 use super::messages::RetireCause;
@@ -164,6 +164,12 @@ impl Partition {
     #[must_use]
     pub fn revision_progress(&self) -> Option<RevisionProgress> {
         self.log.revisions.progress()
+    }
+
+    /// The producers that are remembered: of each the newest batch must stay in the log.
+    #[must_use]
+    pub fn remembered_producers(&self) -> BTreeSet<ProducerId> {
+        self.log.producers.ids().collect()
     }
 
     /// Figures for metrics.

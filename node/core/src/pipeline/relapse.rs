@@ -19,6 +19,10 @@ pub struct FailureRate {
 impl FailureRate {
     /// Notes the figures of this moment; whether at least half of the calls of late failed.
     pub fn is_too_high(&mut self, calls: u64, failed: u64) -> bool {
+        if self.looks.is_empty() {
+            // A pipeline begins without a call.
+            self.looks.push_back((0, 0));
+        }
         let (calls_before, failed_before) = self.looks.front().copied().unwrap_or_default();
         self.looks.push_back((calls, failed));
         if self.looks.len() > LOOKS {

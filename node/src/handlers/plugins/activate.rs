@@ -68,13 +68,11 @@ async fn wait_until_ready(
     tokio::time::timeout(READY_WAIT, waiting).await.unwrap_or(Ok(()))
 }
 
+/// The nodes that are waited for, and those that cannot run the pipeline, with the reason.
+type NotReady = (Vec<NodeId>, Vec<(NodeId, String)>);
+
 /// Who is not ready, as long as that revision is staged.
-fn not_ready(
-    image: &Image,
-    topic: TopicId,
-    revision: Revision,
-    without: &[NodeId],
-) -> Option<(Vec<NodeId>, Vec<(NodeId, String)>)> {
+fn not_ready(image: &Image, topic: TopicId, revision: Revision, without: &[NodeId]) -> Option<NotReady> {
     let (_, topic) = image.topic_by_id(topic)?;
     let staged = topic.staged.as_ref().filter(|staged| staged.revision == revision)?;
     Some(staged.not_ready(image, without))

@@ -54,7 +54,7 @@ pub(in crate::handlers) async fn handle(context: Context, request: PushPlugin) -
 fn component_error(error: ComponentError) -> WireError {
     let code = match &error {
         ComponentError::Nowhere { .. } => ErrorCode::UnknownPlugin,
-        ComponentError::Disk(_) => ErrorCode::StorageFailed,
+        ComponentError::Store(_) => ErrorCode::StorageFailed,
     };
     WireError::new(code, error.to_string())
 }

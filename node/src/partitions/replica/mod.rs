@@ -14,10 +14,12 @@
 //! | `mod` | the task: this node's own business |
 //! | `peers` | followers, leaders, and who is in sync |
 //! | `cutting` | taking back the end of the log |
+//! | `compacting` | rounds of compaction |
 //!
 //! `apply` does not wait: everything that takes time was started and reports back as the next event. Appends that
 //! arrived together are written together, and reported written once.
 
+mod compacting;
 mod cutting;
 mod peers;
 
@@ -25,7 +27,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tracing::{Span, field};
 use weir_core::partition::{
     Append, AppendOutcome, Effect, EpochCheckpoint, Input, Member, Partition, ReadError, RequestId,
@@ -48,8 +50,8 @@ use super::view::{Standing, View};
 use crate::controller::Controller;
 use crate::outside::Outside;
 use crate::storage::{
-    DataFolder, Flushed, Log, PartitionKey, ReadError as LogReadError, Removed, Repaired, StampedBatch,
-    StorageError,
+    Compacted, DataFolder, Flushed, Log, PartitionKey, ReadError as LogReadError, Removed, Repaired,
+    StampedBatch, StorageError,
 };
 use cutting::CutOrder;
 use peers::Peers;
@@ -81,7 +83,8 @@ pub(super) struct Replica {
 
 /// What the task keeps between events.
 pub(super) struct State {
-    /// Where what workers did arrives. At most one flush, one removal and one repair are under way.
+    /// Where what workers did arrives. At most one flush, one removal, one repair and one step of compaction are under
+    /// way.
     done: (mpsc::UnboundedSender<Done>, mpsc::UnboundedReceiver<Done>),
     next_request: u64,
     /// Appends that were asked and not completed.
@@ -101,6 +104,8 @@ pub(super) struct State {
     flushing: Flushing,
     /// The flush that is under way began before the log was cut: it says nothing about what was written since.
     flush_is_stale: bool,
+    /// Who waits for the round of compaction that is under way.
+    compaction: Option<oneshot::Sender<()>>,
 }
 
 /// At most one flush is under way; who wants one meanwhile shares the next.
@@ -116,6 +121,7 @@ enum Done {
     Flush(Flushed),
     Removal(Removed),
     Repair(Repaired),
+    Compaction(Box<Compacted>),
 }
 
 struct Waiting {
@@ -142,6 +148,7 @@ impl State {
             snapshot_due: false,
             flushing: Flushing::No,
             flush_is_stale: false,
+            compaction: None,
         }
     }
 }
@@ -170,6 +177,7 @@ impl Replica {
                             Message::Append(request) => self.append(request),
                             Message::Delete(reply) => {
                                 self.handle(Input::Delete);
+                                self.end_compaction().await;
                                 // Who asked has given up waiting; the replica is gone all the same.
                                 let _ = reply.send(());
                                 return;
@@ -220,6 +228,7 @@ impl Replica {
             }
             Message::Configure(settings) => self.configure(*settings),
             Message::Housekeep => self.housekeep(),
+            Message::Compact(reply) => self.begin_compaction(reply),
             Message::Append(_) | Message::Delete(_) | Message::Close(_) => {
                 unreachable!("handled by the loop, which knows what they end")
             }
@@ -410,6 +419,7 @@ impl Replica {
                     tracing::warn!(partition = %self.name, %error, "old segments could not be deleted; trying again");
                 }
             },
+            Done::Compaction(outcome) => self.step_compacted(*outcome),
             Done::Repair(outcome) => match self.log_mut().repair_done(outcome) {
                 Ok(()) => tracing::info!(partition = %self.name, "an index was made anew"),
                 Err(error @ LogReadError::Corrupt { .. }) => {
@@ -444,10 +454,20 @@ impl Replica {
         if self.core.retired().is_none() {
             self.start_flush();
         }
-        while self.state.flushing != Flushing::No || self.log().is_removing() || self.log().is_repairing() {
-            let done = self.state.done.1.recv().await.expect("the sender is kept beside the receiver");
-            self.work_done(done);
+        self.log().cancel_compaction();
+        while self.state.flushing != Flushing::No
+            || self.log().is_compacting()
+            || self.log().is_removing()
+            || self.log().is_repairing()
+        {
+            self.wait_for_work().await;
         }
+    }
+
+    /// Waits for the next thing that a worker does for this replica.
+    async fn wait_for_work(&mut self) {
+        let done = self.state.done.1.recv().await.expect("the sender is kept beside the receiver");
+        self.work_done(done);
     }
 
     /// What a failed write or flush left behind is not known, so the replica stops for good; a restart recovers it.
@@ -468,7 +488,8 @@ impl Replica {
     fn raise_log_start(&mut self, to: Offset) {
         self.view.set_log_start(to);
         // What could not go now goes with the next retention; until then readers are held back by the view.
-        if to <= self.log().start() || to > self.log().end() || self.log().is_removing() {
+        let is_busy = self.log().is_removing() || self.log().is_compacting();
+        if to <= self.log().start() || to > self.log().end() || is_busy {
             return;
         }
         if let Some(job) = self.log_mut().set_log_start(to) {

@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod arbitrary;
+mod between_nodes;
 mod groups;
 mod messages;
 mod plugins;
