@@ -53,13 +53,22 @@ fn a_key_that_moves_is_found_unless_it_may_and_moves_as_a_whole() {
             history.reads[at] = Read { reader: 0, partition, offset, number: Some(*number) };
         }
     };
-    finds(|history| move_to(history, &[6, 9]), &expect![[r#""#]]);
+    finds(
+        |history| move_to(history, &[6, 9]),
+        &expect![[r#"
+        key-split: 1 times
+          key a has records in partition 0 and in 7
+    "#]],
+    );
     finds(
         |history| {
             history.moves = 1;
             move_to(history, &[6]);
         },
-        &expect![[r#""#]],
+        &expect![[r#"
+            key-split: 1 times
+              key a has records in partition 0 and in 7
+        "#]],
     );
     finds(
         |history| {
