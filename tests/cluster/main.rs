@@ -19,6 +19,7 @@ mod refusals;
 mod roundtrip;
 mod signals;
 mod successors;
+mod swaps;
 mod terminals;
 mod topics;
 mod upkeep;
