@@ -65,12 +65,14 @@ impl Common {
         }
     }
 
-    /// Notes an error that passes, or that a failing disk explains, and waits a little; any other is a broken promise.
+    /// Notes an error that passes, or that is an honest answer to what fails, and waits a little; any other is a broken
+    /// promise.
     pub(super) async fn failed(&self, what: &str, error: &ClientError) {
         self.note(format_args!("{what} failed: {error}"));
-        let of_the_disk = [ErrorCode::StorageFailed, ErrorCode::CorruptBatch];
-        let is_of_the_disk = matches!(error, ClientError::Node(error) if of_the_disk.contains(&error.code));
-        if error.class() != ErrorClass::Retryable && !is_of_the_disk {
+        // The disk failed, or it is a change of which nobody can tell whether it took effect: the next try does.
+        let honest = [ErrorCode::StorageFailed, ErrorCode::CorruptBatch, ErrorCode::OutcomeUnknown];
+        let is_honest = matches!(error, ClientError::Node(error) if honest.contains(&error.code));
+        if error.class() != ErrorClass::Retryable && !is_honest {
             self.journal.violated(format_args!("{what} failed for good: {error}"));
         }
         tokio::time::sleep(PAUSE).await;
