@@ -197,7 +197,7 @@ impl LaneServer {
         metrics::counter!("weir_produce_records_total").increment(u64::from(batch_header.record_count));
         let placement = self.place(ordinal, &batch_header, &records);
         let sequence = batch_header.producer.map(|producer| producer.base_sequence);
-        let batches = if placement.only_partition().is_some() {
+        let mut batches = if placement.only_partition().is_some() {
             drop(records);
             vec![payload]
         } else {
@@ -206,7 +206,8 @@ impl LaneServer {
         };
         let taken = self.lane.entry.take(ordinal, sequence, &placement);
         for part in &taken.parts {
-            let batch = batches[part.part as usize].clone();
+            // Handed over, not shared: the partition stamps the bytes where they are.
+            let batch = std::mem::take(&mut batches[part.part as usize]);
             self.send(ordinal, part, batch, memory.clone()).await;
         }
         self.answer(taken.answer, writer);
