@@ -23,6 +23,7 @@ mod child;
 mod cluster;
 mod consume;
 mod demo;
+mod explain;
 mod files;
 mod global;
 mod log;
@@ -69,8 +70,10 @@ enum Command {
     Produce(produce::Args),
     /// Print the records of a topic
     Consume(consume::Args),
-    /// Write and try plugins
+    /// Write, try, push, bind and watch plugins
     Plugins(plugins::Args),
+    /// Say what would become of a record: plugins, partition, leader, promise
+    Explain(explain::Args),
     /// See how the cluster is; elect leaders
     Cluster(cluster::Args),
     /// Make and show certificates of the cluster's own authority
@@ -135,7 +138,8 @@ impl Cli {
             Command::Topics(args) => topics::run(args, &global, output).await,
             Command::Produce(args) => produce::run(args, &global, output).await,
             Command::Consume(args) => consume::run(args, &global, output).await,
-            Command::Plugins(args) => plugins::run(args, output).await,
+            Command::Plugins(args) => plugins::run(args, &global, output).await,
+            Command::Explain(args) => explain::run(args, &global, output).await,
             Command::Cluster(args) => cluster::run(args, &global, output).await,
             Command::Certs(args) => certs::run(args, &global, output),
             Command::Log(args) => log::run(args, output).await,
