@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "the tests write inputs and look at files as a person would")]
 
 mod benches;
+mod bursts;
 mod certificates;
 mod checking;
 mod compaction;

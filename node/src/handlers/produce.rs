@@ -368,13 +368,14 @@ impl LaneServer {
         &mut self,
         admitted: Admitted,
         placement: &Placement,
-        batches: Vec<Bytes>,
+        mut batches: Vec<Bytes>,
         writer: &mut FrameWriter,
     ) {
         let Admitted { ordinal, sequence, memory, .. } = admitted;
         let taken = self.lane.entry.take(ordinal, sequence, placement);
         for part in &taken.parts {
-            let batch = batches[part.part as usize].clone();
+            // Handed over, not shared: the partition stamps the bytes where they are.
+            let batch = std::mem::take(&mut batches[part.part as usize]);
             self.send(ordinal, part, batch, memory.clone()).await;
         }
         self.answer(taken.answer, writer);
