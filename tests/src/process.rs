@@ -258,6 +258,12 @@ impl Running {
         Running { id, line, stdout, stderr, end }
     }
 
+    /// The number of the process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
     /// What it wrote to stdout.
     #[must_use]
     pub fn stdout(&self) -> &Capture {

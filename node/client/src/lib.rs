@@ -33,14 +33,17 @@
 //!
 //! # What is promised
 //!
-//! | | |
-//! |---|---|
-//! | a record is stored once | [`enable_idempotence`](ProducerConfig::enable_idempotence), on by default: trying again, also elsewhere, repeats nothing |
-//! | its order holds | per partition, and per key of one producer: see [`Record::key`] |
-//! | its fate is known | a [`Delivery`] ends, after [`delivery_timeout`](ProducerConfig::delivery_timeout) at the latest; what nobody can say is [`Unknown`](DeliveryResult::Unknown), never guessed |
-//! | the promise that was kept is told | [`DeliveryResult::Stored`] holds a [`Promise`]: how many replicas, flushed or not, under which pipeline revision |
-//! | memory is bounded | by [`buffer_bytes`](ProducerConfig::buffer_bytes) and [`fetch_bytes`](ConsumerConfig::fetch_bytes): who is faster than the other side waits |
-//! | nothing that was read is taken back unsaid | a position carries its leader epoch; where the log was cut below it, that is [`ClientError::LogTruncated`] (KIP-320) |
+//! - A record is stored once, by default ([`enable_idempotence`](ProducerConfig::enable_idempotence)): trying again, also
+//!   elsewhere, repeats nothing.
+//! - Its order holds, per partition and per key of one producer: see [`Record::key`].
+//! - Its fate is known. A [`Delivery`] ends, after [`delivery_timeout`](ProducerConfig::delivery_timeout) at the latest; what
+//!   nobody can say is [`Unknown`](DeliveryResult::Unknown), never guessed.
+//! - The promise that was kept is told: [`DeliveryResult::Stored`] holds a [`Promise`], with how many replicas, flushed or
+//!   not, under which pipeline revision.
+//! - Memory is bounded, by [`buffer_bytes`](ProducerConfig::buffer_bytes) and [`fetch_bytes`](ConsumerConfig::fetch_bytes): who
+//!   is faster than the other side waits.
+//! - Nothing that was read is taken back unsaid. A position carries its leader epoch; where the log was cut below it, that is
+//!   [`ClientError::LogTruncated`] (KIP-320).
 //!
 //! # Errors
 //!
@@ -78,7 +81,7 @@
 //!
 //! | module | what it holds | what it does not know |
 //! |---|---|---|
-//! | `client`, `admin`, `admin_cluster` | the entrance, and requests about topics and the cluster | records |
+//! | `client`, `admin`, `admin_cluster`, `admin_plugins` | the entrance; topics, the cluster and plugins | records |
 //! | `net` | connections, the control stream, retries | topics |
 //! | `metadata` | who leads what, kept fresh | streams |
 //! | `producer` | `lane` decides (values only); `lane_task` carries it out; `accumulator` makes batches | fetching |
@@ -87,6 +90,7 @@
 
 mod admin;
 mod admin_cluster;
+mod admin_plugins;
 mod backoff;
 mod client;
 mod config;
@@ -101,6 +105,7 @@ mod producer;
 mod watched;
 
 pub use admin::NewTopic;
+pub use admin_plugins::{FollowedLines, NewPlugin};
 pub use client::Client;
 pub use config::{ClientConfig, Credentials};
 pub use consumer::{
@@ -123,9 +128,14 @@ pub use weir_wire::ids::{
 };
 pub use weir_wire::lane::{Acks, Promise};
 pub use weir_wire::metadata::VoterProgress;
+pub use weir_wire::plugin::{PluginDigest, PluginKind, PluginLine, PluginLines, PluginShape};
 pub use weir_wire::request::{
-    AlterTopic, ClusterDescription, ClusterMetadata, ConfigEntry, ElectLeaders, Election, ElectionKind,
-    LeadersElected, ListedOffset, NodeDescription, NodeEntry, NodeStanding, OffsetSpec, PartitionEntry,
-    PartitionFigures, PartitionState, QuorumView, ReplicaState, TopicAltered, TopicCreated, TopicDeleted,
-    TopicDescription, TopicEntry,
+    ActivatePipeline, AlterTopic, BoundPlugin, ClusterDescription, ClusterMetadata, ConfigEntry,
+    DeletePlugin, ElectLeaders, Election, ElectionKind, ExplainTopic, LeadersElected, ListedOffset,
+    NodeDescription, NodeEntry, NodeStanding, OffsetSpec, PartitionEntry, PartitionFigures,
+    PartitionRevision, PartitionState, PipelineActivated, PipelineChange, PipelineDescription,
+    PipelineRolledBack, PipelineStaged, PipelinesDescribed, PlacementExplained, PluginBinding, PluginEntry,
+    PluginFigures, PluginPushed, PluginsListed, QuorumView, ReplicaState, RollBackPipeline, StagePipeline,
+    StagedDescription, TopicAltered, TopicCreated, TopicDeleted, TopicDescription, TopicEntry,
+    TopicExplained,
 };

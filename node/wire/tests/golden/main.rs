@@ -10,6 +10,7 @@ mod arbitrary;
 mod between_nodes;
 mod groups;
 mod messages;
+mod plugins;
 
 use std::fmt::{Debug, Write as _};
 

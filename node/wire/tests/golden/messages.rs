@@ -4,7 +4,8 @@ use expect_test::expect;
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::fetch::{FetchCommand, FetchEnd, FetchEvent, FetchOpen, Position};
 use weir_wire::forward::{
-    ForwardAnswer, ForwardCheck, ForwardOpen, ForwardPart, ReplicaProgress, StatusAnswer, StatusAsk,
+    ForwardAnswer, ForwardCheck, ForwardOpen, ForwardPart, ReplicaProgress, RevisionProgress, StatusAnswer,
+    StatusAsk,
 };
 use weir_wire::ids::{
     ClusterId, Incarnation, LeaderEpoch, MetadataIndex, NodeId, Offset, PartitionEpoch, PartitionIndex,
@@ -47,11 +48,13 @@ fn opening_a_stream() {
         ("open replica catch-up", StreamKind::REPLICA_CATCH_UP),
         ("open forward", StreamKind::FORWARD),
         ("open status", StreamKind::STATUS),
+        ("open component", StreamKind::COMPONENT),
+        ("open plugin lines", StreamKind::PLUGIN_LINES),
     ] {
         golden.header(name, &StreamOpen { kind, versions: VERSIONS });
     }
     let versions = VersionRange { min: 2, max: 300 };
-    golden.header("open another", &StreamOpen { kind: StreamKind(9), versions });
+    golden.header("open another", &StreamOpen { kind: StreamKind(99), versions });
     golden.header("opened", &StreamAnswer::Opened { version: 1, cluster: CLUSTER, node: NodeId(300) });
     golden.header("refused", &StreamAnswer::Refused(error(ErrorCode::UnsupportedVersion)));
     expect![[r#"
@@ -63,7 +66,9 @@ fn opening_a_stream() {
         open replica catch-up        06 01 01
         open forward                 07 01 01
         open status                  08 01 01
-        open another                 09 02 ac 02
+        open component               09 01 01
+        open plugin lines            0a 01 01
+        open another                 63 02 ac 02
         opened                       00 01 cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc ac 02
         refused                      01 02 02 6e 6f
     "#]]
@@ -533,6 +538,7 @@ fn forwarding() {
         partition: PartitionIndex(3),
         leader_epoch: LeaderEpoch(4),
         check,
+        revision: Revision(6),
     };
     let after = Some(Sequence(5));
     golden.header("part", &part(ForwardCheck::Unchecked));
@@ -546,16 +552,21 @@ fn forwarding() {
         log_start: Offset(1),
         high_watermark: Offset(300),
         log_ends: vec![(NodeId(2), Offset(301))],
+        revision: Some(RevisionProgress {
+            revision: Revision(6),
+            first_offset: Offset(7),
+            older_end: Offset(9),
+        }),
     };
     golden.body("status answered", &StatusAnswer { partitions: vec![None, Some(progress)] });
     expect![[r#"
         forward open                 cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 01 ac 02 01 02
-        part                         ac 02 02 03 04 00
-        part, contiguous             ac 02 02 03 04 01 01 05
-        part, of a lane              ac 02 02 03 04 02 00
+        part                         ac 02 02 03 04 00 06
+        part, contiguous             ac 02 02 03 04 01 01 05 06
+        part, of a lane              ac 02 02 03 04 02 00 06
         part answered                ac 02 02 04 0e 02 6e 6f 00
         status                       cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 02 00 01
-        status answered              02 00 01 01 ac 02 01 02 ad 02
+        status answered              02 00 01 01 ac 02 01 02 ad 02 01 06 07 09
     "#]].assert_eq(&golden.0);
 }
 
