@@ -8,6 +8,7 @@ mod compaction;
 mod full_disk;
 mod interrupt;
 mod kill9;
+mod plugin_authors;
 mod quorum;
 mod refusals;
 mod roundtrip;

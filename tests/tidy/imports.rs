@@ -35,7 +35,7 @@ const MODULES: [(&str, &[&str]); 14] = [
             "watched",
         ],
     ),
-    ("cli", &["check", "outside", "server", "storage", "transport"]),
+    ("cli", &["check", "outside", "plugins", "server", "storage", "transport"]),
     ("main", &["cli"]),
 ];
 

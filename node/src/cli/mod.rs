@@ -8,6 +8,7 @@
 //! | `progress` | progress on a terminal, silence in a pipe |
 //! | `signals` | Ctrl-C and SIGTERM |
 //! | `files` | the door to the machine's files |
+//! | `text` | bytes of records as JSON |
 //!
 //! Exit codes: 0 done; 1 something failed, as a sentence on stderr says; 2 the command line itself is wrong; 130
 //! interrupted by Ctrl-C or SIGTERM before it was done.
@@ -23,9 +24,11 @@ mod global;
 mod log;
 mod node;
 mod output;
+mod plugins;
 mod produce;
 mod progress;
 mod signals;
+mod text;
 mod topics;
 
 use std::io::IsTerminal;
@@ -62,6 +65,8 @@ enum Command {
     Produce(produce::Args),
     /// Print the records of a topic
     Consume(consume::Args),
+    /// Write and try plugins
+    Plugins(plugins::Args),
     /// See how the cluster is; elect leaders
     Cluster(cluster::Args),
     /// Make and show certificates of the cluster's own authority
@@ -122,6 +127,7 @@ impl Cli {
             Command::Topics(args) => topics::run(args, &global, output).await,
             Command::Produce(args) => produce::run(args, &global, output).await,
             Command::Consume(args) => consume::run(args, &global, output).await,
+            Command::Plugins(args) => plugins::run(args, output).await,
             Command::Cluster(args) => cluster::run(args, &global, output).await,
             Command::Certs(args) => certs::run(args, &global, output),
             Command::Log(args) => log::run(args, output).await,

@@ -11,6 +11,8 @@ mod handle;
 mod links;
 mod mailbox;
 mod open;
+#[cfg(test)]
+mod open_tests;
 mod replica;
 mod roles;
 mod space;
@@ -33,6 +35,7 @@ use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{Instrument, field};
 use weir_core::metadata::{CutLog, Image, LogTail, ProcessId};
+use weir_core::partition::Rule;
 use weir_wire::ids::{Incarnation, MetadataIndex, NodeId, PartitionIndex, TopicId};
 
 use crate::controller::Controller;
@@ -60,6 +63,8 @@ struct Shared {
     data: Arc<DataFolder>,
     /// Whether the last process on this data folder ended in order.
     was_clean: bool,
+    /// A rule that replicas here do not keep; for tests that must notice.
+    without: Option<Rule>,
     controller: Controller,
     space: Arc<SpaceGuard>,
     links: Arc<Links>,
@@ -107,6 +112,7 @@ impl Partitions {
         was_clean: bool,
         threads: &Threads,
         controller: Controller,
+        without: Option<Rule>,
     ) -> Result<Partitions, StorageError> {
         let image = controller.image();
         let partitions = Partitions {
@@ -116,6 +122,7 @@ impl Partitions {
                 node,
                 data,
                 was_clean,
+                without,
                 controller,
                 links: Arc::default(),
                 threads: threads.handles().to_vec(),
@@ -271,6 +278,7 @@ impl Partitions {
                 partition,
                 configs: topic.configs.clone(),
                 has_others: state.replicas.len() > 1,
+                is_unflushed: state.unflushed.contains(&self.shared.node),
             })
             .collect()
     }
@@ -286,7 +294,10 @@ impl Partitions {
         let mut made = None;
         let thread = self.shared.next_thread.fetch_add(1, Ordering::Relaxed) % self.shared.threads.len();
         let handle = match opened.replica {
-            Ok(parts) => {
+            Ok(mut parts) => {
+                if let Some(rule) = self.shared.without {
+                    parts.break_rule(rule);
+                }
                 made = parts.made_at().map(|point| (open::key(key.0, key.1), point));
                 self.cannot_vouch_for(parts.cut(&opened.order, self.shared.was_clean));
                 Some(self.spawn(&opened.order, *parts, thread))
@@ -341,18 +352,19 @@ impl Partitions {
             for (_, topic, index, state) in image.partitions() {
                 let Some(here) = hosted.get_mut(&(topic.id, index)) else { continue };
                 let Some(handle) = &here.handle else { continue };
+                // The role first: a leader that begins to count what was written must know whose earlier lives wrote it.
+                let role = me.map(|me| roles::role(image, state, me));
+                if let Some(role) = role.filter(|role| here.role.as_ref() != Some(role)) {
+                    here.role = Some(role.clone());
+                    let (reply, in_force) = oneshot::channel();
+                    messages.push((handle.clone(), Message::Role { role: Box::new(role), reply }));
+                    roles.push(in_force);
+                }
                 if here.configs != topic.configs {
                     here.configs.clone_from(&topic.configs);
                     let settings = Box::new(TopicSettings::of(&topic.configs));
                     here.compacts = settings.compaction.is_some();
                     messages.push((handle.clone(), Message::Configure(settings)));
-                }
-                let Some(role) = me.map(|me| roles::role(image, state, me)) else { continue };
-                if here.role.as_ref() != Some(&role) {
-                    here.role = Some(role.clone());
-                    let (reply, in_force) = oneshot::channel();
-                    messages.push((handle.clone(), Message::Role { role: Box::new(role), reply }));
-                    roles.push(in_force);
                 }
             }
         }

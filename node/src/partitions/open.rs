@@ -6,7 +6,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use weir_core::metadata::{CutLog, LogTail};
 use weir_core::partition::{
-    Checkpoints, EpochCheckpoint, Partition, ProducerCheckpoint, Rebuilt, Restore, RestoreError, StoredBatch,
+    Checkpoints, EpochCheckpoint, Partition, ProducerCheckpoint, Rebuilt, Restore, RestoreError, Rule,
+    StoredBatch,
 };
 use weir_wire::ids::{Offset, PartitionIndex, TopicId};
 
@@ -24,6 +25,7 @@ use crate::storage::{
 };
 
 /// A replica that should be opened.
+#[derive(Clone)]
 pub(super) struct OpenOrder {
     pub(super) topic: String,
     pub(super) topic_id: TopicId,
@@ -31,6 +33,8 @@ pub(super) struct OpenOrder {
     pub(super) configs: BTreeMap<String, String>,
     /// Whether other nodes have replicas too: what is damaged here can come from them.
     pub(super) has_others: bool,
+    /// Whether records may have been acknowledged before they were flushed, although they must be flushed by now.
+    pub(super) is_unflushed: bool,
 }
 
 /// What became of an order.
@@ -213,6 +217,12 @@ pub(super) struct Surroundings {
 }
 
 impl Parts {
+    /// For tests that must notice.
+    pub(super) fn break_rule(&mut self, rule: Rule) {
+        let whole = std::mem::replace(&mut self.core, Partition::new(self.settings.core));
+        self.core = whole.without_rule(rule);
+    }
+
     /// Where the log begins, if there was none before.
     pub(super) fn made_at(&self) -> Option<RecoveryPoint> {
         self.is_new.then(|| self.log.recovery_point())
@@ -221,7 +231,7 @@ impl Parts {
     /// How far the log goes, where the node cannot vouch for it: opening it lost something, or may have. After an
     /// unclean stop that holds for everything that was not flushed before it was acknowledged (KIP-966).
     pub(super) fn cut(&self, order: &OpenOrder, was_clean: bool) -> Option<CutLog> {
-        let may_lack = !was_clean && self.settings.core.write_caching;
+        let may_lack = !was_clean && (self.settings.core.write_caching || order.is_unflushed);
         if self.keeps_its_place && !may_lack {
             return None;
         }

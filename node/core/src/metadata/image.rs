@@ -1,6 +1,6 @@
 //! The state that commands lead to: what every node knows about the cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use weir_wire::ids::{
@@ -9,7 +9,7 @@ use weir_wire::ids::{
 };
 use weir_wire::stored::Stored;
 
-use super::{LogTail, ProcessId};
+use super::{LogTail, PipelineSpec, PipelineState, PluginState, ProcessId, StagedPipeline, older};
 
 /// All metadata of a cluster at one index.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,10 @@ pub struct Image {
     pub topic_names: BTreeMap<TopicId, String>,
     /// The first producer id that nobody has yet.
     pub next_producer: ProducerId,
+    /// All plugins that were pushed or bound, by name and version.
+    pub plugins: BTreeMap<String, BTreeMap<String, PluginState>>,
+    /// The plugins of topics that will be created.
+    pub new_topic_pipeline: PipelineSpec,
 }
 
 /// A registered node.
@@ -58,6 +62,14 @@ pub struct TopicState {
     pub id: TopicId,
     /// The pipeline revision in force.
     pub revision: Revision,
+    /// The revision with which every log of the topic begins; later ones stand in the logs.
+    pub created_at_revision: Revision,
+    /// The highest revision that was ever given out, staged ones included.
+    pub newest_revision: Revision,
+    /// The pipelines under which batches may still be taken: the one in force, and those before it in their grace.
+    pub pipelines: BTreeMap<Revision, PipelineState>,
+    /// The pipeline that is made ready, if one is.
+    pub staged: Option<StagedPipeline>,
     /// What was set for it, under Kafka's key names.
     pub configs: BTreeMap<String, String>,
     /// Its partitions by index.
@@ -92,6 +104,9 @@ pub struct PartitionState {
     /// Replicas that had to leave ISR and ELR since their logs lost something, with what is left of them. If all had
     /// to leave, the one with the highest tail leads. Forgotten when the replica is in sync again.
     pub cut: BTreeMap<NodeId, LogTail>,
+    /// Replicas that may hold acknowledged records in memory only, since `write.caching` was switched off and their
+    /// leader has not said yet that they flushed what they had. They lose what an unclean stop takes as if it were on.
+    pub unflushed: BTreeSet<NodeId>,
 }
 
 impl NodeState {
@@ -116,6 +131,7 @@ impl PartitionState {
             partition_epoch: PartitionEpoch(0),
             unclean: false,
             cut: BTreeMap::new(),
+            unflushed: BTreeSet::new(),
         }
     }
 }
@@ -153,5 +169,9 @@ impl Image {
 
 impl Stored for Image {
     const NAME: &'static str = "metadata image";
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 4;
+
+    fn decode_older(version: u8, body: &[u8]) -> Option<Image> {
+        older::decode(version, body)
+    }
 }
