@@ -131,17 +131,16 @@ fn find<C: Configurable>(name: &str) -> Result<&'static ConfigKey<C>, ConfigErro
     C::KEYS.iter().find(|key| key.name == name).ok_or_else(|| ConfigError::UnknownKey {
         what: C::WHAT.into(),
         key: name.into(),
-        nearest: nearest::<C>(name).map(str::to_owned),
+        nearest: nearest(name, C::KEYS.iter().map(|key| key.name)).map(str::to_owned),
         known: C::KEYS.iter().map(|key| key.name.to_owned()).collect(),
     })
 }
 
-/// The known key nearest to a misspelt one, unless none is near.
-fn nearest<C: Configurable>(name: &str) -> Option<&'static str> {
+/// The known name nearest to a misspelt one, unless none is near.
+pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     const SIMILAR: f64 = 0.6;
-    C::KEYS
-        .iter()
-        .map(|key| (strsim::normalized_damerau_levenshtein(name, key.name), key.name))
+    known
+        .map(|known| (strsim::normalized_damerau_levenshtein(name, known), known))
         .filter(|(similarity, _)| *similarity >= SIMILAR)
         .max_by(|one, other| one.0.total_cmp(&other.0))
         .map(|(_, nearest)| nearest)

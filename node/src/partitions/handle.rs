@@ -6,9 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use weir_core::partition::{
-    AppendCheck, AppendOutcome, BatchMeta, Member, PartitionConfig, Report, Subscribe, SubscriptionNumber,
+    AppendCheck, AppendOutcome, BatchMeta, Member, PartitionConfig, Report, RevisionProgress, Subscribe,
+    SubscriptionNumber,
 };
 use weir_core::topic_config::TopicConfig;
+use weir_wire::batch::control::RevisionMarker;
 use weir_wire::error::WireError;
 use weir_wire::fetch::{FetchEnd, Position};
 use weir_wire::ids::{LeaderEpoch, NodeId, Offset, PartitionIndex, TopicId};
@@ -56,7 +58,7 @@ pub(super) enum Message {
         reply: oneshot::Sender<()>,
     },
     /// How far the followers said they are.
-    Progress(oneshot::Sender<BTreeMap<NodeId, Offset>>),
+    Progress(oneshot::Sender<Progress>),
     Configure(Box<TopicSettings>),
     Housekeep,
     /// Answered when there is nothing to compact any more, for now.
@@ -130,12 +132,23 @@ pub struct AppendRequest {
     pub check: AppendCheck,
     /// The promise asked for.
     pub acks: Acks,
+    /// What made the batch, if it is a later revision of the topic's pipeline than the one that the log begins at.
+    pub made_by: Option<Arc<RevisionMarker>>,
     /// Repeated in the outcome.
     pub tag: AppendTag,
     /// Where the outcome goes. Unbounded: the sender bounds what it has in flight.
     pub reply: mpsc::UnboundedSender<(AppendTag, AppendOutcome)>,
     /// The memory that the batch takes; given back once it is written.
     pub memory: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+/// How far a partition is, as its leader knows it.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// The log ends of the followers.
+    pub log_ends: BTreeMap<NodeId, Offset>,
+    /// The newest revision with a marker in the log.
+    pub revision: Option<RevisionProgress>,
 }
 
 /// Which part of which batch of a lane an outcome is about.
@@ -211,11 +224,12 @@ impl PartitionHandle {
         self.mailbox.report(report);
     }
 
-    /// How far each follower said it is, in the reign of this replica.
+    /// How far each follower said it is, in the reign of this replica, and how far the log is with the newest revision
+    /// of the topic's pipeline.
     ///
     /// # Errors
     /// [`Gone`].
-    pub async fn progress(&self) -> Result<BTreeMap<NodeId, Offset>, Gone> {
+    pub async fn progress(&self) -> Result<Progress, Gone> {
         let (reply, answer) = oneshot::channel();
         self.inbox.send(Message::Progress(reply)).await.map_err(|_| Gone)?;
         answer.await.map_err(|_| Gone)

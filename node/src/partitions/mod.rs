@@ -19,7 +19,7 @@ mod space;
 mod upkeep;
 mod view;
 
-pub use handle::{AppendRequest, AppendTag, Gone, PartitionHandle};
+pub use handle::{AppendRequest, AppendTag, Gone, PartitionHandle, Progress};
 pub use links::{FollowerOrder, FollowingReplica, LeaderLink, Links, Outgoing};
 pub use mailbox::{
     Credit, CreditMeter, FRAME_BYTES_QUEUED_MAX, FollowerMail, FollowerSink, ReplicaFrame, ToFollower,

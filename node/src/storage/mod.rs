@@ -20,8 +20,8 @@
 //! | `inspect` | looking at segment files from outside |
 //!
 //! What waits for the disk is a job: a value that is prepared by the log, run anywhere, and whose outcome is given
-//! back to the log ([`FlushJob`], [`RemovalJob`], [`RepairJob`], [`CompactionJob`], [`ColdRead`]). Appends go to the page cache in the
-//! caller's thread.
+//! back to the log ([`FlushJob`], [`RemovalJob`], [`RepairJob`], [`CompactionJob`], [`ColdRead`]). Appends go to the page
+//! cache in the caller's thread.
 
 mod compaction;
 mod data_folder;

@@ -68,7 +68,8 @@ impl LogReader {
 
     /// Reads whole batches from the one that holds `from` (which may begin before it) up to `below`: a batch that
     /// reaches to `below` or beyond is not served. One that only says that records are gone begins at `from`, so that it
-    /// fits behind the log of a replica whose compaction left out less. At most `bytes_max` bytes, unless the first batch alone is longer
+    /// fits behind the log of a replica whose compaction left out less. At most `bytes_max` bytes, unless the first
+    /// batch alone is longer
     /// and `min_one_batch` says that it comes anyway. Nothing to read yet is an empty slice.
     ///
     /// What comes from the disk was checked against its checksum, so that damage is noticed here, where it can be

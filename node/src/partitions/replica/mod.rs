@@ -33,12 +33,15 @@ use weir_core::partition::{
     Append, AppendOutcome, Effect, EpochCheckpoint, Input, Member, Partition, ReadError, RequestId,
     RetireCause, RetryReason, StorageFault,
 };
+use weir_wire::batch::control::{self, RevisionMarker};
 use weir_wire::batch::{self, BatchHeader};
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::fetch::FetchEnd;
 use weir_wire::ids::{LeaderEpoch, Offset};
 
-use super::handle::{AppendRequest, AppendTag, CloseReport, MESSAGES_QUEUED_MAX, Message, TopicSettings};
+use super::handle::{
+    AppendRequest, AppendTag, CloseReport, MESSAGES_QUEUED_MAX, Message, Progress, TopicSettings,
+};
 use super::links::Links;
 use super::mailbox::{Credit, Mailbox};
 use super::roles::Role;
@@ -126,6 +129,8 @@ struct Waiting {
     reply: mpsc::UnboundedSender<(AppendTag, AppendOutcome)>,
     /// Until the core asks for it to be written or refuses it.
     batch: Option<(Bytes, Option<Arc<OwnedSemaphorePermit>>)>,
+    /// What made it, for the marker that may have to go before it.
+    made_by: Option<Arc<RevisionMarker>>,
 }
 
 impl State {
@@ -218,7 +223,8 @@ impl Replica {
             }
             Message::Progress(reply) => {
                 // Who asked may be gone.
-                let _ = reply.send(self.state.peers.log_ends());
+                let revision = self.core.revision_progress();
+                let _ = reply.send(Progress { log_ends: self.state.peers.log_ends(), revision });
             }
             Message::Configure(settings) => self.configure(*settings),
             Message::Housekeep => self.housekeep(),
@@ -269,11 +275,12 @@ impl Replica {
             let _ = request.reply.send((request.tag, outcome));
             return;
         }
-        let AppendRequest { batch, meta, leader_epoch, check, acks, tag, reply, memory } = request;
+        let AppendRequest { batch, meta, leader_epoch, check, acks, made_by, tag, reply, memory } = request;
         let id = RequestId(self.state.next_request);
         self.state.next_request += 1;
-        self.state.waiting.insert(id, Waiting { tag, reply, batch: Some((batch, memory)) });
-        self.handle(Input::Append(Append { request: id, leader_epoch, batch: meta, check, acks }));
+        let revision = made_by.as_ref().map(|marker| marker.revision);
+        self.state.waiting.insert(id, Waiting { tag, reply, batch: Some((batch, memory)), made_by });
+        self.handle(Input::Append(Append { request: id, leader_epoch, batch: meta, check, acks, revision }));
     }
 
     /// Gives the core an input and carries out its effects.
@@ -292,6 +299,9 @@ impl Replica {
         match effect {
             Effect::Write { request, base_offset, leader_epoch } => {
                 self.stamp(request, base_offset, leader_epoch);
+            }
+            Effect::WriteRevision { request, base_offset, leader_epoch, .. } => {
+                self.mark(request, base_offset, leader_epoch);
             }
             Effect::Flush { .. } => self.start_flush(),
             Effect::Complete { request, outcome } => {
@@ -337,6 +347,20 @@ impl Replica {
         let header = BatchHeader::parse(&bytes).expect("the batch was validated before it came here");
         self.state.to_write.push(StampedBatch { header, bytes });
         self.state.memory.extend(memory);
+    }
+
+    /// Lines up the control batch that says what made the batch of this request and those behind it.
+    fn mark(&mut self, request: RequestId, base_offset: Offset, leader_epoch: LeaderEpoch) {
+        let waiting = self.state.waiting.get(&request).expect("a marker is asked for an append in hand");
+        let marker = waiting.made_by.as_ref().expect("the core knows of a revision from the request alone");
+        let unstamped = control::encode_revision(marker, self.outside.clock.now().wall_ms);
+        let mut bytes = BytesMut::from(&unstamped[..]);
+        batch::stamp(&mut bytes, base_offset, leader_epoch);
+        let bytes = bytes.freeze();
+        let header = BatchHeader::parse(&bytes).expect("a batch that was just made");
+        tracing::info!(partition = %self.name, revision = %marker.revision, offset = %(base_offset + 1),
+            "the first batch of a revision of the topic's pipeline");
+        self.state.to_write.push(StampedBatch { header, bytes });
     }
 
     /// Writes what is lined up, in one go, and tells the core.
