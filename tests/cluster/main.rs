@@ -7,6 +7,7 @@ mod benches;
 mod certificates;
 mod checking;
 mod compaction;
+mod delete_records;
 mod examples;
 mod full_disk;
 mod interrupt;
