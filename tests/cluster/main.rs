@@ -8,6 +8,7 @@ mod bursts;
 mod certificates;
 mod checking;
 mod compaction;
+mod delete_records;
 mod examples;
 mod full_disk;
 mod interrupt;

@@ -91,6 +91,7 @@
 mod admin;
 mod admin_cluster;
 mod admin_plugins;
+mod admin_records;
 mod backoff;
 mod client;
 mod config;
@@ -135,7 +136,7 @@ pub use weir_wire::request::{
     NodeDescription, NodeEntry, NodeStanding, OffsetSpec, PartitionEntry, PartitionFigures,
     PartitionRevision, PartitionState, PipelineActivated, PipelineChange, PipelineDescription,
     PipelineRolledBack, PipelineStaged, PipelinesDescribed, PlacementExplained, PluginBinding, PluginEntry,
-    PluginFigures, PluginPushed, PluginsListed, QuorumView, ReplicaState, RollBackPipeline, StagePipeline,
-    StagedDescription, TopicAltered, TopicCreated, TopicDeleted, TopicDescription, TopicEntry,
+    PluginFigures, PluginPushed, PluginsListed, QuorumView, RecordsDeleted, ReplicaState, RollBackPipeline,
+    StagePipeline, StagedDescription, TopicAltered, TopicCreated, TopicDeleted, TopicDescription, TopicEntry,
     TopicExplained,
 };

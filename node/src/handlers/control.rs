@@ -11,14 +11,16 @@ use weir_quic::{FrameReader, FrameWriter, Principal};
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::ids::MetadataIndex;
 use weir_wire::request::{
-    ActivatePipeline, AlterTopic, CreateTopic, DeletePlugin, DeleteTopic, DescribeCluster, DescribePipelines,
-    DescribeTopic, ElectLeaders, ExplainTopic, InitProducer, ListOffsets, ListPlugins, Metadata, PushPlugin,
-    Request, RequestHeader, ResponseHeader, RollBackPipeline, StagePipeline, UploadComponent, decode_body,
-    encode_body,
+    ActivatePipeline, AlterTopic, CreateTopic, DeletePlugin, DeleteRecords, DeleteTopic, DescribeCluster,
+    DescribePipelines, DescribeTopic, ElectLeaders, ExplainTopic, InitProducer, ListOffsets, ListPlugins,
+    Metadata, PushPlugin, Request, RequestHeader, ResponseHeader, RollBackPipeline, StagePipeline,
+    UploadComponent, decode_body, encode_body,
 };
 
 use super::{Services, broken};
-use super::{alter_topic, create_topic, delete_topic, describe_cluster, describe_topic, elect_leaders};
+use super::{
+    alter_topic, create_topic, delete_records, delete_topic, describe_cluster, describe_topic, elect_leaders,
+};
 use super::{init_producer, list_offsets, metadata, plugins};
 use crate::controller::SubmitError;
 
@@ -128,6 +130,7 @@ async fn dispatch(context: Context, header: &RequestHeader, body: &[u8]) -> Answ
     match header.kind {
         Metadata::KIND => run::<Metadata, _>(context, body, metadata::handle).await,
         CreateTopic::KIND => run::<CreateTopic, _>(context, body, create_topic::handle).await,
+        DeleteRecords::KIND => run::<DeleteRecords, _>(context, body, delete_records::handle).await,
         DeleteTopic::KIND => run::<DeleteTopic, _>(context, body, delete_topic::handle).await,
         DescribeTopic::KIND => run::<DescribeTopic, _>(context, body, describe_topic::handle).await,
         AlterTopic::KIND => run::<AlterTopic, _>(context, body, alter_topic::handle).await,

@@ -8,6 +8,7 @@ pub mod authorize;
 mod component_streams;
 mod control;
 mod create_topic;
+mod delete_records;
 mod delete_topic;
 mod describe_cluster;
 mod describe_topic;

@@ -61,6 +61,11 @@ pub(super) enum Message {
     Progress(oneshot::Sender<Progress>),
     Configure(Box<TopicSettings>),
     Housekeep,
+    /// An operator has deleted what lies below. Answered once it is not served any more.
+    DeleteRecords {
+        before: Offset,
+        reply: oneshot::Sender<()>,
+    },
     /// Answered when there is nothing to compact any more, for now.
     Compact(oneshot::Sender<()>),
     /// Answered when the task is about to end.

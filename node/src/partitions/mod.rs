@@ -36,7 +36,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tracing::{Instrument, field};
 use weir_core::metadata::{CutLog, Image, LogTail, ProcessId};
 use weir_core::partition::Rule;
-use weir_wire::ids::{Incarnation, MetadataIndex, NodeId, PartitionIndex, TopicId};
+use weir_wire::ids::{Incarnation, MetadataIndex, NodeId, Offset, PartitionIndex, TopicId};
 
 use crate::controller::Controller;
 use crate::outside::Outside;
@@ -92,6 +92,8 @@ struct Hosted {
     configs: BTreeMap<String, String>,
     /// Whether those say that it is compacted.
     compacts: bool,
+    /// What it was last told of deleted records.
+    deleted_before: Offset,
     /// Which thread it lives on.
     thread: usize,
     /// `None` when it could not be opened: the partition is offline, and the log says why.
@@ -315,7 +317,10 @@ impl Partitions {
         let OpenOrder { topic, configs, .. } = opened.order;
         metrics::gauge!("weir_partitions").increment(1.0);
         let compacts = TopicSettings::of(&configs).compaction.is_some();
-        self.hosted().insert(key, Hosted { topic, role: None, configs, compacts, thread, handle });
+        self.hosted().insert(
+            key,
+            Hosted { topic, role: None, configs, compacts, deleted_before: Offset::ZERO, thread, handle },
+        );
         made
     }
 
@@ -358,6 +363,13 @@ impl Partitions {
                     here.role = Some(role.clone());
                     let (reply, in_force) = oneshot::channel();
                     messages.push((handle.clone(), Message::Role { role: Box::new(role), reply }));
+                    roles.push(in_force);
+                }
+                let deleted_before = image.deleted_before(topic.id, index);
+                if here.deleted_before < deleted_before {
+                    here.deleted_before = deleted_before;
+                    let (reply, in_force) = oneshot::channel();
+                    messages.push((handle.clone(), Message::DeleteRecords { before: deleted_before, reply }));
                     roles.push(in_force);
                 }
                 if here.configs != topic.configs {

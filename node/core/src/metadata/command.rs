@@ -156,6 +156,15 @@ pub enum Command {
         /// The plugins.
         spec: PipelineSpec,
     },
+    /// Lets the log of a partition start later.
+    DeleteRecords {
+        /// The topic.
+        topic: TopicId,
+        /// The partition.
+        partition: PartitionIndex,
+        /// The first offset that stays.
+        before: Offset,
+    },
 }
 
 /// How many earlier processes of a data folder are looked at. A node that starts more often than that without ever

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use weir_wire::ids::{
-    ClusterId, Incarnation, LeaderEpoch, MetadataIndex, NodeId, PartitionEpoch, PartitionIndex, ProducerId,
-    Revision, TopicId,
+    ClusterId, Incarnation, LeaderEpoch, MetadataIndex, NodeId, Offset, PartitionEpoch, PartitionIndex,
+    ProducerId, Revision, TopicId,
 };
 use weir_wire::stored::Stored;
 
@@ -32,6 +32,8 @@ pub struct Image {
     pub plugins: BTreeMap<String, BTreeMap<String, PluginState>>,
     /// The plugins of topics that will be created.
     pub new_topic_pipeline: PipelineSpec,
+    /// The offsets below which an operator had records deleted.
+    pub log_starts: BTreeMap<(TopicId, PartitionIndex), Offset>,
 }
 
 /// A registered node.
@@ -169,7 +171,7 @@ impl Image {
 
 impl Stored for Image {
     const NAME: &'static str = "metadata image";
-    const VERSION: u8 = 4;
+    const VERSION: u8 = 5;
 
     fn decode_older(version: u8, body: &[u8]) -> Option<Image> {
         older::decode(version, body)

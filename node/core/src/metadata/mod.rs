@@ -11,6 +11,7 @@ mod alter_partition;
 pub mod catalogue;
 mod command;
 mod configs;
+mod delete_records;
 mod elect;
 mod fence;
 mod hosted;
@@ -107,6 +108,9 @@ impl Image {
             }
             Command::RetireRevisions { now_ms } => Ok(self.retire_revisions(rules, *now_ms)),
             Command::SetNewTopicPipeline { spec } => self.set_new_topic_pipeline(spec),
+            Command::DeleteRecords { topic, partition, before } => {
+                self.delete_records(*topic, *partition, *before)
+            }
         }
     }
 

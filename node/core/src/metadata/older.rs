@@ -6,13 +6,45 @@ use serde::{Deserialize, Serialize};
 use weir_wire::frame::decode_exactly;
 use weir_wire::ids::{ClusterId, MetadataIndex, NodeId, ProducerId, Revision, TopicId};
 
-use super::{Image, NodeState, Origin, PartitionState, PipelineSpec, PipelineState, TopicState};
+use super::{Image, NodeState, Origin, PartitionState, PipelineSpec, PipelineState, PluginState, TopicState};
 
 /// The image of another version, as one of today's.
 pub(super) fn decode(version: u8, body: &[u8]) -> Option<Image> {
     match version {
         3 => decode_exactly::<ImageThree>(body).map(ImageThree::upgrade),
+        4 => decode_exactly::<ImageFour>(body).map(ImageFour::upgrade),
         _ => None,
+    }
+}
+
+/// Version 4: without deleted records.
+#[derive(Serialize, Deserialize)]
+struct ImageFour {
+    index: MetadataIndex,
+    cluster: Option<ClusterId>,
+    nodes: BTreeMap<NodeId, NodeState>,
+    node_configs: BTreeMap<String, String>,
+    topics: BTreeMap<String, TopicState>,
+    topic_names: BTreeMap<TopicId, String>,
+    next_producer: ProducerId,
+    plugins: BTreeMap<String, BTreeMap<String, PluginState>>,
+    new_topic_pipeline: PipelineSpec,
+}
+
+impl ImageFour {
+    fn upgrade(self) -> Image {
+        Image {
+            index: self.index,
+            cluster: self.cluster,
+            nodes: self.nodes,
+            node_configs: self.node_configs,
+            topics: self.topics,
+            topic_names: self.topic_names,
+            next_producer: self.next_producer,
+            plugins: self.plugins,
+            new_topic_pipeline: self.new_topic_pipeline,
+            log_starts: BTreeMap::new(),
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use weir_wire::ids::{
-    ClusterId, Incarnation, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, ProducerId, Revision,
-    TopicId,
+    ClusterId, Incarnation, LeaderEpoch, NodeId, Offset, PartitionEpoch, PartitionIndex, ProducerId,
+    Revision, TopicId,
 };
 use weir_wire::plugin::{PluginDigest, PluginKind};
 
@@ -81,6 +81,11 @@ pub enum Applied {
     },
     /// New topics get the pipeline.
     NewTopicPipelineSet,
+    /// The log starts here, or later.
+    RecordsDeleted {
+        /// The first offset that stays.
+        log_start: Offset,
+    },
 }
 
 /// Why a command was refused; the image stays as it was, but for its index. Sent between nodes: new kinds go to the

@@ -93,6 +93,7 @@ impl Image {
     pub(super) fn delete_topic(&mut self, name: &str) -> Result<Applied, MetadataError> {
         let topic = self.topics.remove(name).ok_or_else(|| MetadataError::UnknownTopic(name.to_owned()))?;
         self.topic_names.remove(&topic.id);
+        self.log_starts.retain(|(id, _), _| *id != topic.id);
         Ok(Applied::TopicDeleted(topic.id))
     }
 

@@ -21,6 +21,12 @@ pub struct RequestId(pub u64);
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
+    /// An operator has deleted what lies below: the log starts there as soon as so much is committed, whatever role this
+    /// replica has, and whatever becomes of its log.
+    DeleteRecords {
+        /// The first offset that stays.
+        before: Offset,
+    },
     /// The metadata says that this replica leads.
     ///
     /// Ignored when the metadata is older than what is known (a lower leader epoch or partition epoch). The same reign

@@ -183,6 +183,7 @@ impl Partition {
                 }
                 Role::Idle | Role::Retired { .. } => {}
             }
+            self.log.move_log_start(self.log.deleted_before, effects);
         }
         invariants::assert_all(self, if is_cut { self.log.ends } else { before });
     }
@@ -199,6 +200,9 @@ impl Partition {
             Input::StorageFailed(StorageFault::Flush) => self.retire(RetireCause::FlushFailed, effects),
             Input::Truncated(left) => self.truncated(now, left, effects),
             Input::Tick => self.tick(now),
+            Input::DeleteRecords { before } => {
+                self.log.deleted_before = self.log.deleted_before.max(before);
+            }
             // Reports of what was under way when the replica stopped, and orders that came too late.
             Input::Written { .. } | Input::Flushed { .. } | Input::MoveLogStart { .. }
                 if self.is_resting() => {}

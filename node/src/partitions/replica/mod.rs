@@ -228,6 +228,11 @@ impl Replica {
             }
             Message::Configure(settings) => self.configure(*settings),
             Message::Housekeep => self.housekeep(),
+            Message::DeleteRecords { before, reply } => {
+                self.handle(Input::DeleteRecords { before });
+                // Who told may have stopped waiting.
+                let _ = reply.send(());
+            }
             Message::Compact(reply) => self.begin_compaction(reply),
             Message::Append(_) | Message::Delete(_) | Message::Close(_) => {
                 unreachable!("handled by the loop, which knows what they end")
