@@ -74,6 +74,8 @@ pub struct NodeConfig {
     pub rack: Option<String>,
     /// How soon nodes notice that one of them is gone.
     pub timing: Timing,
+    /// What it goes by while it runs, unless the cluster's metadata says otherwise.
+    pub settings: weir_core::node_config::NodeConfig,
     /// After how many entries of the metadata log a snapshot takes their place.
     pub entries_per_snapshot: u64,
 }
@@ -95,6 +97,7 @@ impl NodeConfig {
             voters: VOTERS_DEFAULT,
             rack: None,
             timing: Timing::default(),
+            settings: weir_core::node_config::NodeConfig::default(),
             entries_per_snapshot: ENTRIES_PER_SNAPSHOT,
         }
     }
@@ -271,6 +274,7 @@ impl Listening {
             voters: config.voters,
             entries_per_snapshot: config.entries_per_snapshot,
             timing: config.timing,
+            settings: config.settings.clone(),
         };
         let folder = config.data.join(METADATA_FOLDER);
         let controller = Controller::start(controller_config, outside, &folder, peers.clone()).await?;

@@ -7,6 +7,8 @@ mod certificates;
 mod full_disk;
 mod interrupt;
 mod kill9;
+mod leaders;
+mod lost_majority;
 mod plugin_authors;
 mod quorum;
 mod refusals;
@@ -14,6 +16,7 @@ mod roundtrip;
 mod signals;
 mod successors;
 mod terminals;
+mod three_nodes;
 mod topics;
 mod upkeep;
 

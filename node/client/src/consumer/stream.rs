@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use weir_quic::{FrameReader, FrameWriter, Priority};
 use weir_wire::error::WireError;
 use weir_wire::fetch::{FetchCommand, FetchEvent, FetchOpen};
@@ -32,6 +33,8 @@ pub(super) enum Told {
 #[derive(Debug)]
 pub(super) struct FetchStream {
     pub(super) number: StreamNumber,
+    /// When it said something, or was last asked about for want of it.
+    pub(super) heard: Instant,
     commands: mpsc::UnboundedSender<FetchCommand>,
     task: JoinHandle<()>,
 }
@@ -53,7 +56,7 @@ impl FetchStream {
             // The consumer may be gone.
             let _ = told.send((number, over));
         });
-        FetchStream { number, commands, task }
+        FetchStream { number, heard: Instant::now(), commands, task }
     }
 
     pub(super) fn send(&self, command: FetchCommand) {

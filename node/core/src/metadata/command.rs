@@ -86,6 +86,15 @@ pub enum Command {
         /// What changes.
         change: ConfigChange,
     },
+    /// A node can neither store nor serve some of its replicas any more, and lives on: others lead them from now on.
+    FailReplicas {
+        /// The node.
+        node: NodeId,
+        /// Its incarnation.
+        incarnation: Incarnation,
+        /// Which replicas.
+        replicas: Vec<(TopicId, PartitionIndex)>,
+    },
 }
 
 /// How many earlier processes of a data folder are looked at. A node that starts more often than that without ever

@@ -95,6 +95,9 @@ pub struct PartitionState {
     /// Replicas that may hold acknowledged records in memory only, since `write.caching` was switched off and their
     /// leader has not said yet that they flushed what they had. They lose what an unclean stop takes as if it were on.
     pub unflushed: BTreeSet<NodeId>,
+    /// Replicas whose node lives and said that it can neither store nor serve them. They hold what they had, as far as
+    /// anybody knows, but are in no ISR and lead nothing until another process of the node registers.
+    pub failed: BTreeSet<NodeId>,
 }
 
 impl NodeState {
@@ -120,6 +123,7 @@ impl PartitionState {
             unclean: false,
             cut: BTreeMap::new(),
             unflushed: BTreeSet::new(),
+            failed: BTreeSet::new(),
         }
     }
 }

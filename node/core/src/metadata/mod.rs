@@ -14,9 +14,6 @@ mod elect;
 mod fence;
 mod hosted;
 mod image;
-pub mod leases;
-#[cfg(test)]
-mod leases_tests;
 mod outcome;
 mod partition;
 mod placement;
@@ -82,6 +79,9 @@ impl Image {
             Command::CreatePartitions { topic, count } => self.create_partitions(topic, *count),
             Command::AlterTopicConfigs { topic, change } => self.alter_topic_configs(rules, topic, change),
             Command::AlterNodeConfigs { node, change } => self.alter_node_configs(*node, change),
+            Command::FailReplicas { node, incarnation, replicas } => {
+                self.fail_replicas(rules, *node, *incarnation, replicas)
+            }
         }
     }
 

@@ -55,6 +55,8 @@ pub enum Applied {
     },
     /// The configuration is as asked.
     ConfigsAltered,
+    /// The replicas lead nothing and are not in sync any more.
+    ReplicasFailed,
 }
 
 /// Why a command was refused; the image stays as it was, but for its index. Sent between nodes: new kinds go to the
@@ -224,6 +226,9 @@ pub enum Ineligible {
         /// Who lives.
         known: Incarnation,
     },
+    /// Its disk failed for this partition, or its log could not be opened.
+    #[error("its replica failed; its node's log says why, and a restart of the node tries again")]
+    Failed,
 }
 
 fn show_leader(leader: Option<NodeId>) -> String {

@@ -21,7 +21,7 @@ fn keys_are_checked_and_the_nearest_is_named() {
         node-config 1 num.partitions=3
         node-config 1 -replica.lag.time
         node-config 9 replica.lag.time.max.ms=500
-        node-config all broker.session.timeout.ms=1
+        node-config all leader.imbalance.per.broker.percentage=101
         ",
         expect![[r#"
             > register 1
