@@ -24,6 +24,12 @@ fn a_killed_leader_that_comes_back_leads_again_without_being_asked() {
         state["leader"].as_u64().is_some_and(|now| now != number)
     });
     assert_eq!(other["offline"], serde_json::json!([number]), "{other}");
+    let fields = other.as_object().unwrap();
+    let promised =
+        ["partition", "leader", "leader_epoch", "replicas", "isr", "elr", "offline", "high_watermark"];
+    assert!(promised.iter().all(|name| fields.contains_key(*name)), "{other}");
+    let log_ends = other["replica_states"].as_array().unwrap();
+    assert!(log_ends.iter().all(|replica| replica.get("log_end_offset").is_some()), "{other}");
     client.run_with_input(&["produce", "t"], b"two\n").ok();
     cluster.nodes[preferred].start();
     let back = cluster.wait_for_partition(&client, "t", "it leads again", |state| state["leader"] == number);

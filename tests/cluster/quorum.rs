@@ -60,3 +60,24 @@ fn nodes_that_do_not_belong_say_so_when_they_start() {
     cluster.nodes[1].start();
     cluster.create(1, "still-there");
 }
+
+/// From one voter to three the quorum passes through a moment in which both the one and two of the three must agree.
+#[test]
+fn a_node_that_dies_while_the_first_voters_are_made_holds_nobody_up_for_good() {
+    // A new voter: the old one and the other new one are enough, in that moment and after it.
+    let mut cluster = Cluster::new();
+    cluster.nodes[1].kill();
+    cluster.create(0, "without-2");
+    cluster.create(2, "without-2-by-3");
+    cluster.nodes[1].start();
+    assert_eq!(cluster.voters(&[0, 1, 2]), 3);
+    // The old one: without it nothing is decided until the change is, and it takes the change up again when it is back.
+    let mut cluster = Cluster::new();
+    cluster.nodes[0].kill();
+    cluster.nodes[0].start();
+    cluster.create(1, "with-1-again");
+    assert_eq!(cluster.voters(&[0, 1, 2]), 3);
+    for node in &mut cluster.nodes {
+        node.stop().ok();
+    }
+}

@@ -77,6 +77,23 @@ impl Cluster {
         self.client(0).with("WEIR_BOOTSTRAP", &all.join(","))
     }
 
+    /// How many vote, as soon as all of these nodes say the same and it is three.
+    pub(crate) fn voters(&self, nodes: &[usize]) -> usize {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let counts: Vec<usize> = nodes.iter().map(|node| self.voters_at(*node)).collect();
+            if counts.iter().all(|count| *count == 3) || Instant::now() > deadline {
+                return counts.into_iter().min().unwrap();
+            }
+        }
+    }
+
+    fn voters_at(&self, node: usize) -> usize {
+        let quorum = self.client(node).run(&["cluster", "quorum", "--output", "json"]).json();
+        let members = quorum["members"].as_array().unwrap();
+        members.iter().filter(|member| member["voter"] == true).count()
+    }
+
     /// What a client is told of a topic's partition.
     pub(crate) fn partition(&self, client: &Weir, topic: &str, index: usize) -> Value {
         client.run(&["topics", "describe", topic, "--output", "json"]).ok().json()["partitions"][index]
