@@ -1,5 +1,5 @@
-//! Replicas of this node that can neither store nor serve while the node lives on: their disk failed, or their log could
-//! not be opened. The controller hears of them, so that others lead, and who asks is told that they are offline.
+//! Replicas of this node that take nothing more while the node lives on: their disk failed, or their log could not be
+//! opened. The controller hears of them, so that others lead, and who asks is told that they are offline.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -156,7 +156,7 @@ pub enum Command {
         /// The plugins.
         spec: PipelineSpec,
     },
-    /// A node can neither store nor serve some of its replicas any more, and lives on: others lead them from now on.
+    /// Some replicas of a node take nothing more, and the node lives on: others lead them from now on, if they can.
     FailReplicas {
         /// The node.
         node: NodeId,

@@ -13,21 +13,23 @@ use super::{
 use crate::node_config::NodeConfig;
 
 impl PartitionState {
-    /// Sees to it that a live member of the ISR leads. Does nothing where one does, or where nobody can.
+    /// Sees to it that a live member of the ISR leads. Does nothing where one does, or where nobody can. A leader whose
+    /// replica failed stays where nobody can take over: it still serves what is committed.
     pub(super) fn elect(&mut self, around: Around<'_>) {
-        let failed = self.failed.clone();
-        let is_live = |node: &NodeId| {
-            around.nodes.get(node).is_some_and(|state| !state.fenced) && !failed.contains(node)
-        };
-        if self.leader.is_some_and(|leader| is_live(&leader) && self.isr.contains(&leader)) {
+        let is_live = |node: &NodeId| around.nodes.get(node).is_some_and(|state| !state.fenced);
+        let leads_on = |leader: &NodeId| is_live(leader) && self.isr.contains(leader);
+        self.leader = self.leader.filter(leads_on);
+        if self.leader.is_some_and(|leader| !self.failed.contains(&leader)) {
             return;
         }
-        self.leader = None;
         if let Some(node) = self.successor(around) {
-            let isr = self.isr.clone();
-            self.set_isr(around, |member| member == node || isr.contains(&member));
+            let (isr, failed) = (self.isr.clone(), self.failed.clone());
+            let stays = |member: &NodeId| isr.contains(member) && !failed.contains(member);
+            self.set_isr(around, |member| member == node || stays(&member));
             self.leader = Some(node);
-        } else if let Some(node) = self.longest_cut().filter(is_live) {
+        } else if let Some(node) =
+            self.longest_cut().filter(|node| is_live(node) && !self.failed.contains(node))
+        {
             self.elect_uncleanly(around, node);
         }
     }

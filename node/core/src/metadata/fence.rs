@@ -42,8 +42,8 @@ impl Image {
     }
 
     /// Takes replicas that failed out of every ISR and leadership, until another process of their node registers. What
-    /// they hold counts on, so they stay in the ELR (KIP-858 does the same for a folder that failed). Topics and
-    /// partitions that are gone meanwhile are passed over.
+    /// they hold counts on, so they stay in the ELR (KIP-858 does the same for a folder that failed). One that leads and
+    /// that nobody can take over from stays. Topics and partitions that are gone meanwhile are passed over.
     pub(super) fn fail_replicas(
         &mut self,
         rules: Rules,
@@ -61,9 +61,10 @@ impl Image {
                 continue;
             };
             partition.change(rules, |partition| {
-                if partition.failed.insert(node) {
+                partition.failed.insert(node);
+                partition.elect(around);
+                if partition.leader != Some(node) {
                     partition.leave(around, node);
-                    partition.elect(around);
                 }
                 Reign::GoesOn
             });

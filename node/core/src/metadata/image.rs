@@ -107,8 +107,9 @@ pub struct PartitionState {
     /// Replicas that may hold acknowledged records in memory only, since `write.caching` was switched off and their
     /// leader has not said yet that they flushed what they had. They lose what an unclean stop takes as if it were on.
     pub unflushed: BTreeSet<NodeId>,
-    /// Replicas whose node lives and said that it can neither store nor serve them. They hold what they had, as far as
-    /// anybody knows, but are in no ISR and lead nothing until another process of the node registers.
+    /// Replicas that take nothing more, as their node said, which lives. They hold what they had, as far as anybody
+    /// knows. Until another process of the node registers they are in no ISR and lead nothing, but for one that leads
+    /// since nobody else can.
     pub failed: BTreeSet<NodeId>,
 }
 

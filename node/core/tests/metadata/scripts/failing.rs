@@ -23,7 +23,7 @@ fn a_leader_whose_disk_failed_gives_its_leadership_up_and_comes_back_by_a_restar
 }
 
 #[test]
-fn a_replica_that_failed_alone_leads_nothing_until_its_node_starts_anew() {
+fn a_replica_that_failed_alone_leads_on_for_its_readers_while_its_lease_lasts() {
     check(
         "
         register 1 process=7
