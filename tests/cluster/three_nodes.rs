@@ -93,33 +93,31 @@ impl Cluster {
         let members = quorum["members"].as_array().unwrap();
         members.iter().filter(|member| member["voter"] == true).count()
     }
-
-    /// What a client is told of a topic's partition.
-    pub(crate) fn partition(&self, client: &Weir, topic: &str, index: usize) -> Value {
-        client.run(&["topics", "describe", topic, "--output", "json"]).ok().json()["partitions"][index]
-            .clone()
-    }
-
-    /// Asks until the partition is as wanted. Each question is a process that ends when it was answered.
-    pub(crate) fn wait_for_partition(
-        &self,
-        client: &Weir,
-        topic: &str,
-        what: &str,
-        wanted: impl Fn(&Value) -> bool,
-    ) -> Value {
-        let deadline = Instant::now() + DEADLINE;
-        loop {
-            let state = self.partition(client, topic, 0);
-            if wanted(&state) {
-                return state;
-            }
-            assert!(Instant::now() < deadline, "{what}: not within {DEADLINE:?}: {state}");
-        }
-    }
 }
 
 /// The place in `nodes` of the one that leads a partition.
 pub(crate) fn leader(partition: &Value) -> usize {
     usize::try_from(partition["leader"].as_u64().expect("it is led")).unwrap() - 1
+}
+
+/// What a client is told of a topic's partition.
+pub(crate) fn partition(client: &Weir, topic: &str, index: usize) -> Value {
+    client.run(&["topics", "describe", topic, "--output", "json"]).ok().json()["partitions"][index].clone()
+}
+
+/// Asks until the partition is as wanted. Each question is a process that ends when it was answered.
+pub(crate) fn wait_for_partition(
+    client: &Weir,
+    topic: &str,
+    what: &str,
+    wanted: impl Fn(&Value) -> bool,
+) -> Value {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let state = partition(client, topic, 0);
+        if wanted(&state) {
+            return state;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within {DEADLINE:?}: {state}");
+    }
 }
