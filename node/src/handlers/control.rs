@@ -11,13 +11,15 @@ use weir_quic::{FrameReader, FrameWriter, Principal};
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::ids::MetadataIndex;
 use weir_wire::request::{
-    AlterTopic, CreateTopic, DeleteTopic, DescribeCluster, DescribeTopic, ElectLeaders, InitProducer,
-    ListOffsets, Metadata, Request, RequestHeader, ResponseHeader, decode_body, encode_body,
+    ActivatePipeline, AlterTopic, CreateTopic, DeletePlugin, DeleteTopic, DescribeCluster, DescribePipelines,
+    DescribeTopic, ElectLeaders, ExplainTopic, InitProducer, ListOffsets, ListPlugins, Metadata, PushPlugin,
+    Request, RequestHeader, ResponseHeader, RollBackPipeline, StagePipeline, UploadComponent, decode_body,
+    encode_body,
 };
 
 use super::{Services, broken};
 use super::{alter_topic, create_topic, delete_topic, describe_cluster, describe_topic, elect_leaders};
-use super::{init_producer, list_offsets, metadata};
+use super::{init_producer, list_offsets, metadata, plugins};
 use crate::controller::SubmitError;
 
 /// Requests of one stream that are worked on at a time; the node reads no further until one is answered.
@@ -133,6 +135,17 @@ async fn dispatch(context: Context, header: &RequestHeader, body: &[u8]) -> Answ
         ElectLeaders::KIND => run::<ElectLeaders, _>(context, body, elect_leaders::handle).await,
         InitProducer::KIND => run::<InitProducer, _>(context, body, init_producer::handle).await,
         ListOffsets::KIND => run::<ListOffsets, _>(context, body, list_offsets::handle).await,
+        UploadComponent::KIND => run::<UploadComponent, _>(context, body, plugins::upload::handle).await,
+        PushPlugin::KIND => run::<PushPlugin, _>(context, body, plugins::push::handle).await,
+        ListPlugins::KIND => run::<ListPlugins, _>(context, body, plugins::list::handle).await,
+        DeletePlugin::KIND => run::<DeletePlugin, _>(context, body, plugins::delete::handle).await,
+        StagePipeline::KIND => run::<StagePipeline, _>(context, body, plugins::stage::handle).await,
+        ActivatePipeline::KIND => run::<ActivatePipeline, _>(context, body, plugins::activate::handle).await,
+        RollBackPipeline::KIND => run::<RollBackPipeline, _>(context, body, plugins::roll_back::handle).await,
+        DescribePipelines::KIND => {
+            run::<DescribePipelines, _>(context, body, plugins::describe::handle).await
+        }
+        ExplainTopic::KIND => run::<ExplainTopic, _>(context, body, plugins::explain::handle).await,
         unknown => {
             let sentence = format!("request kind {} is not known to this node; use a newer one", unknown.0);
             Err(WireError::new(ErrorCode::UnsupportedRequest, sentence))

@@ -35,6 +35,8 @@ pub(super) struct FetchStream {
     pub(super) number: StreamNumber,
     /// When it said something, or was last asked about for want of it.
     pub(super) heard: Instant,
+    /// Credit that was used, came back and was not granted anew yet.
+    pub(super) owed: u64,
     commands: mpsc::UnboundedSender<FetchCommand>,
     task: JoinHandle<()>,
 }
@@ -56,7 +58,7 @@ impl FetchStream {
             // The consumer may be gone.
             let _ = told.send((number, over));
         });
-        FetchStream { number, heard: Instant::now(), commands, task }
+        FetchStream { number, heard: Instant::now(), owed: 0, commands, task }
     }
 
     pub(super) fn send(&self, command: FetchCommand) {

@@ -4,6 +4,8 @@ mod format;
 mod range;
 mod sink;
 
+use std::io::IsTerminal;
+
 use clap::ValueEnum;
 use serde::Serialize;
 use tokio::time::Instant;
@@ -15,6 +17,7 @@ use self::range::{Ranges, Start};
 use self::sink::{Hangup, Sink};
 use super::global::Global;
 use super::output::{Done, Exit, Failure, Output};
+use super::progress::Progress;
 use super::signals::Interrupts;
 
 #[derive(Debug, clap::Args)]
@@ -107,6 +110,8 @@ struct Reading {
     buffer: Vec<u8>,
     sink: Sink,
     hangup: Hangup,
+    progress: Progress,
+    is_verbose: bool,
     output: Output,
 }
 
@@ -120,6 +125,12 @@ impl Reading {
         for (partition, from) in ranges.open() {
             consumer.assign(&args.topic, partition, from).await?;
         }
+        let progress = match args.max.or(ranges.record_count()) {
+            // Whoever sees the records sees how far they have come.
+            _ if std::io::stdout().is_terminal() => Progress::hidden(),
+            Some(records) => Progress::towards(records, "records"),
+            None => Progress::endless("records"),
+        };
         Ok(Reading {
             client,
             consumer,
@@ -131,6 +142,8 @@ impl Reading {
             buffer: Vec::with_capacity(2 * sink::BUFFER_BYTES),
             sink: Sink::start(),
             hangup: Hangup::of_stdout(),
+            progress,
+            is_verbose: global.verbose > 0,
             output,
         })
     }
@@ -152,12 +165,14 @@ impl Reading {
             };
             match event.map_err(in_our_words)? {
                 ConsumerEvent::Records(batch) => self.print(&batch),
-                ConsumerEvent::CaughtUp { partition, high_watermark, .. } => {
+                ConsumerEvent::CaughtUp { topic, partition, high_watermark } => {
+                    if self.is_verbose {
+                        self.say(&format!("read all of {topic}-{partition}, up to offset {high_watermark}"));
+                    }
                     self.reached(partition, high_watermark);
                 }
-                ConsumerEvent::Reset { partition, from, to, .. } => {
-                    let topic = &self.topic;
-                    self.output.note(&format!(
+                ConsumerEvent::Reset { topic, partition, from, to } => {
+                    self.say(&format!(
                         "weir: offset {from} of {topic}-{partition} is not stored any more; going on at {to}"
                     ));
                     self.reached(partition, to);
@@ -170,8 +185,13 @@ impl Reading {
         Ok(Ended::Done)
     }
 
+    fn say(&self, line: &str) {
+        self.progress.around(|| self.output.note(line));
+    }
+
     /// Prints what is left in the buffer; says how many bytes were printed in all.
     async fn close(mut self) -> Result<u64, Failure> {
+        self.progress.end();
         self.sink.write(&mut self.buffer).await;
         let bytes = self.sink.close().await?;
         self.client.close().await;
@@ -192,6 +212,7 @@ impl Reading {
             self.records += 1;
             self.left = self.left.map(|left| left - 1);
         }
+        self.progress.at(self.records);
         self.reached(partition, batch.next_offset());
     }
 
@@ -217,6 +238,12 @@ fn in_our_words(error: ClientError) -> Failure {
         ClientError::OffsetOutOfRange { topic, partition, position, log_start, high_watermark } => {
             Failure::new(format!(
                 "offset {position} of {topic}-{partition} is not stored: give --offset {log_start} to {high_watermark}, earliest or latest"
+            ))
+        }
+        ClientError::LogTruncated { topic, partition, diverges_at, .. } => {
+            let from = diverges_at.offset;
+            Failure::new(format!(
+                "the log of {topic}-{partition} was truncated: what was printed from offset {from} on is not stored any more; read on with --partition {partition} --offset {from}"
             ))
         }
         other => other.into(),
