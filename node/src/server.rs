@@ -85,6 +85,8 @@ pub struct NodeConfig {
     pub rack: Option<String>,
     /// How soon nodes notice that one of them is gone.
     pub timing: Timing,
+    /// What it goes by while it runs, unless the cluster's metadata says otherwise.
+    pub settings: weir_core::node_config::NodeConfig,
     /// What runs plugins, where the machine itself does not (simulation).
     pub engines: Option<Engines>,
     /// After how many entries of the metadata log a snapshot takes their place.
@@ -122,6 +124,7 @@ impl NodeConfig {
             voters: VOTERS_DEFAULT,
             rack: None,
             timing: Timing::default(),
+            settings: weir_core::node_config::NodeConfig::default(),
             engines: None,
             entries_per_snapshot: ENTRIES_PER_SNAPSHOT,
             #[cfg(feature = "sim")]
@@ -327,6 +330,7 @@ impl Listening {
             voters: config.voters,
             entries_per_snapshot: config.entries_per_snapshot,
             timing: config.timing,
+            settings: config.settings.clone(),
             without: config.without().1,
         };
         let folder = config.data.join(METADATA_FOLDER);

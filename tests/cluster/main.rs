@@ -13,6 +13,8 @@ mod examples;
 mod full_disk;
 mod interrupt;
 mod kill9;
+mod leaders;
+mod lost_majority;
 mod plugin_authors;
 mod plugins;
 mod quorum;
@@ -23,6 +25,7 @@ mod signals;
 mod successors;
 mod swaps;
 mod terminals;
+mod three_nodes;
 mod topics;
 mod upkeep;
 

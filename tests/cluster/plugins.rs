@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use super::quorum::Cluster;
+use super::three_nodes::Cluster;
 use super::{Place, text};
 
 /// A guest of this repository.

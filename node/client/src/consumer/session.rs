@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -19,6 +20,11 @@ use crate::client::{Client, Inner};
 use crate::error::ClientError;
 use crate::metadata::find_partition;
 use crate::watched::Watcher;
+
+/// A stream that says nothing for so long may be one of a node that died without a word, which the connection itself
+/// notices much later: the metadata is asked whether others lead. A client asks once, for all its consumers; an idle
+/// topic costs one such request in this time, as Kafka's fetch requests do (`fetch.max.wait.ms`).
+const SILENCE_MAX: Duration = Duration::from_millis(500);
 
 /// Into how many pieces the credit of a stream is divided on its way back: few frames, and a node that is rarely short.
 const CREDIT_PIECES: u64 = 8;
@@ -169,16 +175,11 @@ impl Session {
                 }
             }
             let retry_at = self.advance();
+            let silent_at = self.silent_at();
             if !self.ready.is_empty() {
                 // A step that failed has something to say, and nothing else may ever come.
                 continue;
             }
-            let pause = async {
-                match retry_at {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 biased;
                 // What comes seldom goes first: a stream that always has something must not keep another partition
@@ -186,7 +187,8 @@ impl Session {
                 () = self.metadata.changed() => self.follow_leaders(),
                 Some((key, number, found)) = self.found.1.recv() => self.looked_up(key, number, found),
                 Some((stream, told)) = self.told.1.recv() => self.take(stream, told),
-                () = pause => {}
+                () = sleep_until(retry_at) => {}
+                () = sleep_until(silent_at) => self.doubt_the_silent(),
             }
         }
     }
@@ -243,6 +245,28 @@ impl Session {
             }
         }
         earliest
+    }
+
+    /// When the first of the streams that should send something will have been silent for too long.
+    fn silent_at(&self) -> Option<Instant> {
+        let heard =
+            self.streams.values().filter(|stream| self.is_in_use(stream.number)).map(|stream| stream.heard);
+        heard.min().map(|heard| heard + SILENCE_MAX)
+    }
+
+    fn is_in_use(&self, number: StreamNumber) -> bool {
+        self.assigned
+            .values()
+            .any(|assigned| matches!(assigned.state, State::Subscribed(on, _) if on == number))
+    }
+
+    /// Asks whether others lead by now. If not, the streams are silent since there is nothing to say.
+    fn doubt_the_silent(&mut self) {
+        let now = Instant::now();
+        for stream in self.streams.values_mut().filter(|stream| stream.heard + SILENCE_MAX <= now) {
+            stream.heard = now;
+        }
+        self.client.metadata.refresh();
     }
 
     /// Looks the position up, or subscribes at it.
@@ -336,6 +360,9 @@ impl Session {
     }
 
     fn take(&mut self, stream: StreamNumber, told: Told) {
+        if let Some(stream) = self.streams.values_mut().find(|open| open.number == stream) {
+            stream.heard = Instant::now();
+        }
         match told {
             Told::Event(event, payload) => self.event(stream, event, payload),
             Told::Over(why, refusal) => self.stream_over(stream, &why, refusal),
@@ -531,6 +558,13 @@ impl Session {
     fn number(&mut self) -> u64 {
         self.next_number += 1;
         self.next_number
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -165,6 +165,15 @@ pub enum Command {
         /// The first offset that stays.
         before: Offset,
     },
+    /// Some replicas of a node take nothing more, and the node lives on: others lead them from now on, if they can.
+    FailReplicas {
+        /// The node.
+        node: NodeId,
+        /// Its incarnation.
+        incarnation: Incarnation,
+        /// Which replicas.
+        replicas: Vec<(TopicId, PartitionIndex)>,
+    },
 }
 
 /// How many earlier processes of a data folder are looked at. A node that starts more often than that without ever

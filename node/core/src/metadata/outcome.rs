@@ -86,6 +86,8 @@ pub enum Applied {
         /// The first offset that stays.
         log_start: Offset,
     },
+    /// The replicas lead nothing and are not in sync any more.
+    ReplicasFailed,
 }
 
 /// Why a command was refused; the image stays as it was, but for its index. Sent between nodes: new kinds go to the
@@ -352,6 +354,9 @@ pub enum Ineligible {
         /// Who lives.
         known: Incarnation,
     },
+    /// Its disk failed for this partition, or its log could not be opened.
+    #[error("its replica failed; its node's log says why, and a restart of the node tries again")]
+    Failed,
 }
 
 fn with_article(noun: &str) -> String {
