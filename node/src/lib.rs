@@ -6,6 +6,7 @@ pub mod admin;
 pub mod check;
 pub mod cli;
 pub mod controller;
+pub mod groups;
 pub mod handlers;
 pub mod outside;
 pub mod partitions;

@@ -37,21 +37,21 @@
 //!
 //! | module | what it holds | what it does not know |
 //! |---|---|---|
-//! | `client`, `admin`, `admin_cluster` | the entrance, and requests about topics and the cluster | records |
+//! | `client`, `admin`, `admin_cluster`, `admin_groups` | the entrance, and requests about topics, the cluster and groups | records |
 //! | `net` | connections, the control stream, retries | topics |
 //! | `metadata` | who leads what, kept fresh | streams |
 //! | `producer` | `lane` decides (values only); `lane_task` carries it out; `accumulator` makes batches | fetching |
-//! | `group` | `member` decides what a member of a group does (values only) | streams |
+//! | `group` | `member` decides what a member of a group does (values only); `membership` carries it out | streams |
 //! | `consumer` | `fetcher` decides (values only); `session` carries it out | producing |
 
 mod admin;
 mod admin_cluster;
+mod admin_groups;
 mod backoff;
 mod client;
 mod config;
 mod consumer;
 mod error;
-#[cfg_attr(not(test), expect(dead_code, reason = "the consumer that takes part in groups is still to come"))]
 mod group;
 mod metadata;
 mod net;
@@ -63,8 +63,8 @@ pub use admin::NewTopic;
 pub use client::Client;
 pub use config::{ClientConfig, Credentials};
 pub use consumer::{
-    ConsumedBatch, ConsumedRecord, ConsumedRecords, Consumer, ConsumerConfig, ConsumerEvent, ResetPolicy,
-    StartAt,
+    Commit, ConsumedBatch, ConsumedRecord, ConsumedRecords, Consumer, ConsumerConfig, ConsumerEvent,
+    GroupEvent, ResetPolicy, StartAt,
 };
 pub use error::{ClientError, SendError};
 pub use producer::{
@@ -83,7 +83,10 @@ pub use weir_wire::ids::{
 pub use weir_wire::lane::{Acks, Promise};
 pub use weir_wire::metadata::VoterProgress;
 pub use weir_wire::request::{
-    AlterTopic, ClusterDescription, ClusterMetadata, ConfigEntry, ElectLeaders, Election, ElectionKind,
+    AlterTopic, AssignorSet, CommittedOffset, GroupDeleted, GroupDescription, GroupExplanation, GroupListing,
+    GroupPartition, GroupState, MemberDescription, MemberLoad, MemberState, OffsetsReset, PartitionMove,
+    PartitionOffset, Subscription, TopicPartitions,
+    ClusterDescription, ClusterMetadata, ConfigEntry, ElectLeaders, Election, ElectionKind,
     LeadersElected, ListedOffset, NodeDescription, NodeEntry, NodeStanding, OffsetSpec, PartitionEntry,
     PartitionFigures, PartitionState, QuorumView, ReplicaState, TopicAltered, TopicCreated, TopicDeleted,
     TopicDescription, TopicEntry,

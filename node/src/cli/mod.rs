@@ -20,6 +20,7 @@ mod consume;
 mod demo;
 mod files;
 mod global;
+mod groups;
 mod log;
 mod node;
 mod output;
@@ -62,6 +63,8 @@ enum Command {
     Produce(produce::Args),
     /// Print the records of a topic
     Consume(consume::Args),
+    /// See how far groups have come and who reads what; move them, choose their assignors
+    Groups(groups::Args),
     /// See how the cluster is; elect leaders
     Cluster(cluster::Args),
     /// Make and show certificates of the cluster's own authority
@@ -122,6 +125,7 @@ impl Cli {
             Command::Topics(args) => topics::run(args, &global, output).await,
             Command::Produce(args) => produce::run(args, &global, output).await,
             Command::Consume(args) => consume::run(args, &global, output).await,
+            Command::Groups(args) => groups::run(args, &global, output).await,
             Command::Cluster(args) => cluster::run(args, &global, output).await,
             Command::Certs(args) => certs::run(args, &global, output),
             Command::Log(args) => log::run(args, output).await,

@@ -13,6 +13,7 @@ mod describe_topic;
 mod elect_leaders;
 mod fetch;
 mod forwarded;
+mod groups;
 mod init_producer;
 mod list_offsets;
 mod metadata;
@@ -23,6 +24,7 @@ mod sink;
 
 pub use init_producer::ProducerIds;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -38,6 +40,7 @@ use weir_wire::open::{StreamAnswer, StreamKind, StreamOpen, VERSIONS};
 use weir_wire::request::decode_body;
 
 use crate::controller::Controller;
+use crate::groups::Groups;
 use crate::outside::Outside;
 use crate::partitions::{PartitionHandle, Partitions, Standing};
 use crate::replication::Replication;
@@ -64,6 +67,8 @@ pub struct Services {
     pub controller: Controller,
     /// The hosted replicas.
     pub partitions: Partitions,
+    /// The coordinators of groups.
+    pub groups: Groups,
     /// What happens between this node and others.
     pub replication: Replication,
     /// Producer ids to hand out.
@@ -92,10 +97,19 @@ impl Services {
     }
 }
 
+/// Who opened a stream, and from where.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// As its certificate says.
+    pub principal: Arc<Principal>,
+    /// As its packets say.
+    pub host: IpAddr,
+}
+
 /// Serves one stream of a client, from its opening frame on.
 pub async fn serve_stream(
     services: Arc<Services>,
-    principal: Arc<Principal>,
+    caller: Caller,
     mut reader: FrameReader,
     mut writer: FrameWriter,
 ) {
@@ -104,6 +118,7 @@ pub async fn serve_stream(
         Ok(None) => return,
         Err(error) => return broken("new", &mut reader, Some(&mut writer), &error),
     };
+    let principal = Arc::clone(&caller.principal);
     match open(&services, &principal, &frame.header, &frame.payload) {
         Ok((opened, answer)) => {
             writer.set_priority(opened.priority());
@@ -115,7 +130,7 @@ pub async fn serve_stream(
             let span = opened.span(&principal);
             let serving = async move {
                 match opened {
-                    Opened::Control => control::serve(services, principal, reader, writer).await,
+                    Opened::Control => control::serve(services, caller, reader, writer).await,
                     Opened::Produce(lane) => produce::serve(services, *lane, reader, writer).await,
                     Opened::Fetch(open) => fetch::serve(services, principal, open, reader, writer).await,
                     Opened::Sink => sink::serve(reader, writer).await,

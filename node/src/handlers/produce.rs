@@ -23,6 +23,7 @@ use weir_wire::forward::{ForwardAnswer, ForwardCheck, ForwardOpen, ForwardPart};
 use weir_wire::frame::Limits;
 use weir_wire::ids::{LeaderEpoch, NodeId, PartitionIndex};
 use weir_wire::lane::{LANE_BATCHES_IN_FLIGHT_MAX, LaneAnswer, LaneBatch, LaneOpen, LaneTarget, Outcome};
+use weir_wire::names;
 
 use super::authorize::{Operation, Resource, authorize};
 use super::{Services, broken, outcomes};
@@ -52,6 +53,11 @@ impl Lane {
             return Err(WireError::new(ErrorCode::UnknownTopic, sentence));
         };
         authorize(principal, Operation::Write, Resource::Topic(name))?;
+        if names::is_internal(name) {
+            let sentence =
+                format!("topic '{name}' belongs to the cluster itself: only its nodes write to it");
+            return Err(WireError::new(ErrorCode::InvalidTopicName, sentence));
+        }
         if open.revision != topic.revision {
             let sentence =
                 format!("the pipeline of topic '{name}' is at revision {}; go on at that", topic.revision);

@@ -246,7 +246,7 @@ impl Net {
     }
 
     /// As [`ask_at`](Net::ask_at), with the place in the metadata's history that the answer was made from.
-    async fn ask_at_within<R: Request>(
+    pub(crate) async fn ask_at_within<R: Request>(
         &self,
         connection: &Connection,
         request: &R,

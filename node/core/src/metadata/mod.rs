@@ -82,6 +82,9 @@ impl Image {
             Command::CreatePartitions { topic, count } => self.create_partitions(topic, *count),
             Command::AlterTopicConfigs { topic, change } => self.alter_topic_configs(rules, topic, change),
             Command::AlterNodeConfigs { node, change } => self.alter_node_configs(*node, change),
+            Command::EnsureInternalTopic { name, id, partitions, configs } => {
+                self.ensure_internal_topic(name, *id, *partitions, configs)
+            }
         }
     }
 

@@ -193,6 +193,9 @@ pub enum MetadataError {
         /// The replica that should lead, where only that one may.
         preferred: Option<NodeId>,
     },
+    /// The topic is the cluster's own.
+    #[error("topic '{0}' belongs to the cluster itself: it is neither deleted nor given more partitions")]
+    InternalTopic(String),
 }
 
 /// Why a node cannot be counted as in sync (KIP-841, KIP-903).
