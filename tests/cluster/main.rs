@@ -5,8 +5,10 @@
 
 mod certificates;
 mod full_disk;
+mod groups;
 mod interrupt;
 mod kill9;
+mod plugin_authors;
 mod quorum;
 mod refusals;
 mod roundtrip;

@@ -14,8 +14,11 @@ const OWN: [(&str, &[&str]); 10] = [
     ("weir-core", &["weir-wire"]),
     ("weir-quic", &["weir-wire"]),
     ("weir-client", &["weir-quic", "weir-wire"]),
-    // Guests are what its tests run.
-    ("weir-node", &["weir-client", "weir-core", "weir-guests", "weir-quic", "weir-wire"]),
+    // Guests are what its tests run; the template is what `weir plugins new` writes.
+    (
+        "weir-node",
+        &["weir-client", "weir-core", "weir-guests", "weir-plugin-template", "weir-quic", "weir-wire"],
+    ),
     ("weir-tests", &["weir-client", "weir-core", "weir-node", "weir-quic", "weir-wire"]),
     ("weir-plugin", &[]),
     ("weir-plugin-template", &["weir-plugin"]),

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weir_wire::error::ErrorCode;
 use weir_wire::group_log;
 use weir_wire::ids::PartitionIndex;
 use weir_wire::request::{
@@ -55,7 +54,7 @@ impl Client {
     /// A group with its members, what was committed, and the ends of its partitions as far as they can be asked for.
     ///
     /// # Errors
-    /// [`GroupIdNotFound`](ErrorCode::GroupIdNotFound), or as [`list_groups`](Client::list_groups).
+    /// [`GroupIdNotFound`](weir_wire::error::ErrorCode::GroupIdNotFound), or as [`list_groups`](Client::list_groups).
     pub async fn describe_group(&self, group: &str) -> Result<GroupDescription, ClientError> {
         let request = DescribeGroup { group: group.to_owned() };
         let mut described = coordinator::ask(&self.inner, group, &request, Again::Harmless).await?;
@@ -77,7 +76,7 @@ impl Client {
     /// What an assignor would do to a group, before it does; without a name, the one in force.
     ///
     /// # Errors
-    /// [`UnsupportedAssignor`](ErrorCode::UnsupportedAssignor), or as [`describe_group`](Client::describe_group).
+    /// [`UnsupportedAssignor`](weir_wire::error::ErrorCode::UnsupportedAssignor), or as [`describe_group`](Client::describe_group).
     pub async fn explain_group(
         &self,
         group: &str,
@@ -104,7 +103,7 @@ impl Client {
     /// changes nothing.
     ///
     /// # Errors
-    /// [`NonEmptyGroup`](ErrorCode::NonEmptyGroup), or as [`list_groups`](Client::list_groups).
+    /// [`NonEmptyGroup`](weir_wire::error::ErrorCode::NonEmptyGroup), or as [`list_groups`](Client::list_groups).
     pub async fn reset_offsets(
         &self,
         group: &str,
@@ -118,7 +117,7 @@ impl Client {
     /// Deletes a group without members, with everything that it committed.
     ///
     /// # Errors
-    /// [`NonEmptyGroup`](ErrorCode::NonEmptyGroup), or as [`describe_group`](Client::describe_group). After
+    /// [`NonEmptyGroup`](weir_wire::error::ErrorCode::NonEmptyGroup), or as [`describe_group`](Client::describe_group). After
     /// [`ClientError::ConnectionLost`] or [`ClientError::TimedOut`] it may be gone or not.
     pub async fn delete_group(&self, group: &str) -> Result<GroupDeleted, ClientError> {
         let request = DeleteGroup { group: group.to_owned() };

@@ -83,11 +83,10 @@ pub use weir_wire::ids::{
 pub use weir_wire::lane::{Acks, Promise};
 pub use weir_wire::metadata::VoterProgress;
 pub use weir_wire::request::{
-    AlterTopic, AssignorSet, CommittedOffset, GroupDeleted, GroupDescription, GroupExplanation, GroupListing,
-    GroupPartition, GroupState, MemberDescription, MemberLoad, MemberState, OffsetsReset, PartitionMove,
-    PartitionOffset, Subscription, TopicPartitions,
-    ClusterDescription, ClusterMetadata, ConfigEntry, ElectLeaders, Election, ElectionKind,
-    LeadersElected, ListedOffset, NodeDescription, NodeEntry, NodeStanding, OffsetSpec, PartitionEntry,
-    PartitionFigures, PartitionState, QuorumView, ReplicaState, TopicAltered, TopicCreated, TopicDeleted,
-    TopicDescription, TopicEntry,
+    AlterTopic, AssignorSet, ClusterDescription, ClusterMetadata, CommittedOffset, ConfigEntry, ElectLeaders,
+    Election, ElectionKind, GroupDeleted, GroupDescription, GroupExplanation, GroupListing, GroupPartition,
+    GroupState, LeadersElected, ListedOffset, MemberDescription, MemberLoad, MemberState, NodeDescription,
+    NodeEntry, NodeStanding, OffsetSpec, OffsetsReset, PartitionEntry, PartitionFigures, PartitionMove,
+    PartitionOffset, PartitionState, QuorumView, ReplicaState, Subscription, TopicAltered, TopicCreated,
+    TopicDeleted, TopicDescription, TopicEntry, TopicPartitions,
 };

@@ -21,16 +21,42 @@ pub(super) fn open_input(path: &Path) -> Result<(File, Option<u64>), Failure> {
 
 /// A small text file, such as a configuration.
 pub(super) fn read_text(path: &Path, bytes_max: u64) -> Result<String, Failure> {
+    String::from_utf8(read_bytes(path, bytes_max)?)
+        .map_err(|error| Failure::new(format!("cannot read {}: {}", path.display(), error.utf8_error())))
+}
+
+/// A file that is needed whole, such as a component.
+pub(super) fn read_bytes(path: &Path, bytes_max: u64) -> Result<Vec<u8>, Failure> {
     let refuse = |reason: String| Failure::new(format!("cannot read {}: {reason}", path.display()));
-    let mut text = String::new();
-    let file = File::open(path).map_err(|error| refuse(error.to_string()))?;
-    let read =
-        file.take(bytes_max + 1).read_to_string(&mut text).map_err(|error| refuse(error.to_string()))?;
+    let mut bytes = Vec::new();
+    let (file, _) = open_input(path)?;
+    let read = file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(|error| refuse(error.to_string()))?;
     if u64::try_from(read).is_ok_and(|read| read <= bytes_max) {
-        Ok(text)
+        Ok(bytes)
     } else {
         Err(refuse(format!("it has more than {bytes_max} bytes")))
     }
+}
+
+/// A folder of text files, by their paths in it. It must not be there yet.
+pub(super) fn write_folder<'a>(
+    folder: &Path,
+    files: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Result<(), Failure> {
+    let refuse = |path: &Path, reason: &std::io::Error| match reason.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            Failure::new(format!("{} is there already: choose another name, or remove it", path.display()))
+        }
+        _ => Failure::new(format!("cannot write {}: {reason}", path.display())),
+    };
+    std::fs::create_dir(folder).map_err(|error| refuse(folder, &error))?;
+    for (path, text) in files {
+        let path = folder.join(path);
+        let parent = path.parent().unwrap_or(folder);
+        std::fs::create_dir_all(parent).map_err(|error| refuse(parent, &error))?;
+        std::fs::write(&path, text).map_err(|error| refuse(&path, &error))?;
+    }
+    Ok(())
 }
 
 /// A file that is written at its end, made if it is not there.

@@ -8,6 +8,7 @@
 //! | `progress` | progress on a terminal, silence in a pipe |
 //! | `signals` | Ctrl-C and SIGTERM |
 //! | `files` | the door to the machine's files |
+//! | `text` | bytes of records as JSON |
 //!
 //! Exit codes: 0 done; 1 something failed, as a sentence on stderr says; 2 the command line itself is wrong; 130
 //! interrupted by Ctrl-C or SIGTERM before it was done.
@@ -24,9 +25,11 @@ mod groups;
 mod log;
 mod node;
 mod output;
+mod plugins;
 mod produce;
 mod progress;
 mod signals;
+mod text;
 mod topics;
 
 use std::io::IsTerminal;
@@ -65,6 +68,8 @@ enum Command {
     Consume(consume::Args),
     /// See how far groups have come and who reads what; move them, choose their assignors
     Groups(groups::Args),
+    /// Write and try plugins
+    Plugins(plugins::Args),
     /// See how the cluster is; elect leaders
     Cluster(cluster::Args),
     /// Make and show certificates of the cluster's own authority
@@ -126,6 +131,7 @@ impl Cli {
             Command::Produce(args) => produce::run(args, &global, output).await,
             Command::Consume(args) => consume::run(args, &global, output).await,
             Command::Groups(args) => groups::run(args, &global, output).await,
+            Command::Plugins(args) => plugins::run(args, output).await,
             Command::Cluster(args) => cluster::run(args, &global, output).await,
             Command::Certs(args) => certs::run(args, &global, output),
             Command::Log(args) => log::run(args, output).await,

@@ -273,10 +273,10 @@ impl DescribedPartition {
     }
 }
 
-fn key_value(text: &str) -> Result<(String, String), String> {
+pub(super) fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("write KEY=VALUE, such as retention.ms=86400000".to_owned()),
+        _ => Err("write KEY=VALUE".to_owned()),
     }
 }
 

@@ -11,6 +11,8 @@ mod handle;
 mod links;
 mod mailbox;
 mod open;
+#[cfg(test)]
+mod open_tests;
 mod replica;
 mod roles;
 mod space;
@@ -268,6 +270,7 @@ impl Partitions {
                 partition,
                 configs: topic.configs.clone(),
                 has_others: state.replicas.len() > 1,
+                is_unflushed: state.unflushed.contains(&self.shared.node),
             })
             .collect()
     }
@@ -337,17 +340,18 @@ impl Partitions {
             for (_, topic, index, state) in image.partitions() {
                 let Some(here) = hosted.get_mut(&(topic.id, index)) else { continue };
                 let Some(handle) = &here.handle else { continue };
-                if here.configs != topic.configs {
-                    here.configs.clone_from(&topic.configs);
-                    let settings = Box::new(TopicSettings::of(&topic.configs));
-                    messages.push((handle.clone(), Message::Configure(settings)));
-                }
-                let Some(role) = me.map(|me| roles::role(image, state, me)) else { continue };
-                if here.role.as_ref() != Some(&role) {
+                // The role first: a leader that begins to count what was written must know whose earlier lives wrote it.
+                let role = me.map(|me| roles::role(image, state, me));
+                if let Some(role) = role.filter(|role| here.role.as_ref() != Some(role)) {
                     here.role = Some(role.clone());
                     let (reply, in_force) = oneshot::channel();
                     messages.push((handle.clone(), Message::Role { role: Box::new(role), reply }));
                     roles.push(in_force);
+                }
+                if here.configs != topic.configs {
+                    here.configs.clone_from(&topic.configs);
+                    let settings = Box::new(TopicSettings::of(&topic.configs));
+                    messages.push((handle.clone(), Message::Configure(settings)));
                 }
             }
         }

@@ -24,6 +24,7 @@ use crate::storage::{
 };
 
 /// A replica that should be opened.
+#[derive(Clone)]
 pub(super) struct OpenOrder {
     pub(super) topic: String,
     pub(super) topic_id: TopicId,
@@ -31,6 +32,8 @@ pub(super) struct OpenOrder {
     pub(super) configs: BTreeMap<String, String>,
     /// Whether other nodes have replicas too: what is damaged here can come from them.
     pub(super) has_others: bool,
+    /// Whether records may have been acknowledged before they were flushed, although they must be flushed by now.
+    pub(super) is_unflushed: bool,
 }
 
 /// What became of an order.
@@ -221,7 +224,7 @@ impl Parts {
     /// How far the log goes, where the node cannot vouch for it: opening it lost something, or may have. After an
     /// unclean stop that holds for everything that was not flushed before it was acknowledged (KIP-966).
     pub(super) fn cut(&self, order: &OpenOrder, was_clean: bool) -> Option<CutLog> {
-        let may_lack = !was_clean && self.settings.core.write_caching;
+        let may_lack = !was_clean && (self.settings.core.write_caching || order.is_unflushed);
         if self.keeps_its_place && !may_lack {
             return None;
         }

@@ -26,7 +26,8 @@ pub(super) fn role(image: &Image, state: &PartitionState, me: Member) -> Role {
     if state.leader == Some(me.node) {
         let replicas = state.replicas.iter().map(|node| assigned(image, *node)).collect();
         let isr = state.isr.iter().copied().collect();
-        return Role::Leader(Reign { leader_epoch, partition_epoch, me, replicas, isr });
+        let unflushed = state.unflushed.clone();
+        return Role::Leader(Reign { leader_epoch, partition_epoch, me, replicas, isr, unflushed });
     }
     let leader = state.leader.map(|leader| assigned(image, leader).member);
     Role::Follower(Following { leader_epoch, partition_epoch, me, leader })

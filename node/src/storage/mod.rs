@@ -56,7 +56,7 @@ mod power_loss;
 #[cfg(test)]
 mod recovery_tests;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod threads_tests;
 

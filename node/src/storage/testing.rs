@@ -12,10 +12,10 @@ use super::{
     StampedBatch, StorageConfig,
 };
 
-pub(super) const ROOT: &str = "/data";
-pub(super) const FOLDER: &str = "/data/topics/t-0";
+pub(crate) const ROOT: &str = "/data";
+pub(crate) const FOLDER: &str = "/data/topics/t-0";
 
-pub(super) fn key() -> PartitionKey {
+pub(crate) fn key() -> PartitionKey {
     PartitionKey { topic_id: TopicId([7; 16]), partition: PartitionIndex(0) }
 }
 
@@ -58,7 +58,7 @@ fn crc32c(bytes: &[u8]) -> u32 {
 }
 
 /// `count` batches of one offset each that follow `base`, with their offset as timestamp.
-pub(super) fn run(base: u64, count: u64, body_bytes: usize) -> Vec<StampedBatch> {
+pub(crate) fn run(base: u64, count: u64, body_bytes: usize) -> Vec<StampedBatch> {
     (base..base + count)
         .map(|offset| batch(offset, 1, 0, i64::try_from(offset).unwrap(), body_bytes))
         .collect()

@@ -1,4 +1,5 @@
-//! A leader's wish for another ISR: a compare-and-set (INVARIANTS 23; KIP-497, KIP-841, KIP-903).
+//! A leader's wish for another ISR: a compare-and-set (INVARIANTS 23; KIP-497, KIP-841, KIP-903). With it comes who
+//! has flushed what was acknowledged before it had to be.
 
 use weir_wire::ids::{Incarnation, NodeId};
 
@@ -20,8 +21,11 @@ impl Image {
         let partition = topic.partition_mut(name, asked.partition)?;
         check_asker(partition, nodes, asked)?;
         check_members(partition, nodes, rules, asked)?;
-        partition.change(rules, |partition| {
+        // Also the ISR in force is a decision: who asks for it wants to know what became of an earlier wish, and hears
+        // of it by the partition epoch.
+        partition.change_and_count(rules, |partition| {
             partition.set_isr(around, |node| asked.isr.iter().any(|(member, _)| *member == node));
+            partition.unflushed.retain(|node| !asked.flushed.contains(node));
             Reign::GoesOn
         });
         Ok(Applied::PartitionAltered(partition.partition_epoch))

@@ -172,6 +172,8 @@ pub struct AlterPartition {
     pub partition_epoch: PartitionEpoch,
     /// Who shall be in sync, each as the incarnation that caught up (KIP-903).
     pub isr: Vec<(NodeId, Incarnation)>,
+    /// Who has flushed everything that was acknowledged while `write.caching` was on.
+    pub flushed: Vec<NodeId>,
 }
 
 /// Which partitions a command is about.

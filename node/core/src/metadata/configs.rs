@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use weir_wire::ids::NodeId;
 
 use super::partition::{Around, Reign};
-use super::rules::Rules;
-use super::{Applied, ConfigChange, Image, MetadataError, TopicState};
+use super::rules::{Rule, Rules};
+use super::{Applied, ConfigChange, Image, MetadataError, PartitionState, TopicState};
 use crate::config_keys::{ConfigError, Configurable};
 use crate::node_config::NodeConfig;
 use crate::topic_config::TopicConfig;
@@ -62,6 +62,9 @@ impl Image {
 
     /// With another `min.insync.replicas` other replicas are eligible: with a lower one the ISR alone may have
     /// committed what the ELR lacks.
+    ///
+    /// When `write.caching` is switched off, what was acknowledged under it may be in memory still, on every replica:
+    /// that holds until the leader says who has flushed it. What it said before the switch is over.
     pub(super) fn alter_topic_configs(
         &mut self,
         rules: Rules,
@@ -70,14 +73,24 @@ impl Image {
     ) -> Result<Applied, MetadataError> {
         let Image { nodes, topics, .. } = self;
         let topic = topics.get_mut(name).ok_or_else(|| MetadataError::UnknownTopic(name.to_owned()))?;
+        let was_caching = topic.config().write_caching;
         topic.configs = change.of::<TopicConfig>(&topic.configs)?;
+        let is_caching = topic.config().write_caching;
         let around = Around { nodes, required_in_sync: topic.required_in_sync(), rules };
         for partition in &mut topic.partitions {
-            partition.change(rules, |partition| {
+            let edit = |partition: &mut PartitionState| {
                 let isr = partition.isr.clone();
                 partition.set_isr(around, |node| isr.contains(&node));
+                if was_caching && !is_caching && rules.hold(Rule::CachedUntilFlushed) {
+                    partition.unflushed = partition.replicas.iter().copied().collect();
+                }
                 Reign::GoesOn
-            });
+            };
+            if was_caching == is_caching {
+                partition.change(rules, edit);
+            } else {
+                partition.change_and_count(rules, edit);
+            }
         }
         Ok(Applied::ConfigsAltered)
     }

@@ -1,6 +1,6 @@
 //! The state that commands lead to: what every node knows about the cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use weir_wire::ids::{
@@ -92,6 +92,9 @@ pub struct PartitionState {
     /// Replicas that had to leave ISR and ELR since their logs lost something, with what is left of them. If all had
     /// to leave, the one with the highest tail leads. Forgotten when the replica is in sync again.
     pub cut: BTreeMap<NodeId, LogTail>,
+    /// Replicas that may hold acknowledged records in memory only, since `write.caching` was switched off and their
+    /// leader has not said yet that they flushed what they had. They lose what an unclean stop takes as if it were on.
+    pub unflushed: BTreeSet<NodeId>,
 }
 
 impl NodeState {
@@ -116,6 +119,7 @@ impl PartitionState {
             partition_epoch: PartitionEpoch(0),
             unclean: false,
             cut: BTreeMap::new(),
+            unflushed: BTreeSet::new(),
         }
     }
 }
@@ -153,5 +157,5 @@ impl Image {
 
 impl Stored for Image {
     const NAME: &'static str = "metadata image";
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 }

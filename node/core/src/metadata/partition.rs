@@ -38,6 +38,14 @@ impl PartitionState {
         changed
     }
 
+    /// As [`PartitionState::change`], and counts where nothing changed too: what was proposed before compares with an
+    /// epoch that is over.
+    pub(super) fn change_and_count(&mut self, rules: Rules, edit: impl FnOnce(&mut PartitionState) -> Reign) {
+        if !self.change(rules, edit) {
+            self.partition_epoch.0 += 1;
+        }
+    }
+
     /// Whether the partition is assigned to a node.
     pub(super) fn is_on(&self, node: NodeId) -> bool {
         self.replicas.contains(&node)

@@ -28,8 +28,8 @@ impl Image {
     /// reign, also where it is the only replica (INVARIANTS 57).
     ///
     /// A node with another folder lost everything, and leaves every ISR and ELR (KIP-903). One that stopped
-    /// uncleanly leaves those of partitions whose records count before they are flushed (KIP-966), and those whose
-    /// logs it had to cut.
+    /// uncleanly leaves those of partitions whose records count before they are flushed (KIP-966), or did and are not
+    /// flushed yet, and those whose logs it had to cut.
     pub(super) fn register_node(
         &mut self,
         rules: Rules,
@@ -71,11 +71,13 @@ impl Image {
         let Image { nodes, topics, .. } = self;
         for topic in topics.values_mut() {
             let around = Around { nodes, required_in_sync: topic.required_in_sync(), rules };
-            let may_lack_unflushed = stopped_uncleanly && topic.config().write_caching;
+            let is_caching = topic.config().write_caching;
             for (index, partition) in (0..).map(PartitionIndex).zip(&mut topic.partitions) {
                 if !partition.is_on(node) {
                     continue;
                 }
+                let may_lack_unflushed =
+                    stopped_uncleanly && (is_caching || partition.unflushed.contains(&node));
                 let tail = cut.get(&(topic.id, index)).copied();
                 let left = tail.or(may_lack_unflushed.then(Default::default)).filter(|_| !lost_everything);
                 partition.change(rules, |partition| {

@@ -12,15 +12,18 @@ pub enum Rule {
     IncarnationsMatch,
     /// A registration ends every reign of the node's earlier incarnation.
     RegistrationEndsReigns,
+    /// What was acknowledged with `write.caching` counts as lost by an unclean stop until it is told flushed.
+    CachedUntilFlushed,
 }
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Rule; 4] = [
+    pub const ALL: [Rule; 5] = [
         Rule::LeadersComeFromIsrAndElr,
         Rule::NewLeaderNewEpoch,
         Rule::IncarnationsMatch,
         Rule::RegistrationEndsReigns,
+        Rule::CachedUntilFlushed,
     ];
 }
 

@@ -66,9 +66,9 @@ impl Isr {
     }
 
     /// Whether `wanted` should be proposed now. Also the decided ISR is, while something is in limbo: any decision
-    /// settles it.
-    pub(crate) fn is_due(&self, wanted: &BTreeSet<NodeId>) -> bool {
-        let is_news = *wanted != self.decided || !self.limbo.is_empty();
+    /// settles it; and when there is something else to say with it.
+    pub(crate) fn is_due(&self, wanted: &BTreeSet<NodeId>, has_more_to_say: bool) -> bool {
+        let is_news = *wanted != self.decided || !self.limbo.is_empty() || has_more_to_say;
         is_news && self.proposal.is_none() && !self.is_held
     }
 
@@ -131,9 +131,9 @@ mod tests {
         let mut isr = Isr::new(PartitionEpoch(7), nodes(&[0]));
         isr.propose(ProposalNumber(1), nodes(&[0, 1]));
         isr.unknown(ProposalNumber(1));
-        assert!(!isr.is_due(&nodes(&[0])), "not before the next tick");
+        assert!(!isr.is_due(&nodes(&[0]), false), "not before the next tick");
         isr.tick();
-        assert!(isr.is_due(&nodes(&[0])), "the ISR in force is proposed to settle what is in limbo");
+        assert!(isr.is_due(&nodes(&[0]), false), "the ISR in force is proposed to settle what is in limbo");
         isr.propose(ProposalNumber(2), nodes(&[0, 2]));
         isr.refused(ProposalNumber(2));
         assert_eq!(maximal(&isr), [0, 1], "a refusal says nothing about the earlier one");

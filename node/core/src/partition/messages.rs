@@ -1,7 +1,7 @@
 //! What a replica is told, and what it asks for.
 
 use serde::{Deserialize, Serialize};
-use weir_wire::ids::{LeaderEpoch, Offset, PartitionEpoch, ProducerEpoch, ProducerId, Sequence};
+use weir_wire::ids::{LeaderEpoch, NodeId, Offset, PartitionEpoch, ProducerEpoch, ProducerId, Sequence};
 use weir_wire::lane::Acks;
 
 use super::epochs::EpochCheckpoint;
@@ -242,6 +242,9 @@ pub enum Effect {
         /// The whole ISR, with the lives that the leader means. It may be the one in force: then it only settles what
         /// became of an earlier proposal, and must raise the partition epoch all the same.
         isr: Vec<Member>,
+        /// Who has flushed everything that was acknowledged while `write.caching` was on, if the controller does not
+        /// know it yet.
+        flushed: Vec<NodeId>,
     },
     /// Leader: answer a follower's [`Input::Subscribe`] with anything but [`SubscribeAnswer::Subscribed`].
     AnswerSubscribe {

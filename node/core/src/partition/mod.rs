@@ -189,7 +189,7 @@ impl Partition {
                 self.assign_role(now, input, effects);
             }
             Input::Delete => self.retire(RetireCause::Deleted, effects),
-            Input::Configure(config) => self.log.config = config,
+            Input::Configure(config) => self.configure(config),
             Input::Append(append) => self.append(now, &append, effects),
             Input::StorageFailed(StorageFault::Write) => self.retire(RetireCause::WriteFailed, effects),
             Input::StorageFailed(StorageFault::Flush) => self.retire(RetireCause::FlushFailed, effects),
@@ -209,6 +209,16 @@ impl Partition {
             Input::SubscribeAnswered { .. } | Input::Replicated(_) | Input::SubscriptionEnded(_) => {
                 self.follow(now, input, effects);
             }
+        }
+    }
+
+    fn configure(&mut self, config: PartitionConfig) {
+        let is_switched_off = self.log.config.write_caching && !config.write_caching;
+        self.log.config = config;
+        if let Role::Leader(leader) = &mut self.role
+            && is_switched_off
+        {
+            leader.progress.caching_ends(&self.log);
         }
     }
 

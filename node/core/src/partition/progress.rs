@@ -23,6 +23,10 @@ pub(crate) struct Progress {
     me: Member,
     /// The log end when the reign began.
     epoch_start: Offset,
+    /// Everything that was acknowledged before it had to be flushed ends here or below.
+    cached_end: Offset,
+    /// Who may not have flushed it, as far as the controller knows.
+    unflushed: BTreeSet<NodeId>,
     /// All other replicas.
     pub(crate) followers: BTreeMap<NodeId, Follower>,
     pub(crate) isr: Isr,
@@ -96,6 +100,9 @@ impl Progress {
         let mut progress = Progress {
             me: reign.me,
             epoch_start: log.ends.end,
+            // Whatever earlier leaders acknowledged is in this log.
+            cached_end: log.ends.end,
+            unflushed: reign.unflushed.clone(),
             followers: BTreeMap::new(),
             isr: Isr::new(reign.partition_epoch, reign.isr.clone()),
             marks: EndMarks::default(),
@@ -117,6 +124,7 @@ impl Progress {
         reign: &Reign,
     ) -> Vec<(Member, SubscriptionNumber)> {
         self.isr.decide(reign.partition_epoch, reign.isr.clone());
+        self.unflushed.clone_from(&reign.unflushed);
         let mut gone = Vec::new();
         let mut kept = BTreeMap::new();
         for assigned in &reign.replicas {
@@ -145,6 +153,26 @@ impl Progress {
             let caught_up_ns = self.isr.decided().contains(&node).then_some(now.monotonic_ns);
             self.followers.entry(node).or_insert_with(|| Follower::new(assigned, caught_up_ns));
         }
+    }
+
+    /// From now on only what is flushed is acknowledged.
+    pub(crate) fn caching_ends(&mut self, log: &LogState) {
+        self.cached_end = log.ends.end;
+    }
+
+    /// Who has flushed what was acknowledged before it had to be, and the controller does not know it.
+    pub(crate) fn newly_flushed(&self, log: &LogState) -> Vec<NodeId> {
+        if log.config.write_caching {
+            return Vec::new();
+        }
+        let flushed_end = |node: &NodeId| match self.followers.get(node) {
+            Some(follower) => follower.ends.map(|ends| ends.flushed),
+            None => (*node == self.me.node).then_some(log.ends.flushed),
+        };
+        let is_early = !log.rules.hold(Rule::CachedIsFlushedFirst);
+        let has_flushed =
+            |node: &&NodeId| flushed_end(node).is_some_and(|end| is_early || end >= self.cached_end);
+        self.unflushed.iter().filter(has_flushed).copied().collect()
     }
 
     /// The log end when the reign began.

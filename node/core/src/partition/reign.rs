@@ -36,6 +36,9 @@ pub struct Reign {
     pub replicas: Vec<Assigned>,
     /// The replicas in sync, as decided by the controller.
     pub isr: BTreeSet<NodeId>,
+    /// The replicas of which the controller does not know yet that they flushed what was acknowledged while
+    /// `write.caching` was on.
+    pub unflushed: BTreeSet<NodeId>,
 }
 
 impl Reign {
@@ -43,7 +46,8 @@ impl Reign {
     #[must_use]
     pub fn alone(me: Member, leader_epoch: LeaderEpoch, partition_epoch: PartitionEpoch) -> Reign {
         let replicas = vec![Assigned { member: me, is_eligible: true }];
-        Reign { leader_epoch, partition_epoch, me, replicas, isr: BTreeSet::from([me.node]) }
+        let isr = BTreeSet::from([me.node]);
+        Reign { leader_epoch, partition_epoch, me, replicas, isr, unflushed: BTreeSet::new() }
     }
 }
 

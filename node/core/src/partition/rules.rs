@@ -40,6 +40,8 @@ pub enum Rule {
     ProducersSurviveReload,
     /// A new leader knows of no follower where its log ends.
     FollowersUnknownAtReignStart,
+    /// A replica is told to have flushed what `write.caching` left when it has flushed all of it.
+    CachedIsFlushedFirst,
 }
 
 impl Rule {
@@ -57,7 +59,7 @@ impl Rule {
     ];
 
     /// The rules between replicas.
-    pub const OF_REPLICATION: [Rule; 9] = [
+    pub const OF_REPLICATION: [Rule; 10] = [
         Rule::TruncateByEpoch,
         Rule::MaximalIsr,
         Rule::EpochStartBeforeExpand,
@@ -65,6 +67,7 @@ impl Rule {
         Rule::SubscriptionNumbers,
         Rule::ProducersSurviveReload,
         Rule::FollowersUnknownAtReignStart,
+        Rule::CachedIsFlushedFirst,
         Rule::AcknowledgedIsCommitted,
         Rule::OnlyFlushedCounts,
     ];

@@ -100,7 +100,8 @@ impl Leader {
         }
     }
 
-    /// Proposes the ISR that the reports call for, if it is another than the one in force.
+    /// Proposes the ISR that the reports call for, if it is another than the one in force, and says with it who has
+    /// flushed what `write.caching` left.
     pub(crate) fn propose_isr(
         &mut self,
         log: &LogState,
@@ -109,7 +110,8 @@ impl Leader {
         effects: &mut Vec<Effect>,
     ) {
         let wanted = self.progress.wanted_isr(log, now);
-        if !self.progress.isr.is_due(&wanted) {
+        let flushed = self.progress.newly_flushed(log);
+        if !self.progress.isr.is_due(&wanted, !flushed.is_empty()) {
             return;
         }
         last_proposal.0 += 1;
@@ -118,6 +120,7 @@ impl Leader {
             leader_epoch: self.epoch,
             partition_epoch: self.progress.isr.partition_epoch(),
             isr: self.progress.members(&wanted),
+            flushed,
         });
         self.progress.isr.propose(*last_proposal, wanted);
     }

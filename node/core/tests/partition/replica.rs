@@ -215,6 +215,7 @@ pub(crate) fn leads_alone(leader_epoch: LeaderEpoch, replication_factor: u32) ->
         me: member(0),
         replicas: (0..replication_factor).map(assigned).collect(),
         isr: BTreeSet::from([NodeId(0)]),
+        unflushed: BTreeSet::new(),
     }
 }
 

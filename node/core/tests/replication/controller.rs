@@ -18,6 +18,8 @@ pub(crate) struct Version {
     /// The newest incarnation of each node, and whether it is live (not fenced).
     pub(crate) nodes: BTreeMap<NodeId, (Incarnation, bool)>,
     pub(crate) write_caching: bool,
+    /// Who may hold in memory only what was acknowledged before `write.caching` was switched off.
+    pub(crate) unflushed: BTreeSet<NodeId>,
 }
 
 /// Why an ISR proposal changed nothing.
@@ -47,6 +49,7 @@ impl Controller {
             elr: BTreeSet::new(),
             nodes: all.iter().map(|node| (*node, (Incarnation(1), true))).collect(),
             write_caching,
+            unflushed: BTreeSet::new(),
         };
         Controller { versions: vec![first], min_isr }
     }
@@ -73,7 +76,13 @@ impl Controller {
     }
 
     pub(crate) fn switch_caching(&mut self) {
-        self.change(|version| version.write_caching = !version.write_caching);
+        self.change(|version| {
+            version.write_caching = !version.write_caching;
+            if !version.write_caching {
+                version.unflushed = version.nodes.keys().copied().collect();
+            }
+            version.partition_epoch.0 += 1;
+        });
     }
 
     /// Makes a replica lead that may, if there is one: `wanted` if it is one of them.
@@ -129,6 +138,7 @@ impl Controller {
             let before = std::mem::replace(&mut version.isr, isr);
             version.elr.extend(before);
             version.elr.retain(|node| !version.isr.contains(node));
+            version.unflushed.retain(|node| !proposal.flushed.contains(node));
             // Also when it is the ISR in force: who asks wants to know what became of an earlier proposal.
             version.partition_epoch.0 += 1;
         });
@@ -148,7 +158,9 @@ impl Controller {
                 |node: &NodeId| Assigned { member: member(*node), is_eligible: version.nodes[node].1 };
             let replicas = version.nodes.keys().map(assigned).collect();
             let isr = version.isr.clone();
-            return Some(Input::BecomeLeader(Reign { leader_epoch, partition_epoch, me, replicas, isr }));
+            let unflushed = version.unflushed.clone();
+            let reign = Reign { leader_epoch, partition_epoch, me, replicas, isr, unflushed };
+            return Some(Input::BecomeLeader(reign));
         }
         let leader = version.leader.map(member);
         Some(Input::BecomeFollower(Following { leader_epoch, partition_epoch, me, leader }))

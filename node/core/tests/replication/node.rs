@@ -25,6 +25,7 @@ pub(crate) struct Proposal {
     pub(crate) leader_epoch: LeaderEpoch,
     pub(crate) partition_epoch: PartitionEpoch,
     pub(crate) isr: Vec<Member>,
+    pub(crate) flushed: Vec<NodeId>,
 }
 
 /// What leaves a node.
@@ -193,9 +194,16 @@ impl Node {
             Effect::Complete { request, outcome } => out.push(Out::Answer(request, outcome)),
             Effect::HighWatermark(to) => self.disk.high_watermark = to,
             Effect::SaveEpochs(epochs) => self.disk.epochs = epochs,
-            Effect::ProposeIsr { proposal: number, leader_epoch, partition_epoch, isr } => {
+            Effect::ProposeIsr { proposal: number, leader_epoch, partition_epoch, isr, flushed } => {
                 let leader = self.me;
-                out.push(Out::Proposal(Proposal { number, leader, leader_epoch, partition_epoch, isr }));
+                out.push(Out::Proposal(Proposal {
+                    number,
+                    leader,
+                    leader_epoch,
+                    partition_epoch,
+                    isr,
+                    flushed,
+                }));
             }
             Effect::AcceptSubscription { follower, subscription, from } => {
                 let stream = Stream { number: subscription, cursor: from, sent: None };

@@ -1,9 +1,8 @@
 //! A record as text.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use serde::ser::{Serialize, SerializeMap, Serializer};
 use weir_client::{ConsumedRecord, PartitionIndex};
+
+use crate::cli::text::Text;
 
 /// The value's bytes and a newline; of a record without a value, the newline alone.
 pub(super) fn value(record: &ConsumedRecord<'_>, out: &mut Vec<u8>) {
@@ -41,20 +40,4 @@ struct Line<'a> {
 struct Header<'a> {
     key: &'a str,
     value: Option<Text<'a>>,
-}
-
-/// Bytes as a string where they are UTF-8, else as `{"base64": "..."}`.
-struct Text<'a>(&'a [u8]);
-
-impl Serialize for Text<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match std::str::from_utf8(self.0) {
-            Ok(text) => serializer.serialize_str(text),
-            Err(_) => {
-                let mut map = serializer.serialize_map(Some(1))?;
-                map.serialize_entry("base64", &STANDARD.encode(self.0))?;
-                map.end()
-            }
-        }
-    }
 }

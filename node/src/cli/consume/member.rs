@@ -7,9 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use weir_client::{
-    Client, Consumer, ConsumerConfig, ConsumerEvent, GroupEvent, Offset, PartitionIndex,
-};
+use weir_client::{Client, Consumer, ConsumerConfig, ConsumerEvent, GroupEvent, Offset, PartitionIndex};
 
 use super::super::output::{Failure, Output};
 use super::range::Start;
@@ -183,4 +181,3 @@ impl Member {
         Ok(bytes)
     }
 }
-

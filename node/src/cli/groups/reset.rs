@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use weir_client::{
-    Client, CommittedOffset, Offset, OffsetSpec, PartitionIndex, PartitionOffset, TopicEntry,
-};
+use weir_client::{Client, CommittedOffset, Offset, OffsetSpec, PartitionIndex, PartitionOffset, TopicEntry};
 
 use super::super::consume::{Since, time};
 use super::super::files;
@@ -127,9 +125,7 @@ fn show(args: &Args, moved: &[Moved], output: Output) -> Result<(), Failure> {
 /// Which partitions go where.
 async fn choose(args: &Args, client: &Client) -> Result<Chosen, Failure> {
     if let Some(file) = &args.to.from_file {
-        let bytes = files::read(file, FILE_BYTES_MAX)?;
-        let text = String::from_utf8(bytes).map_err(|_| Failure::new("the file of offsets is no text"))?;
-        let mut chosen = parse(&text)?;
+        let mut chosen = parse(&files::read_text(file, FILE_BYTES_MAX)?)?;
         chosen.retain(|(topic, partition), _| is_chosen(args, topic, *partition));
         return Ok(chosen);
     }
@@ -183,9 +179,7 @@ async fn committed(
         Err(error) => return Err(error.into()),
     };
     let known = partitions.into_iter().filter(|one| !one.topic_name.is_empty());
-    Ok(known
-        .filter_map(|one| Some(((one.topic_name, one.partition), one.committed?.offset)))
-        .collect())
+    Ok(known.filter_map(|one| Some(((one.topic_name, one.partition), one.committed?.offset))).collect())
 }
 
 /// Where each partition goes; `None` where it stays.
@@ -235,7 +229,9 @@ fn parse(text: &str) -> Result<Chosen, Failure> {
     for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let broken = || {
             let number = at + 1;
-            Failure::new(format!("line {number} of the file of offsets is not topic,partition,offset: '{line}'"))
+            Failure::new(format!(
+                "line {number} of the file of offsets is not topic,partition,offset: '{line}'"
+            ))
         };
         let fields: Vec<&str> = line.split(',').map(str::trim).collect();
         let [topic, partition, offset] = fields[..] else { return Err(broken()) };

@@ -161,8 +161,7 @@ impl Described {
             show_rows(output, head, self.members.iter().map(row))?;
         }
         if !self.partitions.is_empty() {
-            let head =
-                ["TOPIC", "PARTITION", "COMMITTED", "LOG-END", "LAG", "MEMBER"].map(str::to_owned);
+            let head = ["TOPIC", "PARTITION", "COMMITTED", "LOG-END", "LAG", "MEMBER"].map(str::to_owned);
             let row = |partition: &Partition| {
                 [
                     partition.topic.clone(),

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 /// How lines become keys and values.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum KeyRule<'a> {
+pub(in crate::cli) enum KeyRule<'a> {
     /// No keys.
     None,
     /// Everything before the first separator is the key, everything behind it the value.
@@ -19,13 +19,13 @@ pub(super) enum KeyRule<'a> {
 
 /// A line as a record.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Split<'a> {
-    pub(super) key: Option<Cow<'a, [u8]>>,
-    pub(super) value: &'a [u8],
+pub(in crate::cli) struct Split<'a> {
+    pub(in crate::cli) key: Option<Cow<'a, [u8]>>,
+    pub(in crate::cli) value: &'a [u8],
 }
 
 impl<'r> KeyRule<'r> {
-    pub(super) fn of(separator: Option<&'r str>, field: Option<&'r str>) -> KeyRule<'r> {
+    pub(in crate::cli) fn of(separator: Option<&'r str>, field: Option<&'r str>) -> KeyRule<'r> {
         match (separator, field) {
             (Some(separator), _) => KeyRule::Separator(separator),
             (None, Some(field)) => KeyRule::Field(field),
@@ -40,7 +40,7 @@ impl<'r> KeyRule<'r> {
 
     /// Takes a line apart. A line in which the rule finds no key is a record without one: it is sent all the same,
     /// in no order relative to others.
-    pub(super) fn split(self, line: &[u8]) -> Split<'_> {
+    pub(in crate::cli) fn split(self, line: &[u8]) -> Split<'_> {
         match self {
             KeyRule::None => Split { key: None, value: line },
             KeyRule::Separator(separator) => match memchr::memmem::find(line, separator.as_bytes()) {

@@ -1,6 +1,6 @@
 //! `weir produce`: sends lines as records.
 
-mod keys;
+pub(super) mod keys;
 mod lines;
 mod pace;
 mod tally;

@@ -7,7 +7,7 @@ use weir_core::metadata::{AlterPartition, Command, MetadataError};
 use weir_core::partition::{
     Effect, Input, Member, ProposalNumber, Replicated, StoredBatch, SubscribeAnswer, SubscriptionNumber,
 };
-use weir_wire::ids::{LeaderEpoch, NodeId, Offset, PartitionEpoch};
+use weir_wire::ids::{Incarnation, LeaderEpoch, NodeId, Offset, PartitionEpoch};
 
 use super::super::links::{FollowerOrder, FollowingReplica};
 use super::super::mailbox::{FollowerMail, FollowerSink, Mail, PeerMessage, ReplicaFrame};
@@ -111,8 +111,9 @@ impl Replica {
     /// Carries out what concerns other nodes.
     pub(super) fn tell_others(&mut self, effect: Effect) {
         match effect {
-            Effect::ProposeIsr { proposal, leader_epoch, partition_epoch, isr } => {
-                self.propose(proposal, leader_epoch, partition_epoch, &isr);
+            Effect::ProposeIsr { proposal, leader_epoch, partition_epoch, isr, flushed } => {
+                let isr = isr.iter().map(|member| (member.node, member.incarnation)).collect();
+                self.propose(proposal, leader_epoch, partition_epoch, isr, flushed);
             }
             Effect::AcceptSubscription { follower, subscription, from } => {
                 if let Some(sink) = self.state.peers.sinks.get(&(follower.node, subscription)) {
@@ -160,7 +161,8 @@ impl Replica {
         proposal: ProposalNumber,
         leader_epoch: LeaderEpoch,
         partition_epoch: PartitionEpoch,
-        isr: &[Member],
+        isr: Vec<(NodeId, Incarnation)>,
+        flushed: Vec<NodeId>,
     ) {
         let Some(me) = self.me else { return self.mailbox.push(PeerMessage::IsrUnknown(proposal)) };
         let command = Command::AlterPartition(AlterPartition {
@@ -170,7 +172,8 @@ impl Replica {
             leader_incarnation: me.incarnation,
             leader_epoch,
             partition_epoch,
-            isr: isr.iter().map(|member| (member.node, member.incarnation)).collect(),
+            isr,
+            flushed,
         });
         let (controller, mailbox) = (self.controller.clone(), std::sync::Arc::clone(&self.mailbox));
         let name = self.name.clone();

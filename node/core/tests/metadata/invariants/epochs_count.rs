@@ -1,13 +1,14 @@
-//! The partition epoch counts every change by one. The leader epoch never falls, grows at most by one, and does grow
+//! The partition epoch counts every change by one, and every decision on the ISR whether it changed anything or not, so
+//! that who asked hears of it. The leader epoch never falls, grows at most by one, and does grow
 //! with another leader and with a registration of the leader's node (INVARIANTS 25, 57).
 
 use weir_core::metadata::{Applied, Command, PartitionState};
 
-use super::Step;
+use super::{Place, Step};
 
 pub(super) fn check(step: &Step<'_>) -> Result<(), String> {
     for (place, before, after) in step.partitions() {
-        let steps = u32::from(before != after);
+        let steps = u32::from(before != after || is_decided(step, place));
         if after.partition_epoch.0 != before.partition_epoch.0 + steps {
             return Err(format!("{place:?}: the partition epoch does not count {before:?} to {after:?}"));
         }
@@ -18,6 +19,11 @@ pub(super) fn check(step: &Step<'_>) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whether a leader's wish for this partition was granted.
+fn is_decided(step: &Step<'_>, place: Place) -> bool {
+    matches!((step.command, step.result), (Command::AlterPartition(asked), Ok(_)) if (asked.topic, asked.partition) == place)
 }
 
 /// Whether the command began another life of the node that led.

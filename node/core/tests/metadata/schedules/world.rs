@@ -1,6 +1,6 @@
 //! A few nodes with their folders, and everybody who sends commands about them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use weir_core::metadata::rules::Rule;
 use weir_core::metadata::{
@@ -17,7 +17,7 @@ const STEPS: usize = 150;
 const TOPICS: [&str; 3] = ["a", "b", "c"];
 
 /// What some schedule must lead to, or they prove little.
-pub(super) const SITUATIONS: [&str; 12] = [
+pub(super) const SITUATIONS: [&str; 13] = [
     "altered",
     "refused: another incarnation caught up",
     "refused: another process",
@@ -30,6 +30,7 @@ pub(super) const SITUATIONS: [&str; 12] = [
     "led by the longest of those that lost something",
     "led uncleanly by order",
     "led by a node that stops",
+    "told flushed",
 ];
 
 /// What a data folder remembers.
@@ -50,8 +51,12 @@ pub(super) struct World {
     invariants: Invariants,
     commands: Vec<Command>,
     folders: BTreeMap<NodeId, Folder>,
-    /// Wishes of leaders that are still on their way.
-    delayed: Vec<AlterPartition>,
+    /// Wishes of leaders that are still on their way, each with how often its topic had been switched when it was made.
+    delayed: Vec<(AlterPartition, u64)>,
+    /// Who may hold in memory only what was acknowledged with `write.caching`.
+    unflushed: BTreeMap<(TopicId, PartitionIndex), BTreeSet<NodeId>>,
+    /// How often `write.caching` was switched, by topic.
+    switches: BTreeMap<TopicId, u64>,
     names: u8,
     /// How often what happened.
     pub(super) tally: BTreeMap<&'static str, u64>,
@@ -68,6 +73,8 @@ impl World {
             commands: Vec::new(),
             folders: BTreeMap::new(),
             delayed: Vec::new(),
+            unflushed: BTreeMap::new(),
+            switches: BTreeMap::new(),
             names: 0,
             tally: BTreeMap::new(),
         }
@@ -116,6 +123,7 @@ impl World {
         let step = Step { before: &before, command: &command, result: &result, after: &self.image, lost };
         let checked = self.invariants.check(&step);
         self.count(&before, &command, &result);
+        self.note_caching(&before);
         self.commands.push(command);
         checked.map_err(|broken| format!("step {}: {broken}", self.commands.len()))?;
         Ok(result)
@@ -158,6 +166,36 @@ impl World {
                 note("led by a node that stops");
             }
         }
+    }
+
+    /// While `write.caching` is on, every replica may hold in memory what was acknowledged.
+    fn note_caching(&mut self, before: &Image) {
+        for (_, topic, index, state) in
+            self.image.partitions().filter(|(_, topic, ..)| topic.config().write_caching)
+        {
+            self.unflushed.insert((topic.id, index), state.replicas.iter().copied().collect());
+        }
+        for topic in self.image.topics.values() {
+            let earlier = before.topic_by_id(topic.id).map(|(_, earlier)| earlier.config().write_caching);
+            if earlier.is_some_and(|was| was != topic.config().write_caching) {
+                *self.switches.entry(topic.id).or_insert(0) += 1;
+            }
+        }
+    }
+
+    /// A leader says who has flushed all that it knew when it said so.
+    fn submit_wish(&mut self, asked: AlterPartition, switches: u64) -> Result<(), String> {
+        let (place, flushed) = ((asked.topic, asked.partition), asked.flushed.clone());
+        let granted = self.submit(Command::AlterPartition(asked), &[])?.is_ok();
+        if granted && !flushed.is_empty() && self.switches_of(place.0) == switches {
+            *self.tally.entry("told flushed").or_insert(0) += 1;
+            self.unflushed.entry(place).or_default().retain(|node| !flushed.contains(node));
+        }
+        Ok(())
+    }
+
+    fn switches_of(&self, topic: TopicId) -> u64 {
+        self.switches.get(&topic).copied().unwrap_or(0)
     }
 
     fn node(&mut self) -> NodeId {
@@ -265,14 +303,14 @@ impl World {
     fn lost(&self, registration: &Registration, everything: bool) -> Vec<(TopicId, PartitionIndex, NodeId)> {
         let node = registration.node;
         let unclean = registration.last.is_some_and(|last| !last.clean);
+        let is_in_memory =
+            |place| self.unflushed.get(&place).is_some_and(|nodes: &BTreeSet<NodeId>| nodes.contains(&node));
         let on_node = self.image.partitions().filter(|(.., state)| state.replicas.contains(&node));
         on_node
             .filter(|(_, topic, index, _)| {
-                let is_cached =
-                    topic.configs.get("write.caching").is_some_and(|value| value.as_str() == "true");
                 let is_cut =
                     registration.cut.iter().any(|log| log.topic == topic.id && log.partition == *index);
-                everything || is_cut || (unclean && is_cached)
+                everything || is_cut || (unclean && is_in_memory((topic.id, *index)))
             })
             .map(|(_, topic, index, _)| (topic.id, index, node))
             .collect()
@@ -320,12 +358,24 @@ impl World {
             leader_epoch: state.leader_epoch,
             partition_epoch: state.partition_epoch,
             isr: self.image.with_incarnations(&isr),
+            flushed: self.flushed(topic, &state),
         };
+        let switches = self.switches_of(topic);
         if self.random.percent(40) {
-            self.delayed.push(asked);
+            self.delayed.push((asked, switches));
             return Ok(());
         }
-        self.submit(Command::AlterPartition(asked), &[]).map(|_| ())
+        self.submit_wish(asked, switches)
+    }
+
+    /// Some replicas that flushed what was acknowledged, if that had to be flushed only since.
+    fn flushed(&mut self, topic: TopicId, state: &PartitionState) -> Vec<NodeId> {
+        let (_, topic) = self.image.topic_by_id(topic).expect("it is led");
+        if topic.config().write_caching {
+            return Vec::new();
+        }
+        let unflushed: Vec<NodeId> = state.unflushed.iter().copied().collect();
+        unflushed.into_iter().filter(|_| self.random.percent(50)).collect()
     }
 
     fn late_wish(&mut self) -> Result<(), String> {
@@ -333,9 +383,9 @@ impl World {
             return Ok(());
         }
         let at = self.random.below(self.delayed.len());
-        let asked =
+        let (asked, switches) =
             if self.random.percent(20) { self.delayed[at].clone() } else { self.delayed.swap_remove(at) };
-        self.submit(Command::AlterPartition(asked), &[]).map(|_| ())
+        self.submit_wish(asked, switches)
     }
 
     fn topic_command(&mut self) -> Result<(), String> {

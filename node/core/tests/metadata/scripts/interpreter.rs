@@ -243,6 +243,7 @@ impl Runner {
                 .number("pepoch")
                 .unwrap_or(state.map_or(PartitionEpoch(0), |state| state.partition_epoch)),
             isr: line.list("isr").map(member).collect(),
+            flushed: line.list("flushed").map(parse).collect(),
         });
         self.apply(&command);
     }
@@ -330,6 +331,10 @@ fn describe_partition(state: &PartitionState) -> String {
     for (node, tail) in &state.cut {
         let epoch = tail.last_epoch.map_or("-".into(), |epoch| epoch.to_string());
         write!(line, ", {node} cut to {epoch}@{}", tail.end).unwrap();
+    }
+    if !state.unflushed.is_empty() {
+        let unflushed: Vec<NodeId> = state.unflushed.iter().copied().collect();
+        write!(line, ", not flushed {}", show_nodes(&unflushed)).unwrap();
     }
     if state.unclean {
         line.push_str(", unclean");

@@ -14,6 +14,7 @@
 //! incarnation, stopped politely.
 
 mod altering;
+mod caching;
 mod configs;
 mod elections;
 mod interpreter;

@@ -1,7 +1,7 @@
 //! Scripts: inputs as lines of text, effects as lines of text.
 //!
 //! ```text
-//! lead EPOCH [of=REPLICATION_FACTOR] [isr=N,N] [lives=I,I] [pe=PARTITION_EPOCH] [ineligible=N]
+//! lead EPOCH [of=REPLICATION_FACTOR] [isr=N,N] [lives=I,I] [pe=PARTITION_EPOCH] [ineligible=N] [unflushed=N,N]
 //! append rN [lane=ID/EPOCH | producer=ID/EPOCH] [seq=S] [after=S] [n=RECORDS] [delta=D] [bytes=B] [ts=MS]
 //!           [acks=0|1|all] [epoch=E] [control] [unchecked]
 //! written [END]   flushed [END]   write-failed   flush-failed
@@ -20,6 +20,7 @@
 //! it was written, cut to `end`.
 
 mod appends;
+mod caching;
 mod followers;
 mod interpreter;
 mod isr;

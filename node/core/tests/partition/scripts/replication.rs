@@ -31,6 +31,7 @@ pub(super) fn reign(line: &Line<'_>) -> Reign {
         me: ME,
         replicas: (0..count).map(assigned).collect(),
         isr: isr.into_iter().map(NodeId).collect::<BTreeSet<NodeId>>(),
+        unflushed: list("unflushed").into_iter().map(NodeId).collect(),
     }
 }
 
@@ -118,11 +119,12 @@ fn shown(member: &Member) -> String {
 
 pub(super) fn describe(effect: &Effect) -> String {
     match effect {
-        Effect::ProposeIsr { proposal, leader_epoch, partition_epoch, isr } => {
+        Effect::ProposeIsr { proposal, leader_epoch, partition_epoch, isr, flushed } => {
             let isr: Vec<String> = isr.iter().map(shown).collect();
             let isr = isr.join(", ");
+            let flushed: String = flushed.iter().map(|node| format!(", {node} flushed")).collect();
             format!(
-                "propose {}: isr {isr} in epoch {leader_epoch}, compared with {partition_epoch}",
+                "propose {}: isr {isr} in epoch {leader_epoch}, compared with {partition_epoch}{flushed}",
                 proposal.0
             )
         }

@@ -6,7 +6,7 @@ use weir_wire::ids::Offset;
 use super::tally::Tally;
 use super::world::{Asked, World};
 use crate::controller::Refusal;
-use crate::node::{Message, Node, Proposal};
+use crate::node::{Message, Proposal};
 
 impl World {
     /// The controller gets a proposal, or it is lost, or its answer is.
@@ -35,6 +35,7 @@ impl World {
                 let after = self.controller.current().isr.len();
                 tally.expansions += u64::from(after > before);
                 tally.shrinks += u64::from(after < before);
+                tally.told_flushed += u64::from(!proposal.flushed.is_empty());
                 if self.random.percent(30) {
                     self.answer_proposal(place, &proposal, Input::IsrUnknown(proposal.number), tally);
                 }
@@ -80,12 +81,13 @@ impl World {
         let has_spare = version.isr.iter().chain(&version.elr).any(|other| *other != node);
         // With `write.caching` one crash less than `min.insync.replicas` may cost what was not flushed (KIP-966).
         let is_tolerable = has_spare && self.lost.len() + 1 < self.controller.min_isr;
-        let may_lose = !self.caching_counts || is_tolerable;
+        let is_cached = version.write_caching || version.unflushed.contains(&node);
+        let may_lose = !is_cached || is_tolerable;
         let (flushed, end) = (self.nodes[place].disk.flushed, self.nodes[place].disk.end());
         // A clean stop flushes; a power cut takes any part of what was not flushed.
         let kept =
             if may_lose { Offset(flushed.0 + self.random.next() % (end.since(flushed) + 1)) } else { end };
-        if may_lose && self.caching_counts {
+        if may_lose && is_cached {
             self.lost.insert(node);
         }
         tally.crashes += 1;
@@ -118,26 +120,16 @@ impl World {
         self.learned[place] = self.controller.versions.len() - 2;
     }
 
-    /// Switching on holds at once for what a crash may cost; switching off only when every replica has flushed
-    /// (INVARIANTS 1.4, to 13).
+    /// Switching on holds at once for what a crash may cost; switching off for a replica when its leader says that it has
+    /// flushed (INVARIANTS 1.4, to 13).
     pub(super) fn switch_caching(&mut self, tally: &mut Tally) {
-        if self.nodes.iter().any(|node| !node.is_up) {
-            // What counts for a node that is down is what held when it went down.
+        let is_on = self.controller.current().write_caching;
+        if !is_on && self.nodes.iter().any(|node| !node.is_up) {
+            // They would be taken for nodes that lost what was acknowledged, and more of them may be down than may lose it.
             return;
         }
         tally.switches += 1;
         self.controller.switch_caching();
-        self.caching_counts = true;
         self.note(|| format!("write.caching is {}", self.controller.current().write_caching));
-    }
-
-    pub(super) fn notice_flushed(&mut self) {
-        let is_flushed = |node: &Node| {
-            let is_told = node.is_up && node.cut.is_none() && !node.config.write_caching;
-            is_told && node.disk.flushed == node.disk.end()
-        };
-        if !self.controller.current().write_caching && self.nodes.iter().all(is_flushed) {
-            self.caching_counts = false;
-        }
     }
 }

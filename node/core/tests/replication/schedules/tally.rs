@@ -16,6 +16,7 @@ pub(super) struct Tally {
     pub(super) expansions: u64,
     pub(super) shrinks: u64,
     pub(super) switches: u64,
+    pub(super) told_flushed: u64,
     pub(super) late_frames: u64,
 }
 
@@ -35,6 +36,7 @@ impl Tally {
             ("expansions", self.expansions),
             ("shrinks", self.shrinks),
             ("switches", self.switches),
+            ("told flushed", self.told_flushed),
             ("late frames", self.late_frames),
         ];
         for (what, count) in counts {

@@ -45,9 +45,6 @@ pub(super) struct World {
     pub(super) lost: BTreeSet<NodeId>,
     /// What power cuts took, of any node.
     pub(super) power_cut: Vec<StoredBatch>,
-    /// Whether a crash may still cost what was acknowledged: until every replica has flushed what it had when
-    /// `write.caching` was switched off.
-    pub(super) caching_counts: bool,
     pub(super) clients: Vec<Client>,
     pub(super) produces: Vec<Produce>,
     pub(super) asked: BTreeMap<(NodeId, RequestId), Asked>,
@@ -88,7 +85,6 @@ impl World {
             proposals: Vec::new(),
             lost: BTreeSet::new(),
             power_cut: Vec::new(),
-            caching_counts: write_caching,
             clients: vec![Client::new(0, false), Client::new(1, true)],
             produces: Vec::new(),
             asked: BTreeMap::new(),
@@ -356,7 +352,6 @@ impl World {
     }
 
     pub(super) fn check(&mut self) -> Verdict {
-        self.notice_flushed();
         std::mem::replace(&mut self.broken, Ok(()))?;
         self.committed.observe(&self.nodes)?;
         invariants::isr_has_all_that_is_committed(&self.controller, &self.nodes, &self.committed)?;

@@ -1,0 +1,103 @@
+//! What an author does before there is a node: `weir plugins new` and `weir plugins test`.
+
+use std::fs;
+
+use super::{text, weir};
+
+/// A component of this repository.
+macro_rules! component {
+    ($path:literal) => {
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../", $path)
+    };
+}
+const REQUIRE_JSON: &str = component!("plugins/require-json/require-json.wasm");
+const REDACT: &str = component!("plugins/redact/redact.wasm");
+const HASH: &str = component!("plugins/hash/hash.wasm");
+const RANGE: &str = component!("plugins/range/range.wasm");
+const HOSTILE: &str = component!("tests/guests/hostile-producer/hostile-producer.wasm");
+const MIXED: &[u8] = b"{\"id\":\"x\",\"mag\":1}\nnot json\n{\"id\":\"y\"}\n{\"id\":\"z\",\"mag\":2}\n";
+
+#[test]
+fn a_new_project_is_there_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = text(&folder.path().join("mask"));
+    let new = ["plugins", "new", "mask", "--kind", "producer-interceptor", "--out", &out];
+    weir().run(&new).ok();
+    let manifest = fs::read_to_string(folder.path().join("mask/Cargo.toml")).unwrap();
+    assert!(manifest.contains("name = \"mask\""), "{manifest}");
+    assert!(folder.path().join("mask/weir-plugin/wit").is_dir(), "the SDK comes along");
+    weir().run(&new).refused(&["is there already"]);
+    weir()
+        .run(&["plugins", "new", "Mask!", "--kind", "assignor", "--out", &out])
+        .refused(&["a letter first"]);
+}
+
+#[test]
+fn an_interceptor_is_tried_on_lines() {
+    let tried = weir().run_with_input(
+        &["plugins", "test", REQUIRE_JSON, "--option", "required=id,mag", "--output", "json"],
+        MIXED,
+    );
+    let result = tried.ok().json();
+    assert_eq!(
+        (&result["kept"], &result["rejected"], &result["failed"], &result["pure"]),
+        (&2.into(), &2.into(), &0.into(), &true.into()),
+        "{result}"
+    );
+    let input = b"{\"key\":\"k\",\"value\":\"{\\\"name\\\":\\\"Ada\\\",\\\"id\\\":1}\",\"headers\":[{\"key\":\"h\",\"value\":\"v\"}]}\n";
+    let flags = ["plugins", "test", REDACT, "--option", "remove=name", "--format", "json"];
+    let shown = weir().run_with_input(&flags, input).ok().text();
+    assert!(
+        shown.contains(r#"by {"headers":[{"key":"h","value":"v"}],"key":"k","value":"{\"id\":1}"}"#),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_partitioner_and_an_assignor_are_tried() {
+    let keyed =
+        weir().run_with_input(&["plugins", "test", HASH, "--key-field", "id", "--partitions", "1"], MIXED);
+    let shown = keyed.ok().text();
+    assert!(shown.contains("partition 0: 4 records"), "{shown}");
+    let group =
+        br#"{"topics": {"t": 5}, "members": [{"id": "a", "topics": ["t"]}, {"id": "b", "topics": ["t"]}]}"#;
+    let shown = weir().run_with_input(&["plugins", "test", RANGE], group).ok().text();
+    assert_eq!(shown, "a: t [0, 1, 2]\nb: t [3, 4]\n");
+    weir().run_with_input(&["plugins", "test", RANGE], b"{}").refused(&["members"]);
+}
+
+#[test]
+fn a_hook_that_remembers_is_found_out() {
+    let flags = ["plugins", "test", HOSTILE, "--option", "mode=changes-its-mind", "--batch-records", "1"];
+    weir().run_with_input(&flags, MIXED).ok();
+    let reused = weir().run_with_input(&[&flags[..], &["--reuse"]].concat(), MIXED);
+    let shown = reused.text();
+    assert_eq!(reused.status.code(), Some(1), "{reused}");
+    assert!(shown.contains("NOT PURE: record 2 was dropped the first time and kept"), "{shown}");
+}
+
+#[test]
+fn a_plugin_that_fails_fails_the_trial() {
+    let tried = |mode: &str| {
+        let option = format!("mode={mode}");
+        weir().run_with_input(&["plugins", "test", HOSTILE, "--option", &option, "--output", "json"], MIXED)
+    };
+    for mode in ["loops", "traps", "grows", "answers-too-much"] {
+        let finished = tried(mode);
+        // A plugin that fails its first call is not bound at all.
+        finished.refused(&["hostile-producer@trial"]);
+    }
+}
+
+#[test]
+fn what_is_no_plugin_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("text.wasm");
+    fs::write(&path, "not a component").unwrap();
+    weir().run_with_input(&["plugins", "test", &text(&path)], MIXED).refused(&["no WebAssembly"]);
+    weir().run_with_input(&["plugins", "test", "/nowhere.wasm"], MIXED).refused(&["cannot read"]);
+    weir().run_with_input(&["plugins", "test", REDACT], b"").refused(&["no records"]);
+    weir()
+        .run_with_input(&["plugins", "test", REDACT, "--limit", "memory=1"], MIXED)
+        .refused(&["there is no limit 'memory'", "memory.bytes"]);
+}
