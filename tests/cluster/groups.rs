@@ -74,7 +74,8 @@ fn members_share_the_partitions_and_go_on_after_a_restart_of_everything() {
     place.wait_for_group("g", |group| shares(group) == [PARTITIONS]);
     let two = place.member("g", &[]);
     let group = place.wait_for_group("g", |group| shares(group) == [3, 3]);
-    let owners: BTreeSet<_> = group["partitions"].as_array().unwrap().iter().map(|p| &p["member"]).collect();
+    let owners: BTreeSet<_> =
+        group["partitions"].as_array().unwrap().iter().map(|p| p["member"].as_str()).collect();
     assert_eq!(owners.len(), 2);
     assert_eq!(group["members"][0]["host"], "127.0.0.1");
 
