@@ -77,6 +77,20 @@ pub struct NodeConfig {
     pub timing: Timing,
     /// After how many entries of the metadata log a snapshot takes their place.
     pub entries_per_snapshot: u64,
+    /// A rule that the node does not keep; for tests that must notice.
+    #[cfg(feature = "sim")]
+    #[doc(hidden)]
+    pub without: Option<Rule>,
+}
+
+/// A rule that a test takes away from whole nodes.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// One of replicas.
+    Partition(weir_core::partition::Rule),
+    /// One of the metadata.
+    Metadata(weir_core::metadata::Rule),
 }
 
 impl NodeConfig {
@@ -97,7 +111,21 @@ impl NodeConfig {
             rack: None,
             timing: Timing::default(),
             entries_per_snapshot: ENTRIES_PER_SNAPSHOT,
+            #[cfg(feature = "sim")]
+            without: None,
         }
+    }
+
+    /// The rule that is not kept: outside of simulations every one is.
+    #[cfg_attr(not(feature = "sim"), expect(clippy::unused_self, reason = "only simulations have one"))]
+    fn without(&self) -> (Option<weir_core::partition::Rule>, Option<weir_core::metadata::Rule>) {
+        #[cfg(feature = "sim")]
+        match self.without {
+            Some(Rule::Partition(rule)) => return (Some(rule), None),
+            Some(Rule::Metadata(rule)) => return (None, Some(rule)),
+            None => {}
+        }
+        (None, None)
     }
 }
 
@@ -232,6 +260,12 @@ impl Node {
         &self.services.controller
     }
 
+    /// The replicas, for who looks at the node from outside.
+    #[must_use]
+    pub fn partitions(&self) -> &Partitions {
+        &self.services.partitions
+    }
+
     /// Stops politely: hands its leaderships over, takes no more, answers what is under way, flushes, closes the logs,
     /// and notes that it did.
     ///
@@ -272,6 +306,7 @@ impl Listening {
             voters: config.voters,
             entries_per_snapshot: config.entries_per_snapshot,
             timing: config.timing,
+            without: config.without().1,
         };
         let folder = config.data.join(METADATA_FOLDER);
         let controller = Controller::start(controller_config, outside, &folder, peers.clone()).await?;
@@ -324,8 +359,15 @@ async fn join_and_open(
     data.bind_cluster(cluster)?;
     catch_up(controller, cluster).await?;
     let was_clean = found.clean.is_some();
-    let opening =
-        Partitions::open(outside.clone(), config.node_id, data, was_clean, threads, controller.clone());
+    let opening = Partitions::open(
+        outside.clone(),
+        config.node_id,
+        data,
+        was_clean,
+        threads,
+        controller.clone(),
+        config.without().0,
+    );
     let partitions = opening.await.map_err(FolderError::from)?;
     let (rack, cut) = (config.rack.clone(), partitions.cut_logs());
     let introduction = Introduction { address: advertised, rack, was_clean, cut };

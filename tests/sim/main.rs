@@ -6,4 +6,5 @@ mod promises;
 mod quorum;
 mod reaches;
 mod repeats;
+mod scenarios;
 mod transport;

@@ -25,7 +25,7 @@ fn lives(seed: u64) -> Vec<Event> {
     let trace = Trace::keeping();
     logs::collect(&trace, || {
         let latency = Duration::from_millis(1)..=Duration::from_millis(1);
-        let mut world = World::new(seed, 1, latency, None, trace.clone());
+        let mut world = World::new(seed, 1, latency, None, None, trace.clone());
         until(&mut world, &NodeState::Serving);
         for end in [End::Killed, End::PowerCut, End::PowerCut] {
             world.end(NODE, end);

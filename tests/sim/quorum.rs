@@ -30,7 +30,7 @@ struct Quorum {
 impl Quorum {
     fn new(seed: u64, trace: &Trace) -> Quorum {
         let latency = Duration::from_millis(1)..=Duration::from_millis(2);
-        let mut world = World::new(seed, 3, latency, None, trace.clone());
+        let mut world = World::new(seed, 3, latency, None, None, trace.clone());
         let acknowledged: Rc<RefCell<BTreeSet<String>>> = Rc::default();
         let book = Rc::clone(&acknowledged);
         world.add_client("creator", move |config| {

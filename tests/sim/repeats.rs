@@ -6,7 +6,7 @@ use weir_tests::sim::trace::{Event, Kind, Trace, first_difference};
 
 #[test]
 fn the_same_seed_gives_the_same_trace() {
-    for scenario in [Scenario::Chaos, Scenario::PowerLoss] {
+    for scenario in [Scenario::Chaos, Scenario::PowerLoss, Scenario::Cluster { nodes: 3 }] {
         for seed in 0..3 {
             let (first, second) = (events(scenario, seed), events(scenario, seed));
             if let Some(difference) = first_difference(&first, &second) {

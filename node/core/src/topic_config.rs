@@ -11,9 +11,12 @@ pub use crate::config_keys::{ConfigError, ConfigValue};
 /// The largest `max.message.bytes`: what fits one produce or fetch frame.
 pub const MESSAGE_BYTES_MAX: u32 = Limits::DATA.payload_bytes_max;
 
+/// The longest `pipeline.revision.grace.ms`: producers are remembered longer than anybody may resend.
+pub const PIPELINE_GRACE_MAX_MS: u64 = 60 * 60 * 1000;
+
 /// The smallest `producer.id.expiration.ms`: a producer must not be forgotten while a client may still resend. A
 /// client gives up after `delivery.timeout.ms` (2 min), and resends are taken for `pipeline.revision.grace.ms` (1 h).
-pub const PRODUCER_EXPIRATION_MIN_MS: u64 = 2 * 60 * 1000 + 60 * 60 * 1000;
+pub const PRODUCER_EXPIRATION_MIN_MS: u64 = 2 * 60 * 1000 + PIPELINE_GRACE_MAX_MS;
 
 /// The configuration of a topic, every value in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +29,8 @@ pub struct TopicConfig {
     pub max_message_bytes: u32,
     /// `min.insync.replicas`; `None` is half the replication factor plus one.
     pub min_insync_replicas: Option<u32>,
+    /// `pipeline.revision.grace.ms`.
+    pub pipeline_revision_grace_ms: u64,
     /// `producer.id.expiration.ms`.
     pub producer_id_expiration_ms: u64,
     /// `retention.bytes`; `None` is no limit.
@@ -55,6 +60,7 @@ impl Default for TopicConfig {
             index_interval_bytes: 4096,
             max_message_bytes: 1024 * 1024 + 12,
             min_insync_replicas: None,
+            pipeline_revision_grace_ms: 60 * 60 * 1000,
             producer_id_expiration_ms: 24 * 60 * 60 * 1000,
             retention_bytes: None,
             retention_ms: Some(WEEK_MS),
@@ -129,6 +135,16 @@ impl Configurable for TopicConfig {
                 Some(())
             },
             get: |config| config.min_insync_replicas.map_or("majority".into(), |count| count.to_string()),
+        },
+        ConfigKey {
+            name: "pipeline.revision.grace.ms",
+            doc: "How long batches that were sent under a superseded pipeline may be sent again. Above the \
+                  delivery.timeout.ms of every producer, or what they still resend fails.",
+            valid: "milliseconds, from 0 to 3600000",
+            set: |config, text| {
+                whole(text, 0..=PIPELINE_GRACE_MAX_MS).map(|ms| config.pipeline_revision_grace_ms = ms)
+            },
+            get: |config| config.pipeline_revision_grace_ms.to_string(),
         },
         ConfigKey {
             name: "producer.id.expiration.ms",
@@ -212,6 +228,7 @@ mod tests {
             index.interval.bytes=4096
             max.message.bytes=1048588
             min.insync.replicas=majority
+            pipeline.revision.grace.ms=3600000
             producer.id.expiration.ms=86400000
             retention.bytes=-1
             retention.ms=604800000
@@ -229,6 +246,7 @@ mod tests {
             ("index.interval.bytes", "1"),
             ("max.message.bytes", "33554432"),
             ("min.insync.replicas", "2"),
+            ("pipeline.revision.grace.ms", "1000"),
             ("producer.id.expiration.ms", "3720000"),
             ("retention.bytes", "0"),
             ("retention.ms", "-1"),
@@ -247,14 +265,14 @@ mod tests {
             "retnetion.ms",
             "1",
             &expect![
-                "unknown topic config 'retnetion.ms', did you mean 'retention.ms'?; known are: cleanup.policy, index.interval.bytes, max.message.bytes, min.insync.replicas, producer.id.expiration.ms, retention.bytes, retention.ms, segment.bytes, segment.ms, write.caching"
+                "unknown topic config 'retnetion.ms', did you mean 'retention.ms'?; known are: cleanup.policy, index.interval.bytes, max.message.bytes, min.insync.replicas, pipeline.revision.grace.ms, producer.id.expiration.ms, retention.bytes, retention.ms, segment.bytes, segment.ms, write.caching"
             ],
         );
         refused(
             "xyz",
             "1",
             &expect![
-                "unknown topic config 'xyz'; known are: cleanup.policy, index.interval.bytes, max.message.bytes, min.insync.replicas, producer.id.expiration.ms, retention.bytes, retention.ms, segment.bytes, segment.ms, write.caching"
+                "unknown topic config 'xyz'; known are: cleanup.policy, index.interval.bytes, max.message.bytes, min.insync.replicas, pipeline.revision.grace.ms, producer.id.expiration.ms, retention.bytes, retention.ms, segment.bytes, segment.ms, write.caching"
             ],
         );
     }

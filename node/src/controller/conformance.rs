@@ -23,7 +23,7 @@ impl<D: Send + Sync> StoreBuilder<Types, LogStore, StateMachine, D> for Builder<
         let outside = Outside { disk, workers: (self.workers)(), ..Outside::real().unwrap() };
         let folder = root.join("metadata");
         let log = LogStore::open(&outside, &folder).await.unwrap();
-        let (machine, _) = StateMachine::open(&outside, &folder).unwrap();
+        let (machine, _) = StateMachine::open(&outside, &folder, None).unwrap();
         Ok((guard, log, machine))
     }
 }

@@ -138,6 +138,8 @@ pub struct ControllerConfig {
     pub entries_per_snapshot: u64,
     /// See [`Timing`].
     pub timing: Timing,
+    /// A rule that this node does not keep; for tests that must notice.
+    pub without: Option<weir_core::metadata::Rule>,
 }
 
 /// Why the controller did not start.
@@ -203,7 +205,7 @@ impl Controller {
     ) -> Result<Controller, ControllerError> {
         let log = LogStore::open(outside, folder).await?;
         let was_blank = log.is_empty();
-        let (machine, image) = StateMachine::open(outside, folder)?;
+        let (machine, image) = StateMachine::open(outside, folder, config.without)?;
         let cluster = Arc::new(Watched::new(image.get().cluster.or(config.cluster)));
         let asking = Asking::new(peers, Arc::clone(&cluster), Arc::clone(&image));
         let random = Arc::clone(&outside.random);

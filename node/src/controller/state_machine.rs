@@ -11,7 +11,7 @@ use std::time::Duration;
 use openraft::storage::RaftStateMachine;
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder, Snapshot};
 use serde::{Deserialize, Serialize};
-use weir_core::metadata::Image;
+use weir_core::metadata::{Image, Rule};
 use weir_wire::metadata::{LogPosition, Membership};
 use weir_wire::stored::{self, Stored};
 
@@ -49,6 +49,8 @@ pub(super) struct StateMachine {
     membership: StoredMembership,
     published: Arc<Watched<Image>>,
     snapshots: Snapshots,
+    /// A rule that is not kept; for tests that must notice.
+    without: Option<Rule>,
 }
 
 /// The newest snapshot, in memory and on disk.
@@ -69,6 +71,7 @@ impl StateMachine {
     pub(super) fn open(
         outside: &Outside,
         folder: &Path,
+        without: Option<Rule>,
     ) -> Result<(StateMachine, Arc<Watched<Image>>), ValueError> {
         let path = folder.join(FILE);
         storage::make_folder(&*outside.disk, folder)?;
@@ -97,7 +100,8 @@ impl StateMachine {
         let published = Arc::new(Watched::new(image));
         let newest = Arc::new(Mutex::new(newest));
         let snapshots = Snapshots { outside: outside.clone(), path, newest, turn: Arc::default() };
-        let machine = StateMachine { applied, membership, published: Arc::clone(&published), snapshots };
+        let machine =
+            StateMachine { applied, membership, published: Arc::clone(&published), snapshots, without };
         Ok((machine, published))
     }
 }
@@ -163,7 +167,10 @@ impl RaftStateMachine<Types> for StateMachine {
                 EntryPayload::Normal(commands) => {
                     let image = next.get_or_insert_with(|| Image::clone(&self.published.get()));
                     for command in commands.0 {
-                        let outcome = image.apply(&command);
+                        let outcome = match self.without {
+                            None => image.apply(&command),
+                            Some(rule) => image.apply_without(rule, &command),
+                        };
                         match &outcome {
                             Ok(_) => tracing::info!(index = image.index.0, ?command, "metadata changed"),
                             Err(error) => {

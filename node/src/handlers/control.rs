@@ -194,9 +194,22 @@ pub(super) fn submit_error(error: SubmitError) -> WireError {
             MetadataError::Config(_) => ErrorCode::InvalidConfig,
             MetadataError::NotLeader { .. } => ErrorCode::NotLeader,
             MetadataError::NoCandidate { .. } => ErrorCode::LeaderNotAvailable,
-            MetadataError::UnknownNode(_) | MetadataError::ElectionNotNeeded { .. } => {
-                ErrorCode::InvalidRequest
+            MetadataError::UnknownNode(_)
+            | MetadataError::ElectionNotNeeded { .. }
+            | MetadataError::NoPlugins(_)
+            | MetadataError::NoRollback { .. }
+            | MetadataError::TooManyPlugins
+            | MetadataError::TooManyRevisions(_) => ErrorCode::InvalidRequest,
+            MetadataError::InvalidPluginName(_)
+            | MetadataError::WrongKind { .. }
+            | MetadataError::InvalidBinding(_) => ErrorCode::InvalidPlugin,
+            MetadataError::PluginExists { .. } => ErrorCode::PluginAlreadyExists,
+            MetadataError::UnknownPlugin(_) => ErrorCode::UnknownPlugin,
+            MetadataError::PluginInUse { .. } => ErrorCode::PluginInUse,
+            MetadataError::StaleRevision { .. } | MetadataError::NotStaged { .. } => {
+                ErrorCode::PipelineChanged
             }
+            MetadataError::NotReady { .. } => ErrorCode::PipelineNotReady,
             // What only nodes ask, and nodes are not asked here.
             MetadataError::AlreadyInitialised(_)
             | MetadataError::NoProducerIds

@@ -175,11 +175,12 @@ impl Session {
         }
         let high_watermark = view.high_watermark();
         if subscription.next >= high_watermark {
-            if subscription.next == high_watermark && subscription.caught_up_at != Some(high_watermark) {
-                subscription.caught_up_at = Some(high_watermark);
-                return self.tell(&FetchEvent::CaughtUp { subscription: number, high_watermark }).await;
+            let (next, end) = (subscription.next, view.committed_end());
+            if end != Some(next) || subscription.caught_up_at == end {
+                return Ok(());
             }
-            return Ok(());
+            subscription.caught_up_at = end;
+            return self.tell(&FetchEvent::CaughtUp { subscription: number, high_watermark: next }).await;
         }
         let from = subscription.next;
         let reader = subscription.handle.reader.clone();

@@ -35,6 +35,7 @@ use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{Instrument, field};
 use weir_core::metadata::{CutLog, Image, LogTail, ProcessId};
+use weir_core::partition::Rule;
 use weir_wire::ids::{Incarnation, MetadataIndex, NodeId, PartitionIndex, TopicId};
 
 use crate::controller::Controller;
@@ -62,6 +63,8 @@ struct Shared {
     data: Arc<DataFolder>,
     /// Whether the last process on this data folder ended in order.
     was_clean: bool,
+    /// A rule that replicas here do not keep; for tests that must notice.
+    without: Option<Rule>,
     controller: Controller,
     space: Arc<SpaceGuard>,
     links: Arc<Links>,
@@ -107,6 +110,7 @@ impl Partitions {
         was_clean: bool,
         threads: &Threads,
         controller: Controller,
+        without: Option<Rule>,
     ) -> Result<Partitions, StorageError> {
         let image = controller.image();
         let partitions = Partitions {
@@ -116,6 +120,7 @@ impl Partitions {
                 node,
                 data,
                 was_clean,
+                without,
                 controller,
                 links: Arc::default(),
                 threads: threads.handles().to_vec(),
@@ -286,7 +291,10 @@ impl Partitions {
         let mut made = None;
         let thread = self.shared.next_thread.fetch_add(1, Ordering::Relaxed) % self.shared.threads.len();
         let handle = match opened.replica {
-            Ok(parts) => {
+            Ok(mut parts) => {
+                if let Some(rule) = self.shared.without {
+                    parts.break_rule(rule);
+                }
                 made = parts.made_at().map(|point| (open::key(key.0, key.1), point));
                 self.cannot_vouch_for(parts.cut(&opened.order, self.shared.was_clean));
                 Some(self.spawn(&opened.order, *parts, thread))

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use weir_core::metadata::{CutLog, LogTail};
 use weir_core::partition::{
-    Checkpoints, EpochCheckpoint, Partition, ProducerCheckpoint, Rebuilt, Restore, RestoreError, StoredBatch,
+    Checkpoints, EpochCheckpoint, Partition, ProducerCheckpoint, Rebuilt, Restore, RestoreError, Rule,
+    StoredBatch,
 };
 use weir_wire::ids::{Offset, PartitionIndex, TopicId};
 
@@ -216,6 +217,12 @@ pub(super) struct Surroundings {
 }
 
 impl Parts {
+    /// For tests that must notice.
+    pub(super) fn break_rule(&mut self, rule: Rule) {
+        let whole = std::mem::replace(&mut self.core, Partition::new(self.settings.core));
+        self.core = whole.without_rule(rule);
+    }
+
     /// Where the log begins, if there was none before.
     pub(super) fn made_at(&self) -> Option<RecoveryPoint> {
         self.is_new.then(|| self.log.recovery_point())

@@ -18,6 +18,7 @@ pub struct View {
     log_start: AtomicU64,
     high_watermark: AtomicU64,
     log_end: AtomicU64,
+    reign_start: AtomicU64,
     leader_epoch: AtomicU32,
     standing: AtomicU8,
     recovery_point: Mutex<Option<RecoveryPoint>>,
@@ -59,6 +60,14 @@ impl View {
     /// The end of what consumers may read.
     pub fn high_watermark(&self) -> Offset {
         Offset(self.high_watermark.load(Ordering::Acquire))
+    }
+
+    /// The end of what is committed, as far as a reader may take it for all there is: `None` while the high watermark is
+    /// below the end that the log had when the reign began. What the last leader had committed may reach up to there, and
+    /// nobody is told an end below what was acknowledged (KIP-207).
+    pub fn committed_end(&self) -> Option<Offset> {
+        let reign_start = Offset(self.reign_start.load(Ordering::Acquire));
+        Some(self.high_watermark()).filter(|high_watermark| *high_watermark >= reign_start)
     }
 
     /// The end of the log.
@@ -103,6 +112,12 @@ impl View {
     pub(super) fn set_log_end(&self, to: Offset) {
         self.log_end.store(to.0, Ordering::Release);
         self.ring(|interest| interest == Interest::Written);
+    }
+
+    /// Says that a reign begins where the log ends at `start`. Comes before the reign's standing: who reads the marks of a
+    /// reign knows that it leads.
+    pub(super) fn set_reign_start(&self, start: Offset) {
+        self.reign_start.store(start.0, Ordering::Release);
     }
 
     pub(super) fn set_standing(&self, standing: Standing, leader_epoch: LeaderEpoch) {
@@ -222,5 +237,19 @@ mod tests {
         drop(watch);
         view.set_high_watermark(Offset(5));
         assert_eq!((bell.take(), bell.take()), (Some(8), None));
+    }
+
+    #[test]
+    fn a_new_leader_tells_no_end_below_what_the_last_one_may_have_committed() {
+        let view = View::new(Offset(0), Offset(3), Offset(5));
+        view.set_reign_start(Offset(5));
+        view.set_standing(Standing::Leading, LeaderEpoch(2));
+        assert_eq!(view.committed_end(), None);
+        view.set_high_watermark(Offset(4));
+        assert_eq!(view.committed_end(), None);
+        view.set_high_watermark(Offset(5));
+        assert_eq!(view.committed_end(), Some(Offset(5)));
+        view.set_high_watermark(Offset(6));
+        assert_eq!(view.committed_end(), Some(Offset(6)));
     }
 }

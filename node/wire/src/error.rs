@@ -124,6 +124,18 @@ pub enum ErrorCode {
     PluginFailed,
     /// A plugin failed on the batch, and the record was put into the topic's dead-letter topic instead.
     DeadLettered,
+    /// No plugin of that name and version.
+    UnknownPlugin,
+    /// The plugin's name and version stand for other bytes.
+    PluginAlreadyExists,
+    /// A file that is no plugin, or a binding that cannot be.
+    InvalidPlugin,
+    /// A pipeline uses the plugin.
+    PluginInUse,
+    /// The topic's pipeline is not the one that the request is about.
+    PipelineChanged,
+    /// A node that must run the pipeline is not ready to.
+    PipelineNotReady,
 }
 
 impl ErrorCode {
@@ -146,7 +158,8 @@ impl ErrorCode {
             | ErrorCode::TimedOut
             | ErrorCode::NotCoordinator
             | ErrorCode::CoordinatorLoadInProgress
-            | ErrorCode::UnreleasedInstanceId => Retryable,
+            | ErrorCode::UnreleasedInstanceId
+            | ErrorCode::PipelineNotReady => Retryable,
             ErrorCode::Internal
             | ErrorCode::WrongCluster
             | ErrorCode::TopicRecreated
@@ -183,7 +196,12 @@ impl ErrorCode {
             | ErrorCode::InvalidSubscription
             | ErrorCode::UnsupportedAssignor
             | ErrorCode::OffsetMetadataTooLarge
-            | ErrorCode::InvalidRecord => CallersFault,
+            | ErrorCode::InvalidRecord
+            | ErrorCode::UnknownPlugin
+            | ErrorCode::PluginAlreadyExists
+            | ErrorCode::InvalidPlugin
+            | ErrorCode::PluginInUse
+            | ErrorCode::PipelineChanged => CallersFault,
         }
     }
 

@@ -77,7 +77,8 @@ pub enum FetchEvent {
         /// The reign that serves.
         leader_epoch: LeaderEpoch,
     },
-    /// Everything committed has been sent; more follows when there is more. No payload.
+    /// Everything committed has been sent; more follows when there is more. A new leader says so only when it knows of
+    /// everything that the last one committed. No payload.
     CaughtUp {
         /// The subscription.
         subscription: u64,

@@ -124,7 +124,7 @@ pub fn decode_header<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, FrameError>
 }
 
 /// One postcard value that uses up all of `bytes`.
-pub(crate) fn decode_exactly<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+pub fn decode_exactly<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     match postcard::take_from_bytes(bytes) {
         Ok((value, [])) => Some(value),
         _ => None,

@@ -21,6 +21,7 @@
 //! | [`stored`] | postcard values on disk: version and checksum |
 //! | [`names`] | which topic and client names are legal |
 //! | [`placement`] | the default partitioner's rule |
+//! | [`plugin`] | what plugins are called by |
 
 pub mod batch;
 pub mod error;
@@ -34,6 +35,7 @@ pub mod metadata;
 pub mod names;
 pub mod open;
 pub mod placement;
+pub mod plugin;
 pub mod replication;
 pub mod request;
 pub mod stored;

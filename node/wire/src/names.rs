@@ -8,6 +8,10 @@ pub const CLIENT_NAME_BYTES_MAX: usize = 100;
 pub const GROUP_NAME_BYTES_MAX: usize = 249;
 /// Longest member id in bytes.
 pub const MEMBER_ID_BYTES_MAX: usize = 100;
+/// Longest name of a plugin in bytes.
+pub const PLUGIN_NAME_BYTES_MAX: usize = 100;
+/// Longest version of a plugin in bytes.
+pub const PLUGIN_VERSION_BYTES_MAX: usize = 50;
 /// Topics whose names start so belong to the cluster itself: no user writes them, no plugin runs on them.
 pub const INTERNAL_PREFIX: &str = "__";
 
@@ -85,6 +89,22 @@ pub fn check_instance_id(name: &str) -> Result<(), NameError> {
 /// The first rule that the name breaks.
 pub fn check_member_id(name: &str) -> Result<(), NameError> {
     check("group member", name, MEMBER_ID_BYTES_MAX)
+}
+
+/// Checks a plugin's name, by the grammar of topic names.
+///
+/// # Errors
+/// The first rule that the name breaks.
+pub fn check_plugin_name(name: &str) -> Result<(), NameError> {
+    check("plugin", name, PLUGIN_NAME_BYTES_MAX)
+}
+
+/// Checks a plugin's version, by the grammar of topic names: any scheme that sorts in its author's head will do.
+///
+/// # Errors
+/// The first rule that the version breaks.
+pub fn check_plugin_version(version: &str) -> Result<(), NameError> {
+    check("plugin version", version, PLUGIN_VERSION_BYTES_MAX)
 }
 
 /// Whether the topic belongs to the cluster itself.

@@ -4,8 +4,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use weir_node::server::Rule;
 use weir_tests::sim::disk::Lie;
-use weir_tests::sim::hunt::{Limits, Scenario, hunt, replay_command, run_guarded};
+use weir_tests::sim::hunt::{self, Limits, Scenario, replay_command, run_guarded};
 use weir_tests::sim::plan::Plan;
 use weir_tests::sim::trace::{Kind, Trace, first_difference};
 
@@ -13,9 +14,12 @@ use weir_tests::sim::trace::{Kind, Trace, first_difference};
 #[derive(Parser)]
 #[command(name = "weir-sim")]
 struct Args {
-    /// What seeds stand for: chaos or power-loss.
+    /// What seeds stand for: chaos or power-loss with one node, or cluster.
     #[arg(long, default_value_t = Scenario::Chaos)]
     scenario: Scenario,
+    /// How many nodes a cluster has.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=5))]
+    nodes: Option<u32>,
     /// Replays this seed and prints what happens.
     #[arg(long, value_name = "N", conflicts_with_all = ["seeds", "hours"])]
     seed: Option<u64>,
@@ -40,6 +44,9 @@ struct Args {
     /// Gives the nodes disks that lie about file-syncs or folder-syncs: what must be noticed.
     #[arg(long, value_name = "WHAT", value_parser = parse_lie)]
     lie: Option<Lie>,
+    /// Takes a rule away from the nodes, such as TruncateByEpoch: what must be noticed.
+    #[arg(long, value_name = "RULE", value_parser = parse_rule)]
+    without: Option<Rule>,
 }
 
 fn main() -> ExitCode {
@@ -57,10 +64,19 @@ fn main() -> ExitCode {
     }
 }
 
+/// `--nodes` alone means a cluster of so many.
+fn scenario(args: &Args) -> Scenario {
+    args.nodes.map_or(args.scenario, |nodes| Scenario::Cluster { nodes })
+}
+
 fn plan(args: &Args, seed: u64) -> Plan {
-    let plan = args.scenario.plan(seed);
-    match args.lie {
+    let plan = scenario(args).plan(seed);
+    let plan = match args.lie {
         Some(lie) => plan.with_lie(lie),
+        None => plan,
+    };
+    match args.without {
+        Some(rule) => plan.without(rule),
         None => plan,
     }
 }
@@ -104,14 +120,14 @@ fn replay(args: &Args, seed: u64) -> ExitCode {
 
 fn search(args: &Args, first: u64, seeds: u64, time: Option<Duration>) -> ExitCode {
     const FAILURES_SHOWN: usize = 10;
-    println!("{} from seed {first}", args.scenario);
-    let tally = hunt(
+    println!("{} from seed {first}", scenario(args));
+    let tally = hunt::hunt(
         |seed| plan(args, seed),
         first,
         Limits { seeds, time, failures: FAILURES_SHOWN, twice: args.twice },
     );
     for (seed, failure) in &tally.failures {
-        println!("seed {seed} {failure}  {}\n", replay_command(args.scenario, *seed));
+        println!("seed {seed} {failure}  {}\n", replay_command(scenario(args), *seed));
     }
     println!("{tally}");
     if tally.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -120,6 +136,13 @@ fn search(args: &Args, first: u64, seeds: u64, time: Option<Duration>) -> ExitCo
 fn parse_seeds(text: &str) -> Result<(u64, u64), String> {
     let numbers = text.split_once("..").and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
     numbers.filter(|(from, to)| from < to).ok_or_else(|| "write two numbers, such as 0..100".to_owned())
+}
+
+fn parse_rule(text: &str) -> Result<Rule, String> {
+    let rules = || hunt::rules_to_break().into_iter();
+    rules().find(|rule| hunt::rule_name(*rule) == text).ok_or_else(|| {
+        format!("a rule is one of: {}", rules().map(hunt::rule_name).collect::<Vec<_>>().join(", "))
+    })
 }
 
 fn parse_lie(text: &str) -> Result<Lie, String> {

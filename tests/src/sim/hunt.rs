@@ -7,9 +7,15 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use weir_core::{metadata, partition};
+use weir_node::server::Rule;
+
 use super::plan::Plan;
 use super::run::{self, Failure, Summary};
 use super::trace::{Trace, first_difference};
+
+/// How many nodes a cluster has when nobody says otherwise.
+pub const NODES_DEFAULT: u32 = 3;
 
 /// Which plans seeds stand for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +24,11 @@ pub enum Scenario {
     Chaos,
     /// [`Plan::power_loss`].
     PowerLoss,
+    /// [`Plan::cluster`].
+    Cluster {
+        /// How many nodes.
+        nodes: u32,
+    },
 }
 
 impl Scenario {
@@ -27,6 +38,7 @@ impl Scenario {
         match self {
             Scenario::Chaos => Plan::chaos(seed),
             Scenario::PowerLoss => Plan::power_loss(seed),
+            Scenario::Cluster { nodes } => Plan::cluster(seed, nodes),
         }
     }
 }
@@ -36,6 +48,7 @@ impl fmt::Display for Scenario {
         f.write_str(match self {
             Scenario::Chaos => "chaos",
             Scenario::PowerLoss => "power-loss",
+            Scenario::Cluster { .. } => "cluster",
         })
     }
 }
@@ -44,10 +57,10 @@ impl FromStr for Scenario {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Scenario, String> {
-        [Scenario::Chaos, Scenario::PowerLoss]
+        [Scenario::Chaos, Scenario::PowerLoss, Scenario::Cluster { nodes: NODES_DEFAULT }]
             .into_iter()
             .find(|scenario| scenario.to_string() == text)
-            .ok_or_else(|| format!("a scenario is chaos or power-loss, not '{text}'"))
+            .ok_or_else(|| format!("a scenario is chaos, power-loss or cluster, not '{text}'"))
     }
 }
 
@@ -188,5 +201,25 @@ fn now() -> Instant {
 /// How a person sees a seed again.
 #[must_use]
 pub fn replay_command(scenario: Scenario, seed: u64) -> String {
-    format!("cargo run -p weir-tests --bin weir-sim -- --scenario {scenario} --seed {seed}")
+    let nodes = match scenario {
+        Scenario::Cluster { nodes } => format!(" --nodes {nodes}"),
+        Scenario::Chaos | Scenario::PowerLoss => String::new(),
+    };
+    format!("cargo run -p weir-tests --bin weir-sim -- --scenario {scenario}{nodes} --seed {seed}")
+}
+
+/// Rules that whole nodes can leave out.
+#[must_use]
+pub fn rules_to_break() -> Vec<Rule> {
+    let of_replicas = partition::Rule::OF_REPLICATION.into_iter().chain(partition::Rule::OF_APPENDS);
+    of_replicas.map(Rule::Partition).chain(metadata::Rule::ALL.map(Rule::Metadata)).collect()
+}
+
+/// What a rule is called.
+#[must_use]
+pub fn rule_name(rule: Rule) -> String {
+    match rule {
+        Rule::Partition(rule) => format!("{rule:?}"),
+        Rule::Metadata(rule) => format!("{rule:?}"),
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use weir_client::{ConsumedBatch, DeliveryResult};
+use weir_client::{Acks, ConsumedBatch, DeliveryResult};
 use weir_node::check::{self, History, Outcome, Read, Sent};
 use weir_wire::ids::{Offset, PartitionIndex};
 
@@ -64,13 +64,11 @@ impl Journal {
         self.settle(number, Outcome::Failed);
     }
 
-    /// Notes what became of a record.
-    pub fn delivered(&self, number: u64, result: &DeliveryResult) {
+    /// Notes what became of a record. Only what all replicas in sync have is promised to stay.
+    pub fn delivered(&self, number: u64, acks: Acks, result: &DeliveryResult) {
         match result {
-            DeliveryResult::Stored { partition, offset, promise, .. } => {
-                if !promise.flushed || promise.replicas == 0 {
-                    self.violated(format_args!("number {number} was acknowledged with {promise:?}"));
-                }
+            DeliveryResult::Stored { .. } if acks != Acks::All => self.settle(number, Outcome::Unknown),
+            DeliveryResult::Stored { partition, offset, .. } => {
                 self.settle(number, Outcome::Acknowledged { partition: *partition, offset: *offset });
             }
             DeliveryResult::Failed(_) => self.settle(number, Outcome::Failed),

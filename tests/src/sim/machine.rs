@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use weir_node::controller::Controller;
 use weir_node::outside::Outside;
-use weir_node::server::{Node, NodeConfig};
+use weir_node::partitions::Partitions;
+use weir_node::server::{Node, NodeConfig, Rule};
 use weir_node::storage::SimDisk;
 use weir_quic::Identity;
 use weir_wire::ids::NodeId;
@@ -52,6 +53,7 @@ pub struct Machine {
     join: Option<SocketAddr>,
     weather: Weather,
     lie: Option<Lie>,
+    without: Option<Rule>,
     trace: Trace,
     pace: DiskPace,
     inner: Mutex<Inner>,
@@ -64,6 +66,7 @@ struct Inner {
     stop: Arc<Notify>,
     /// The running node's, once it serves.
     controller: Option<Controller>,
+    partitions: Option<Partitions>,
     dice: Dice,
     lives: u32,
 }
@@ -82,6 +85,7 @@ impl Machine {
         seed: u64,
         weather: Weather,
         lie: Option<Lie>,
+        without: Option<Rule>,
         trace: Trace,
     ) -> Machine {
         let mut dice = Dice::new(seed, &host);
@@ -92,10 +96,11 @@ impl Machine {
             state: NodeState::Down,
             stop: Arc::new(Notify::new()),
             controller: None,
+            partitions: None,
             dice,
             lives: 0,
         });
-        Machine { id, host, address, identity, join, weather, lie, trace, pace, inner }
+        Machine { id, host, address, identity, join, weather, lie, without, trace, pace, inner }
     }
 
     /// One life of the node, from its start until it ends by itself.
@@ -103,7 +108,11 @@ impl Machine {
         let (config, outside, stop) = self.begin_life();
         let ended = match Node::start(config, outside).await {
             Ok(node) => {
-                self.inner().controller = Some(node.controller().clone());
+                {
+                    let mut inner = self.inner();
+                    inner.controller = Some(node.controller().clone());
+                    inner.partitions = Some(node.partitions().clone());
+                }
                 self.enter(NodeState::Serving);
                 stop.notified().await;
                 self.enter(NodeState::Stopping);
@@ -139,6 +148,7 @@ impl Machine {
         config.join = self.join.iter().map(SocketAddr::to_string).collect();
         // Few, so that snapshots are made and sent in a run that makes few changes.
         config.entries_per_snapshot = 20;
+        config.without = self.without;
         (config, outside, Arc::clone(&inner.stop))
     }
 
@@ -157,11 +167,18 @@ impl Machine {
         };
         inner.state = NodeState::Down;
         inner.controller = None;
+        inner.partitions = None;
         self.trace.note(&self.host, Kind::Fault, format_args!("{end:?}"));
     }
 
     pub(super) fn ask_to_stop(&self) {
         self.inner().stop.notify_one();
+    }
+
+    /// The number of its node.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.id
     }
 
     /// Its name on the network.
@@ -192,6 +209,13 @@ impl Machine {
     #[must_use]
     pub fn controller(&self) -> Option<Controller> {
         self.inner().controller.clone()
+    }
+
+    /// The replicas of its node, while that serves, and in which of its lives.
+    #[must_use]
+    pub fn partitions(&self) -> Option<(u32, Partitions)> {
+        let inner = self.inner();
+        Some((inner.lives, inner.partitions.clone()?))
     }
 
     /// Whether the machine has power. A disk that stops takes it away.

@@ -7,7 +7,12 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use weir_client::{Acks, Promise};
+use weir_node::server::Rule;
 use weir_wire::batch::Compression;
+use weir_wire::ids::{NodeId, PartitionIndex};
+
+mod cluster;
 
 use super::dice::Dice;
 use super::disk::Lie;
@@ -18,6 +23,8 @@ use super::workers::QUICK;
 pub struct Plan {
     /// What everything below, and every later throw of dice, follows from.
     pub seed: u64,
+    /// How many nodes there are.
+    pub nodes: u32,
     /// What the clients do.
     pub workload: Workload,
     /// How long a datagram takes; a range in which they overtake each other.
@@ -28,8 +35,13 @@ pub struct Plan {
     pub faults: Vec<Planned>,
     /// When the faults end.
     pub faults_until: Duration,
+    /// Whether a power cut takes what the others may lack. Then a node loses power only while all others have
+    /// everything, and is killed instead at any other time.
+    pub is_careful: bool,
     /// A disk that breaks its word, for tests of the simulation itself.
     pub lie: Option<Lie>,
+    /// A rule that the nodes do not keep, for the same.
+    pub without: Option<Rule>,
 }
 
 /// What the clients do.
@@ -37,6 +49,14 @@ pub struct Plan {
 pub struct Workload {
     /// Partitions of the one topic.
     pub partitions: u32,
+    /// How many nodes have each of them.
+    pub replication_factor: u32,
+    /// `min.insync.replicas`: with fewer nothing is committed.
+    pub min_insync: u32,
+    /// `write.caching`: whether what is written counts before it is flushed.
+    pub write_caching: bool,
+    /// What each producing process asks for, in turn.
+    pub acks: Vec<Acks>,
     /// Size at which segments end, in bytes.
     pub segment_bytes: u32,
     /// How many producing processes there are.
@@ -59,6 +79,8 @@ pub struct Workload {
     pub in_flight: usize,
     /// Lanes without a guess; 0 for one guessed lane per partition.
     pub unguessed_lanes: u32,
+    /// Whether producers name the partition of each record.
+    pub names_partitions: bool,
     /// How batches are compressed.
     pub compression: Compression,
     /// How long a producer waits for an answer before it opens its lane anew. Where the disk or the network is slower
@@ -84,10 +106,42 @@ pub enum End {
 /// A fault and when it strikes.
 #[derive(Clone, Debug)]
 pub struct Planned {
-    /// When.
+    /// When, since the cluster was formed.
     pub at: Duration,
+    /// To whom.
+    pub whom: Whom,
     /// What.
     pub fault: Fault,
+}
+
+/// Whom a fault strikes. Who leads is found out when it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// All nodes at once.
+    Everybody,
+    /// This one.
+    Node(NodeId),
+    /// All but this one.
+    AllBut(NodeId),
+    /// The leader of this partition.
+    Leader(PartitionIndex),
+    /// A node that follows in this partition, and serves.
+    Follower(PartitionIndex),
+    /// The active controller.
+    Controller,
+}
+
+/// Who is on the other side of a cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Others {
+    /// The clients.
+    Clients,
+    /// The other nodes.
+    Nodes,
+    /// The active controller.
+    Controller,
+    /// All of them.
+    Everybody,
 }
 
 /// Something that goes wrong.
@@ -102,10 +156,18 @@ pub enum Fault {
         /// For how long.
         lasts: Duration,
     },
-    /// Nothing passes between the nodes and everybody else.
+    /// Nothing passes between the node and others.
     Cut {
+        /// Which others.
+        from: Others,
         /// Which ways.
         ways: Ways,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// What the node sends, and what is sent to it, stays under way until the end of the fault, and then arrives all at
+    /// once: to everybody else the node stands still.
+    Pause {
         /// For how long.
         lasts: Duration,
     },
@@ -194,10 +256,21 @@ impl Plan {
         let mut at = dice.time(Duration::ZERO..=seconds(2.0));
         let gap_max = dice.time(seconds(0.5)..=seconds(5.0));
         while at < faults_until {
-            faults.push(Planned { at, fault: Fault::any(dice, &workload) });
+            faults.push(Planned { at, whom: Whom::Everybody, fault: Fault::any(dice, &workload) });
             at += dice.time(Duration::ZERO..=gap_max);
         }
-        Plan { seed, workload, latency, disk_takes, faults, faults_until, lie: None }
+        Plan {
+            seed,
+            nodes: 1,
+            workload,
+            latency,
+            disk_takes,
+            faults,
+            faults_until,
+            is_careful: false,
+            lie: None,
+            without: None,
+        }
     }
 
     /// Nothing but the power failing again and again, most of the time in the middle of a disk operation: a short
@@ -215,7 +288,7 @@ impl Plan {
             } else {
                 Fault::EndInOperation { end, after: dice.within(0..=40), again: any_starts(dice), down }
             };
-            faults.push(Planned { at, fault });
+            faults.push(Planned { at, whom: Whom::Everybody, fault });
         }
         let faults_until = at + Duration::from_millis(500);
         let workload = Workload {
@@ -229,7 +302,18 @@ impl Plan {
         };
         let latency = Duration::from_millis(1)..=Duration::from_millis(1);
         let disk_takes = any_disk(dice);
-        Plan { seed, workload, latency, disk_takes, faults, faults_until, lie: None }
+        Plan {
+            seed,
+            nodes: 1,
+            workload,
+            latency,
+            disk_takes,
+            faults,
+            faults_until,
+            is_careful: false,
+            lie: None,
+            without: None,
+        }
     }
 
     /// The same on a disk that lies.
@@ -237,21 +321,48 @@ impl Plan {
     pub fn with_lie(self, lie: Lie) -> Plan {
         Plan { lie: Some(lie), ..self }
     }
+
+    /// The same with nodes that do not keep a rule.
+    #[must_use]
+    pub fn without(self, rule: Rule) -> Plan {
+        Plan { without: Some(rule), ..self }
+    }
 }
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Plan { seed, latency, disk_takes, lie, .. } = self;
-        writeln!(f, "seed {seed}, latency {latency:?}, a disk that takes {disk_takes:?}, lie {lie:?}")?;
+        let Plan { seed, nodes, latency, disk_takes, lie, without, .. } = self;
+        writeln!(
+            f,
+            "seed {seed}, nodes {nodes}, latency {latency:?}, a disk that takes {disk_takes:?}, lie {lie:?}"
+        )?;
+        if let Some(rule) = without {
+            writeln!(f, "without {rule:?}")?;
+        }
         writeln!(f, "{:?}", self.workload)?;
-        for Planned { at, fault } in &self.faults {
-            writeln!(f, "{:>10.6} {fault:?}", at.as_secs_f64())?;
+        for Planned { at, whom, fault } in &self.faults {
+            writeln!(f, "{:>10.6} {whom:?}: {fault:?}", at.as_secs_f64())?;
         }
         writeln!(f, "{:>10.6} faults end", self.faults_until.as_secs_f64())
     }
 }
 
 impl Workload {
+    /// What a producing process asks for.
+    #[must_use]
+    pub fn acks_of(&self, producer: u32) -> Acks {
+        let index = usize::try_from(producer).expect("a few producers") % self.acks.len();
+        self.acks[index]
+    }
+
+    /// Whether an acknowledgement promises what was asked for. What an earlier try stored is committed, and stays so
+    /// also where fewer replicas are in sync by now, of which the promise tells.
+    #[must_use]
+    pub fn is_kept(&self, acks: Acks, promise: Promise, is_duplicate: bool) -> bool {
+        let replicas_min = if acks == Acks::All && !is_duplicate { self.min_insync } else { 1 };
+        (promise.flushed || self.write_caching) && promise.replicas >= replicas_min
+    }
+
     /// What producers send in about `lasts`.
     fn any(dice: &mut Dice, lasts: Duration, records: RangeInclusive<u64>) -> Workload {
         let value_bytes_max = *dice.pick(&[20, 200, 2_000, 20_000]);
@@ -261,6 +372,11 @@ impl Workload {
         let pause_max = lasts * 2 * burst / records * *dice.pick(&[0, 1, 1, 1, 1]);
         Workload {
             partitions: small(dice, 1..=4),
+            replication_factor: 1,
+            min_insync: 1,
+            write_caching: false,
+            acks: vec![Acks::All],
+            names_partitions: false,
             segment_bytes: *dice.pick(&[4_096, 16_384, 65_536, 1 << 20]),
             producers: small(dice, 1..=2),
             records,
@@ -295,7 +411,7 @@ impl Fault {
                 let loss = *dice.pick(&[0.01, 0.05, 0.2, 0.5]);
                 Fault::Weather { loss, duplication: *dice.pick(&[0.0, 0.02, 0.2]), lasts }
             }
-            3..=4 => Fault::Cut { ways: *dice.pick(&[Ways::Both, Ways::ToNode, Ways::FromNode]), lasts },
+            3..=4 => Fault::Cut { from: Others::Clients, ways: any_ways(dice), lasts },
             5..=8 => Fault::End { end: any_end(dice), down },
             9..=12 => {
                 let after = dice.within(0..=200);
@@ -316,6 +432,10 @@ impl Fault {
             _ => Fault::KillProducer { producer: small(dice, 0..=u64::from(workload.producers) - 1), down },
         }
     }
+}
+
+fn any_ways(dice: &mut Dice) -> Ways {
+    *dice.pick(&[Ways::Both, Ways::ToNode, Ways::FromNode])
 }
 
 fn any_end(dice: &mut Dice) -> End {
@@ -356,7 +476,7 @@ mod tests {
     #[test]
     fn faults_come_in_order_and_end() {
         for seed in 0..200 {
-            for plan in [Plan::chaos(seed), Plan::power_loss(seed)] {
+            for plan in [Plan::chaos(seed), Plan::power_loss(seed), Plan::cluster(seed, 3)] {
                 assert!(plan.faults.is_sorted_by_key(|planned| planned.at));
                 assert!(plan.faults.iter().all(|planned| planned.at < plan.faults_until), "{plan}");
             }

@@ -1,17 +1,16 @@
 //! One run: faults first, then everything is mended and must heal, then everything is looked at.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use weir_node::check;
-use weir_wire::ids::NodeId;
 
+use super::invariants::{self, Invariant};
 use super::journal::Journal;
 use super::logs;
-use super::machine::NodeState;
-use super::plan::{End, Fault, Plan, Planned, Workload};
+use super::nemesis::Nemesis;
+use super::plan::{Plan, Workload};
+use super::snapshot::{Observer, Snapshot};
 use super::trace::{Digest, Trace};
 use super::workload;
 use super::world::World;
@@ -21,8 +20,10 @@ use super::world::World;
 pub const HEAL_MAX: Duration = Duration::from_secs(60);
 /// How long writing to and reading a healed cluster may take.
 pub const AUDIT_MAX: Duration = Duration::from_secs(60);
-/// How long a node that did not start, or ended, waits for somebody to start it again.
-const START_AGAIN_AFTER: Duration = Duration::from_millis(500);
+/// How long a cluster may take to form.
+const FORM_MAX: Duration = Duration::from_secs(30);
+/// How often logs are read, in steps of the world.
+const STEPS_PER_READ: u64 = 20;
 
 /// What a run that kept all promises did.
 #[derive(Clone, Debug)]
@@ -67,18 +68,23 @@ struct Run<'a> {
     world: World,
     journal: Journal,
     nemesis: Nemesis,
+    observer: Observer,
+    invariants: Vec<Box<dyn Invariant>>,
+    steps: u64,
 }
 
 impl<'a> Run<'a> {
     fn new(plan: &'a Plan, trace: &'a Trace) -> Run<'a> {
         let journal = Journal::default();
-        let mut world = World::new(plan.seed, 1, plan.latency.clone(), plan.lie, trace.clone());
+        let mut world =
+            World::new(plan.seed, plan.nodes, plan.latency.clone(), plan.lie, plan.without, trace.clone());
         for node in world.node_ids() {
             world.machine(node).pace().set(plan.disk_takes.clone());
         }
         workload::add(&mut world, plan.seed, &plan.workload, &journal, trace);
-        let nemesis = Nemesis::new(plan);
-        Run { plan, trace, world, journal, nemesis }
+        let nemesis = Nemesis::new(plan, Duration::ZERO);
+        let (observer, invariants, steps) = (Observer::default(), invariants::all(), 0);
+        Run { plan, trace, world, journal, nemesis, observer, invariants, steps }
     }
 
     fn finish(mut self) -> Result<Summary, Box<Failure>> {
@@ -94,9 +100,12 @@ impl<'a> Run<'a> {
     }
 
     fn phases(&mut self) -> Result<(), String> {
-        while self.world.now() < self.plan.faults_until {
+        self.form()?;
+        let begun = self.world.now();
+        self.nemesis = Nemesis::new(self.plan, begun);
+        while self.world.now() < begun + self.plan.faults_until {
             self.nemesis.act(&mut self.world);
-            self.world.step()?;
+            self.step()?;
         }
         self.nemesis.mend(&mut self.world);
         self.journal.end_of_faults();
@@ -114,6 +123,7 @@ impl<'a> Run<'a> {
             }
         })?;
         let Plan { seed, workload, .. } = self.plan;
+        self.until(HEAL_MAX, |run| run.world.what_ails().map_or(Ok(()), Err))?;
         workload::add_auditor(&mut self.world, *seed, workload, &self.journal, self.trace);
         self.until(AUDIT_MAX, |run| {
             run.journal
@@ -123,7 +133,62 @@ impl<'a> Run<'a> {
         })?;
         let ends = self.journal.audit().unwrap_or_default().ends;
         let readers = usize::try_from(workload.readers).expect("a few readers");
-        self.until(AUDIT_MAX, |run| run.journal.readers_are_at(readers, &ends))
+        self.until(AUDIT_MAX, |run| run.journal.readers_are_at(readers, &ends))?;
+        self.until(AUDIT_MAX, |run| run.replicas_agree())?;
+        self.observer.start_over();
+        let seen = self.observer.look(&self.world, true);
+        self.observer.has_read_all(&seen)?;
+        self.check(&seen)
+    }
+
+    /// Several nodes become a cluster before anything fails; how one forms under faults is tested elsewhere.
+    fn form(&mut self) -> Result<(), String> {
+        if self.plan.nodes == 1 {
+            return Ok(());
+        }
+        let voters = self.plan.nodes.min(3);
+        self.until(FORM_MAX, |run| match run.world.voters() {
+            formed if formed >= voters => Ok(()),
+            formed => Err(format!("{formed} of {voters} nodes vote")),
+        })
+    }
+
+    /// Moves the world, and looks at it.
+    fn step(&mut self) -> Result<(), String> {
+        self.world.step()?;
+        self.steps += 1;
+        let seen = self.observer.look(&self.world, self.steps.is_multiple_of(STEPS_PER_READ));
+        self.check(&seen)
+    }
+
+    fn check(&mut self, seen: &Snapshot) -> Result<(), String> {
+        self.invariants.iter_mut().try_for_each(|invariant| invariant.check(seen))
+    }
+
+    /// Whether all replicas of each partition are equally long and know that all of it is committed. That their bytes
+    /// are the same is for the invariants to see.
+    fn replicas_agree(&self) -> Result<(), String> {
+        let seen = Observer::default().look(&self.world, false);
+        for (partition, state) in seen.partitions() {
+            let replicas: Vec<_> = seen.replicas_of(partition).collect();
+            if replicas.len() != state.replicas.len() {
+                return Err(format!(
+                    "{} of {} replicas of {partition} are there",
+                    replicas.len(),
+                    state.replicas.len()
+                ));
+            }
+            let end = replicas.iter().map(|replica| replica.log_end).max().unwrap_or_default();
+            if let Some(behind) =
+                replicas.iter().find(|replica| replica.log_end < end || replica.high_watermark < end)
+            {
+                return Err(format!(
+                    "{} ends at {} and knows that {} is committed; another one ends at {end}",
+                    behind.id, behind.log_end, behind.high_watermark
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Lets the mended world go on until a condition holds.
@@ -139,211 +204,7 @@ impl<'a> Run<'a> {
                 return Err(format!("{} s after everything was mended: {missing}", limit.as_secs()));
             }
             self.nemesis.tend(&mut self.world);
-            self.world.step()?;
+            self.step()?;
         }
-    }
-}
-
-/// Carries out faults and their ends, and starts nodes again, as an operator would.
-struct Nemesis {
-    planned: VecDeque<Planned>,
-    /// What follows from earlier faults, by time; the number keeps what falls on one moment in order.
-    follow_ups: BTreeMap<(Duration, u64), FollowUp>,
-    next_number: u64,
-    /// Nodes that were told to stop, or whose disk will, and what follows then.
-    stopping: BTreeMap<NodeId, Stopping>,
-    disk_takes: RangeInclusive<Duration>,
-    /// Nodes whose disk failed, and which are to be started again.
-    suspicious: BTreeSet<NodeId>,
-    full: BTreeMap<NodeId, u64>,
-    deaths: u32,
-}
-
-struct Stopping {
-    end: End,
-    /// In how many operations of the next starts it ends again.
-    again: VecDeque<u64>,
-    down: Duration,
-}
-
-#[derive(Clone, Debug)]
-enum FollowUp {
-    FairWeather,
-    MendNetwork(NodeId),
-    Start(NodeId),
-    StartAgain(NodeId),
-    MakeRoom(NodeId),
-    QuickDisk(NodeId),
-    StartClient(String),
-}
-
-impl Nemesis {
-    fn new(plan: &Plan) -> Nemesis {
-        Nemesis {
-            planned: plan.faults.iter().cloned().collect(),
-            follow_ups: BTreeMap::new(),
-            next_number: 0,
-            stopping: BTreeMap::new(),
-            disk_takes: plan.disk_takes.clone(),
-            suspicious: BTreeSet::new(),
-            full: BTreeMap::new(),
-            deaths: 0,
-        }
-    }
-
-    /// Does what is due at this moment.
-    fn act(&mut self, world: &mut World) {
-        while self.planned.front().is_some_and(|planned| planned.at <= world.now()) {
-            let Some(Planned { fault, .. }) = self.planned.pop_front() else { break };
-            world.note(format_args!("{fault:?}"));
-            for node in world.node_ids() {
-                self.strike(world, node, &fault);
-            }
-        }
-        self.tend(world);
-    }
-
-    /// Ends what has lasted, and looks after the nodes.
-    fn tend(&mut self, world: &mut World) {
-        while let Some(entry) = self.follow_ups.first_entry().filter(|entry| entry.key().0 <= world.now()) {
-            let follow_up = entry.remove();
-            self.follow_up(world, follow_up);
-        }
-        for node in world.node_ids() {
-            self.look_after(world, node);
-        }
-    }
-
-    fn strike(&mut self, world: &mut World, node: NodeId, fault: &Fault) {
-        let is_up = matches!(world.state(node), NodeState::Starting | NodeState::Serving);
-        match fault {
-            Fault::Weather { loss, duplication, lasts } => {
-                world.weather().set(*loss, *duplication);
-                self.later(world, *lasts, FollowUp::FairWeather);
-            }
-            Fault::Cut { ways, lasts } => {
-                world.cut(node, *ways);
-                self.later(world, *lasts, FollowUp::MendNetwork(node));
-            }
-            Fault::KillProducer { producer, down } => {
-                let name = workload::producer_name(*producer);
-                world.end_client(&name);
-                self.later(world, *down, FollowUp::StartClient(name));
-            }
-            // The rest happens to a machine whose node runs.
-            _ if !is_up => {}
-            Fault::End { end, down } => self.end(world, node, *end, *down),
-            Fault::EndInOperation { end, after, again, down } => {
-                world.disk(node).stop_after(*after);
-                let again = again.iter().copied().collect();
-                self.stopping.insert(node, Stopping { end: *end, again, down: *down });
-            }
-            Fault::Restart { down } => {
-                world.ask_to_stop(node);
-                self.stopping
-                    .insert(node, Stopping { end: End::Killed, again: VecDeque::new(), down: *down });
-            }
-            Fault::FailSyncs { count, noticed_after } => {
-                world.disk(node).fail_syncs(*count);
-                self.suspicious.insert(node);
-                self.later(world, *noticed_after, FollowUp::StartAgain(node));
-            }
-            Fault::FailWrites { count, noticed_after } => {
-                world.disk(node).fail_writes(*count);
-                self.suspicious.insert(node);
-                self.later(world, *noticed_after, FollowUp::StartAgain(node));
-            }
-            Fault::FullDisk { room_bytes, lasts } => {
-                world.set_room(node, Some(*room_bytes));
-                self.full.insert(node, *room_bytes);
-                self.suspicious.insert(node);
-                self.later(world, *lasts, FollowUp::MakeRoom(node));
-            }
-            Fault::SlowDisk { takes, lasts } => {
-                world.machine(node).pace().set(takes.clone());
-                self.later(world, *lasts, FollowUp::QuickDisk(node));
-            }
-        }
-    }
-
-    fn follow_up(&mut self, world: &mut World, follow_up: FollowUp) {
-        world.note(format_args!("{follow_up:?}"));
-        match follow_up {
-            FollowUp::FairWeather => world.weather().set(0.0, 0.0),
-            FollowUp::MendNetwork(node) => world.mend(node),
-            FollowUp::Start(node) => {
-                if world.state(node) == NodeState::Down {
-                    world.start(node);
-                    if let Some(room_bytes) = self.full.get(&node) {
-                        world.set_room(node, Some(*room_bytes));
-                    }
-                    match self.stopping.get_mut(&node).and_then(|stopping| stopping.again.pop_front()) {
-                        Some(after) => world.disk(node).stop_after(after),
-                        None => _ = self.stopping.remove(&node),
-                    }
-                }
-            }
-            FollowUp::StartAgain(node) => {
-                if self.suspicious.contains(&node) {
-                    self.end(world, node, End::Killed, START_AGAIN_AFTER);
-                }
-            }
-            FollowUp::MakeRoom(node) => {
-                self.full.remove(&node);
-                world.set_room(node, None);
-            }
-            FollowUp::QuickDisk(node) => world.machine(node).pace().set(self.disk_takes.clone()),
-            FollowUp::StartClient(name) => world.start_client(&name),
-        }
-    }
-
-    /// Ends a node and has it started again.
-    fn end(&mut self, world: &mut World, node: NodeId, end: End, down: Duration) {
-        self.suspicious.remove(&node);
-        // A file system that has shut down takes no changes before a reboot. Anything else has to do without one: after
-        // a failed sync memory holds what the disk does not, and says that it is clean.
-        let end = if world.disk(node).has_shut_down() { End::PowerCut } else { end };
-        self.deaths += 1;
-        world.end(node, end);
-        self.later(world, down, FollowUp::Start(node));
-    }
-
-    fn look_after(&mut self, world: &mut World, node: NodeId) {
-        let state = world.state(node);
-        let has_stopped = state != NodeState::Down && !world.machine(node).has_power();
-        if has_stopped || matches!(state, NodeState::Ended(_)) {
-            let (end, down) = match self.stopping.get(&node) {
-                Some(stopping) => (stopping.end, stopping.down),
-                None => (End::Killed, START_AGAIN_AFTER),
-            };
-            self.end(world, node, end, down);
-        }
-    }
-
-    /// Ends all faults at once, as they would have ended later.
-    fn mend(&mut self, world: &mut World) {
-        world.note(format_args!("everything is mended"));
-        self.planned.clear();
-        self.stopping.clear();
-        for follow_up in std::mem::take(&mut self.follow_ups).into_values() {
-            // Starting again what failed comes below, once.
-            if !matches!(follow_up, FollowUp::StartAgain(_)) {
-                self.follow_up(world, follow_up);
-            }
-        }
-        for node in world.node_ids() {
-            let disk = world.disk(node);
-            disk.fail_syncs(0);
-            disk.fail_writes(0);
-            disk.stop_after(u64::MAX);
-            if self.suspicious.contains(&node) {
-                self.end(world, node, End::Killed, Duration::ZERO);
-            }
-        }
-    }
-
-    fn later(&mut self, world: &World, after: Duration, follow_up: FollowUp) {
-        self.next_number += 1;
-        self.follow_ups.insert((world.now() + after, self.next_number), follow_up);
     }
 }

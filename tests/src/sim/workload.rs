@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir_client::{
-    Client, ClientConfig, ClientError, Consumer, ConsumerConfig, ConsumerEvent, DeliveryResult, ErrorClass,
-    ErrorCode, Lanes, NewTopic, ProducerConfig, Record, StartAt,
+    Acks, Client, ClientConfig, ClientError, Consumer, ConsumerConfig, ConsumerEvent, DeliveryResult,
+    ErrorClass, ErrorCode, Lanes, NewTopic, ProducerConfig, Record, StartAt,
 };
 use weir_wire::ids::{Offset, PartitionIndex};
 
@@ -80,11 +80,24 @@ impl Common {
     async fn create_topic(&self, client: &Client) {
         let topic = NewTopic::new(TOPIC)
             .partitions(self.workload.partitions)
-            .config("segment.bytes", self.workload.segment_bytes.to_string());
+            .replication_factor(self.workload.replication_factor)
+            .config("segment.bytes", self.workload.segment_bytes.to_string())
+            .config("min.insync.replicas", self.workload.min_insync.to_string())
+            .config("write.caching", self.workload.write_caching.to_string());
         loop {
             match client.create_topic(topic.clone()).await {
                 Ok(_) => return,
                 Err(ClientError::Node(error)) if error.code == ErrorCode::TopicAlreadyExists => return,
+                // Not all nodes are there yet, or nobody can say; the next try tells.
+                Err(ClientError::Node(error))
+                    if matches!(
+                        error.code,
+                        ErrorCode::InvalidReplicationFactor | ErrorCode::OutcomeUnknown
+                    ) =>
+                {
+                    self.note(format_args!("creating the topic: {error}"));
+                    tokio::time::sleep(PAUSE).await;
+                }
                 Err(error) => self.failed("creating the topic", &error).await,
             }
         }
@@ -155,7 +168,9 @@ async fn produce(common: &Common, config: ClientConfig, producer: u32, life: u32
     journal.forget_open(producer);
     let client = common.connect(config).await;
     common.create_topic(&client).await;
+    let acks = workload.acks_of(producer);
     let config = ProducerConfig {
+        acks,
         batch_bytes: workload.batch_bytes,
         linger: workload.linger,
         in_flight_batches: workload.in_flight,
@@ -176,15 +191,21 @@ async fn produce(common: &Common, config: ClientConfig, producer: u32, life: u32
             tokio::time::sleep(pause).await;
         }
         // What an earlier life still had under way may come in late: order holds per producer, so each has its keys.
-        let key = format!("{producer}/{life}/{}", dice.borrow_mut().within(1..=u64::from(workload.keys)));
+        let key_number = dice.borrow_mut().within(1..=u64::from(workload.keys));
+        let key = format!("{producer}/{life}/{key_number}");
         let bytes = dice.borrow_mut().within(workload.value_bytes.clone());
         let number = journal.sending(producer, &key);
         let value = value_of(number, usize::try_from(bytes).expect("values are small"));
         common.note(format_args!("send {number} ({} bytes) under {key}", value.len()));
-        match sender.send(Record::to(TOPIC).key(key.as_bytes()).value(&value)).await {
+        let mut record = Record::to(TOPIC).key(key.as_bytes()).value(&value);
+        if workload.names_partitions {
+            let partition = key_number % u64::from(workload.partitions);
+            record = record.partition(PartitionIndex(u32::try_from(partition).expect("few partitions")));
+        }
+        match sender.send(record).await {
             Ok(delivery) => {
                 let common = common.clone();
-                tokio::task::spawn_local(async move { common.settle(number, &delivery.await) });
+                tokio::task::spawn_local(async move { common.settle(number, acks, &delivery.await) });
             }
             Err(error) => {
                 common.note(format_args!("{number} was not taken: {error}"));
@@ -203,7 +224,7 @@ async fn produce(common: &Common, config: ClientConfig, producer: u32, life: u32
 }
 
 impl Common {
-    fn settle(&self, number: u64, result: &DeliveryResult) {
+    fn settle(&self, number: u64, acks: Acks, result: &DeliveryResult) {
         match result {
             DeliveryResult::Stored { partition, offset, duplicate, .. } => {
                 let at = offset.map_or("?".to_owned(), |offset| offset.to_string());
@@ -212,7 +233,12 @@ impl Common {
             }
             other => self.note(format_args!("{number}: {other:?}")),
         }
-        self.journal.delivered(number, result);
+        if let DeliveryResult::Stored { promise, duplicate, .. } = result
+            && !self.workload.is_kept(acks, *promise, *duplicate)
+        {
+            self.journal.violated(format_args!("number {number} was acknowledged with {promise:?}"));
+        }
+        self.journal.delivered(number, acks, result);
     }
 }
 
@@ -279,7 +305,7 @@ async fn audit(common: &Common, config: ClientConfig) {
                         "after everything was mended {partition} took nothing: {result:?}"
                     ));
                 }
-                common.settle(number, &result);
+                common.settle(number, Acks::All, &result);
             }
             Err(error) => {
                 common

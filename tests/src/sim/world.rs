@@ -14,17 +14,20 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use weir_client::{ClientConfig, Credentials};
+use weir_core::metadata::Image;
+use weir_node::server::Rule;
 use weir_node::storage::{Disk, SimDisk};
 use weir_quic::{Authority, Identity, Principal};
-use weir_wire::ids::NodeId;
+use weir_wire::ids::{NodeId, PartitionIndex};
 
 use super::clock::EPOCH;
 use super::dice::Dice;
 use super::disk::Lie;
 use super::machine::{DATA_FOLDER, Machine, NODE_PORT, NodeState};
 use super::network::{Power, SimNetwork, Weather};
-use super::plan::{End, Ways};
+use super::plan::{End, Others, Ways, Whom};
 use super::trace::{Kind, Trace};
+use super::workload::TOPIC;
 
 /// The longest run, in virtual time. A run that does not end by itself has its own, shorter limit.
 const RUN_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -57,6 +60,7 @@ impl World {
         nodes: u32,
         latency: RangeInclusive<Duration>,
         lie: Option<Lie>,
+        without: Option<Rule>,
         trace: Trace,
     ) -> World {
         watch_for_panics();
@@ -76,12 +80,12 @@ impl World {
         let (nodes_wanted, nodes, clients) = (nodes, BTreeMap::new(), Vec::new());
         let mut world = World { sim, seed, trace, nowhere, weather, authority, nodes, clients };
         for id in 1..=nodes_wanted {
-            world.add_node(NodeId(id), lie);
+            world.add_node(NodeId(id), lie, without);
         }
         world
     }
 
-    fn add_node(&mut self, id: NodeId, lie: Option<Lie>) {
+    fn add_node(&mut self, id: NodeId, lie: Option<Lie>, without: Option<Rule>) {
         let host: Arc<str> = format!("node-{id}").into();
         let identity = self.identity(&Principal::Node(id));
         let address = SocketAddr::new(self.sim.lookup(&*host), NODE_PORT);
@@ -95,6 +99,7 @@ impl World {
             self.seed,
             self.weather.clone(),
             lie,
+            without,
             self.trace.clone(),
         ));
         self.nodes.insert(id, Arc::clone(&machine));
@@ -218,24 +223,114 @@ impl World {
         self.sim.bounce(name);
     }
 
-    /// Lets nothing pass between a node and the clients.
-    pub fn cut(&self, node: NodeId, ways: Ways) {
+    /// Lets nothing pass between a node and others.
+    pub fn cut(&self, node: NodeId, from: Others, ways: Ways) {
         let host = self.machine(node).host();
-        for client in &self.clients {
+        for other in self.others(node, from) {
             match ways {
-                Ways::Both => self.sim.partition(host, &**client),
-                Ways::ToNode => self.sim.partition_oneway(&**client, host),
-                Ways::FromNode => self.sim.partition_oneway(host, &**client),
+                Ways::Both => self.sim.partition(host, &*other),
+                Ways::ToNode => self.sim.partition_oneway(&*other, host),
+                Ways::FromNode => self.sim.partition_oneway(host, &*other),
             }
         }
     }
 
-    /// Lets everything pass again.
+    /// Keeps what passes between a node and everybody else under way.
+    pub fn pause(&self, node: NodeId) {
+        let host = self.machine(node).host();
+        self.others(node, Others::Everybody).iter().for_each(|other| self.sim.hold(host, &**other));
+    }
+
+    /// Lets everything pass again, and what was kept under way arrive.
     pub fn mend(&self, node: NodeId) {
         let host = self.machine(node).host();
-        for client in &self.clients {
-            self.sim.repair(host, &**client);
+        self.others(node, Others::Everybody).iter().for_each(|other| self.sim.release(host, &**other));
+    }
+
+    fn others(&self, node: NodeId, from: Others) -> Vec<Arc<str>> {
+        let nodes = |wanted: &dyn Fn(NodeId) -> bool| -> Vec<Arc<str>> {
+            let others = self.nodes.keys().filter(|other| **other != node && wanted(**other));
+            others.map(|other| self.machine(*other).host().into()).collect()
+        };
+        match from {
+            Others::Clients => self.clients.clone(),
+            Others::Nodes => nodes(&|_| true),
+            Others::Controller => {
+                let active = self.active_controller();
+                nodes(&|other| Some(other) == active)
+            }
+            Others::Everybody => nodes(&|_| true).into_iter().chain(self.clients.iter().cloned()).collect(),
         }
+    }
+
+    /// The active controller, as far as it knows itself.
+    #[must_use]
+    pub fn active_controller(&self) -> Option<NodeId> {
+        let is_active =
+            |machine: &&Arc<Machine>| machine.controller().is_some_and(|controller| controller.is_active());
+        self.nodes.values().find(is_active).map(|machine| machine.id())
+    }
+
+    /// Whom a fault strikes at this moment; nobody if there is no such node.
+    #[must_use]
+    pub fn find(&self, whom: Whom) -> Vec<NodeId> {
+        let topic = self.newest_image().and_then(|image| image.topics.get(TOPIC).cloned());
+        let partition = |index: PartitionIndex| {
+            let index = usize::try_from(index.0).expect("few partitions");
+            topic.as_ref().and_then(|topic| topic.partitions.get(index))
+        };
+        let nodes = self.node_ids();
+        let found = match whom {
+            Whom::Everybody => return nodes,
+            Whom::AllBut(spared) => return nodes.into_iter().filter(|node| *node != spared).collect(),
+            Whom::Node(node) => Some(node),
+            Whom::Leader(index) => partition(index).and_then(|partition| partition.leader),
+            Whom::Follower(index) => partition(index).and_then(|partition| {
+                let others = partition.replicas.iter().filter(|node| Some(**node) != partition.leader);
+                others.copied().rfind(|node| self.state(*node) == NodeState::Serving)
+            }),
+            Whom::Controller => self.active_controller(),
+        };
+        found.into_iter().filter(|node| nodes.contains(node)).collect()
+    }
+
+    /// How many voters there are, as the node says that knows of the fewest; 0 until all nodes serve.
+    #[must_use]
+    pub fn voters(&self) -> u32 {
+        let known = self
+            .nodes
+            .values()
+            .map(|machine| machine.controller().map_or(0, |controller| controller.voters().len()));
+        known.min().map_or(0, |voters| u32::try_from(voters).expect("few nodes"))
+    }
+
+    /// Why the cluster is not as it should be: every node serves, every partition has a leader, and all of its replicas
+    /// are in sync. `None` when all is well.
+    #[must_use]
+    pub fn what_ails(&self) -> Option<String> {
+        if let Some((node, machine)) =
+            self.nodes.iter().find(|(_, machine)| machine.state() != NodeState::Serving)
+        {
+            return Some(format!("node {node} is {:?}", machine.state()));
+        }
+        let image = self.newest_image()?;
+        let partitions = image.topics.get(TOPIC)?.partitions.iter().enumerate();
+        for (index, state) in partitions {
+            if state.leader.is_none() {
+                return Some(format!("partition {index} has no leader: {state:?}"));
+            }
+            if state.isr.len() < state.replicas.len() {
+                return Some(format!("not all replicas of partition {index} are in sync: {state:?}"));
+            }
+        }
+        None
+    }
+
+    /// The newest metadata that any node has.
+    #[must_use]
+    pub fn newest_image(&self) -> Option<Arc<Image>> {
+        let controllers = self.nodes.values().filter_map(|machine| machine.controller());
+        controllers.map(|controller| controller.image()).max_by_key(|image| image.index)
     }
 
     /// From now on the disk of a node has room for `room_bytes` more; `None` for any number.

@@ -37,7 +37,8 @@ pub struct Consumer {
 pub enum ConsumerEvent {
     /// Records.
     Records(ConsumedBatch),
-    /// Everything committed was handed out; more follows when there is more.
+    /// Everything committed was handed out, what was acknowledged before it was asked for included; more follows when
+    /// there is more.
     CaughtUp {
         /// The topic's name.
         topic: String,

@@ -5,8 +5,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use weir_wire::ids::{
-    ClusterId, Incarnation, LeaderEpoch, NodeId, Offset, PartitionEpoch, PartitionIndex, TopicId,
+    ClusterId, Incarnation, LeaderEpoch, NodeId, Offset, PartitionEpoch, PartitionIndex, Revision, TopicId,
 };
+
+use super::{PipelineSpec, PluginState, RollbackCause};
 
 /// A change that somebody wants made to the metadata. Stored and sent between nodes: new kinds go to the end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +87,74 @@ pub enum Command {
         node: Option<NodeId>,
         /// What changes.
         change: ConfigChange,
+    },
+    /// Makes a component known under a name and a version. Its bytes are with the nodes already.
+    PushPlugin {
+        /// Its name.
+        name: String,
+        /// Its version.
+        version: String,
+        /// What is known about it.
+        plugin: PluginState,
+    },
+    /// Forgets a plugin's version that no pipeline uses.
+    DeletePlugin {
+        /// Its name.
+        name: String,
+        /// Its version.
+        version: String,
+    },
+    /// Has a pipeline made ready on every node. It takes the place of one that was staged before.
+    StagePipeline {
+        /// The topic.
+        topic: TopicId,
+        /// The revision in force as the asker knows it.
+        expected: Revision,
+        /// The plugins. How many partitions the topic has is not the asker's to say.
+        spec: PipelineSpec,
+    },
+    /// A node made a staged pipeline ready, or could not.
+    ReportReady {
+        /// The topic.
+        topic: TopicId,
+        /// The staged revision.
+        revision: Revision,
+        /// Who reports.
+        node: NodeId,
+        /// As which incarnation.
+        incarnation: Incarnation,
+        /// Why it could not; `None` when it is ready.
+        failure: Option<String>,
+    },
+    /// Puts a staged pipeline in force: a compare-and-set.
+    ActivatePipeline {
+        /// The topic.
+        topic: TopicId,
+        /// The staged revision.
+        revision: Revision,
+        /// The revision in force as the asker knows it.
+        expected: Revision,
+        /// Nodes that need not be ready. They take no records for the topic until they are.
+        without: Vec<NodeId>,
+    },
+    /// Puts the plugins in force again that were so before the last activation, as one more revision.
+    RollbackPipeline {
+        /// The topic.
+        topic: TopicId,
+        /// The revision that is to go.
+        expected: Revision,
+        /// Who wants it.
+        cause: RollbackCause,
+    },
+    /// Closes superseded revisions whose grace is over, and notes the time on those that were superseded since.
+    RetireRevisions {
+        /// The time, in milliseconds since 1970.
+        now_ms: u64,
+    },
+    /// Says which plugins topics get that are created from now on.
+    SetNewTopicPipeline {
+        /// The plugins.
+        spec: PipelineSpec,
     },
     /// Sees to it that a topic of the cluster's own exists: made, with as many replicas as there are nodes up to three,
     /// unless it is there already. Never asked by a client.

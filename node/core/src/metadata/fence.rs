@@ -41,7 +41,7 @@ impl Image {
     }
 
     /// The state of a node, if it is this incarnation of it.
-    fn current_life(
+    pub(super) fn current_life(
         &mut self,
         node: NodeId,
         incarnation: Incarnation,

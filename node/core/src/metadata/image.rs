@@ -9,7 +9,7 @@ use weir_wire::ids::{
 };
 use weir_wire::stored::Stored;
 
-use super::{LogTail, ProcessId};
+use super::{LogTail, PipelineSpec, PipelineState, PluginState, ProcessId, StagedPipeline, older};
 
 /// All metadata of a cluster at one index.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,10 @@ pub struct Image {
     pub topic_names: BTreeMap<TopicId, String>,
     /// The first producer id that nobody has yet.
     pub next_producer: ProducerId,
+    /// All plugins that were pushed or bound, by name and version.
+    pub plugins: BTreeMap<String, BTreeMap<String, PluginState>>,
+    /// The plugins of topics that will be created.
+    pub new_topic_pipeline: PipelineSpec,
 }
 
 /// A registered node.
@@ -58,6 +62,14 @@ pub struct TopicState {
     pub id: TopicId,
     /// The pipeline revision in force.
     pub revision: Revision,
+    /// The revision with which every log of the topic begins; later ones stand in the logs.
+    pub created_at_revision: Revision,
+    /// The highest revision that was ever given out, staged ones included.
+    pub newest_revision: Revision,
+    /// The pipelines under which batches may still be taken: the one in force, and those before it in their grace.
+    pub pipelines: BTreeMap<Revision, PipelineState>,
+    /// The pipeline that is made ready, if one is.
+    pub staged: Option<StagedPipeline>,
     /// What was set for it, under Kafka's key names.
     pub configs: BTreeMap<String, String>,
     /// Its partitions by index.
@@ -157,5 +169,9 @@ impl Image {
 
 impl Stored for Image {
     const NAME: &'static str = "metadata image";
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
+
+    fn decode_older(version: u8, body: &[u8]) -> Option<Image> {
+        older::decode(version, body)
+    }
 }

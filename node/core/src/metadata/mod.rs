@@ -17,9 +17,12 @@ mod image;
 pub mod leases;
 #[cfg(test)]
 mod leases_tests;
+mod older;
 mod outcome;
 mod partition;
+mod pipelines;
 mod placement;
+mod plugins;
 mod register;
 #[doc(hidden)]
 pub mod rules;
@@ -34,12 +37,19 @@ pub use command::{
 pub use hosted::{Hosted, Role};
 pub use image::{Image, NodeState, PartitionState, TopicState};
 pub use outcome::{Applied, Ineligible, MetadataError};
+pub use pipelines::{
+    Binding, INTERCEPTORS_MAX, OPENABLE_REVISIONS_MAX, Origin, PipelineSpec, PipelineState, RollbackCause,
+    StagedPipeline,
+};
+pub use plugins::{PLUGINS_MAX, PluginState};
 
 use std::collections::BTreeMap;
 
 use weir_wire::ids::{ClusterId, NodeId, ProducerId};
 
-use rules::{Rule, Rules};
+#[doc(hidden)]
+pub use rules::Rule;
+use rules::Rules;
 
 /// All registered nodes.
 type Nodes = BTreeMap<NodeId, NodeState>;
@@ -82,6 +92,20 @@ impl Image {
             Command::CreatePartitions { topic, count } => self.create_partitions(topic, *count),
             Command::AlterTopicConfigs { topic, change } => self.alter_topic_configs(rules, topic, change),
             Command::AlterNodeConfigs { node, change } => self.alter_node_configs(*node, change),
+            Command::PushPlugin { name, version, plugin } => self.push_plugin(name, version, plugin),
+            Command::DeletePlugin { name, version } => self.delete_plugin(name, version),
+            Command::StagePipeline { topic, expected, spec } => self.stage_pipeline(*topic, *expected, spec),
+            Command::ReportReady { topic, revision, node, incarnation, failure } => {
+                self.report_ready(*topic, *revision, (*node, *incarnation), failure.as_deref())
+            }
+            Command::ActivatePipeline { topic, revision, expected, without } => {
+                self.activate_pipeline(rules, *topic, *revision, *expected, without)
+            }
+            Command::RollbackPipeline { topic, expected, cause } => {
+                self.roll_back_pipeline(rules, *topic, *expected, *cause)
+            }
+            Command::RetireRevisions { now_ms } => Ok(self.retire_revisions(rules, *now_ms)),
+            Command::SetNewTopicPipeline { spec } => self.set_new_topic_pipeline(spec),
             Command::EnsureInternalTopic { name, id, partitions, configs } => {
                 self.ensure_internal_topic(name, *id, *partitions, configs)
             }

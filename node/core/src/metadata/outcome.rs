@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 use weir_wire::ids::{
-    ClusterId, Incarnation, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, ProducerId, TopicId,
+    ClusterId, Incarnation, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, ProducerId, Revision,
+    TopicId,
 };
+use weir_wire::plugin::{PluginDigest, PluginKind};
 
-use super::PARTITIONS_PER_CLUSTER_MAX;
+use super::{OPENABLE_REVISIONS_MAX, PARTITIONS_PER_CLUSTER_MAX, PLUGINS_MAX};
 use crate::config_keys::ConfigError;
 
 /// What a command led to. Sent between nodes: new kinds go to the end.
@@ -55,6 +57,30 @@ pub enum Applied {
     },
     /// The configuration is as asked.
     ConfigsAltered,
+    /// The plugin can be bound.
+    PluginPushed,
+    /// The plugin is forgotten.
+    PluginDeleted,
+    /// The pipeline waits for the nodes, under this revision.
+    PipelineStaged(Revision),
+    /// What the node reported is noted.
+    ReadinessNoted,
+    /// This revision is in force.
+    PipelineActivated(Revision),
+    /// The plugins of an earlier revision are in force again.
+    PipelineRolledBack {
+        /// The revision in force.
+        revision: Revision,
+        /// The one whose plugins it has.
+        to: Revision,
+    },
+    /// Revisions whose grace was over are closed.
+    RevisionsRetired {
+        /// How many.
+        count: u32,
+    },
+    /// New topics get the pipeline.
+    NewTopicPipelineSet,
 }
 
 /// Why a command was refused; the image stays as it was, but for its index. Sent between nodes: new kinds go to the
@@ -193,6 +219,103 @@ pub enum MetadataError {
         /// The replica that should lead, where only that one may.
         preferred: Option<NodeId>,
     },
+    /// The name or the version of a plugin is not legal; the sentence says why.
+    #[error("{0}")]
+    InvalidPluginName(String),
+    /// Other bytes under a name and version that are taken.
+    #[error(
+        "plugin {plugin} exists already with other bytes (digest {known}); push yours under another version"
+    )]
+    PluginExists {
+        /// As `name@version`.
+        plugin: String,
+        /// Which bytes it has.
+        known: PluginDigest,
+    },
+    /// No such plugin.
+    #[error("there is no plugin {0}; 'weir plugins list' shows which there are")]
+    UnknownPlugin(String),
+    /// There are as many plugins as there may be.
+    #[error("the cluster holds at most {PLUGINS_MAX} plugins; delete some that no topic uses")]
+    TooManyPlugins,
+    /// A pipeline uses the plugin.
+    #[error("plugin {plugin} is used by {user}; it can be deleted once that is closed")]
+    PluginInUse {
+        /// As `name@version`.
+        plugin: String,
+        /// Which pipeline.
+        user: String,
+    },
+    /// A plugin of one kind where another belongs.
+    #[error("{plugin} is {}, not {}: bind it with {}", with_article(.kind.name()), with_article(.wanted.name()), bind_option(*.kind))]
+    WrongKind {
+        /// As `name@version`.
+        plugin: String,
+        /// What it is.
+        kind: PluginKind,
+        /// What belongs there.
+        wanted: PluginKind,
+    },
+    /// A binding that cannot be.
+    #[error("{0}")]
+    InvalidBinding(String),
+    /// Topics of the cluster itself run no plugins.
+    #[error("topic '{0}' belongs to the cluster itself and runs no plugins")]
+    NoPlugins(String),
+    /// The pipeline changed meanwhile.
+    #[error(
+        "topic '{topic}' is at revision {known}, not {asked}: its pipeline changed meanwhile; look at 'weir plugins status \
+         {topic}' and ask again"
+    )]
+    StaleRevision {
+        /// The topic.
+        topic: String,
+        /// What the asker knew.
+        asked: Revision,
+        /// What is in force.
+        known: Revision,
+    },
+    /// Nothing is staged under that revision.
+    #[error(
+        "revision {asked} of topic '{topic}' is not staged ({}); stage it with 'weir plugins stage'",
+        .staged.map_or("nothing is".to_owned(), |staged| format!("revision {staged} is"))
+    )]
+    NotStaged {
+        /// The topic.
+        topic: String,
+        /// What the asker knew.
+        asked: Revision,
+        /// What is staged.
+        staged: Option<Revision>,
+    },
+    /// Some nodes are not ready.
+    #[error("{}", show_not_ready(.topic, *.revision, .waiting, .failed))]
+    NotReady {
+        /// The topic.
+        topic: String,
+        /// The staged revision.
+        revision: Revision,
+        /// Nodes that did not report.
+        waiting: Vec<NodeId>,
+        /// Nodes that could not, with the reason.
+        failed: Vec<(NodeId, String)>,
+    },
+    /// There is nothing to go back to.
+    #[error("revision {revision} of topic '{topic}' cannot be rolled back: {why}")]
+    NoRollback {
+        /// The topic.
+        topic: String,
+        /// What is in force.
+        revision: Revision,
+        /// Why not.
+        why: String,
+    },
+    /// The topic changed its pipeline too often.
+    #[error(
+        "topic '{0}' has {OPENABLE_REVISIONS_MAX} revisions under which batches may be sent again; wait until the \
+         oldest are closed, or lower its pipeline.revision.grace.ms"
+    )]
+    TooManyRevisions(String),
     /// The topic is the cluster's own.
     #[error("topic '{0}' belongs to the cluster itself: it is neither deleted nor given more partitions")]
     InternalTopic(String),
@@ -227,6 +350,39 @@ pub enum Ineligible {
         /// Who lives.
         known: Incarnation,
     },
+}
+
+fn with_article(noun: &str) -> String {
+    let article = if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("{article} {noun}")
+}
+
+fn bind_option(kind: PluginKind) -> &'static str {
+    match kind {
+        PluginKind::ProducerInterceptor => "--interceptor",
+        PluginKind::ConsumerInterceptor => "--consumer-interceptor",
+        PluginKind::Partitioner => "--partitioner",
+        PluginKind::Assignor => "'weir groups set-assignor'",
+    }
+}
+
+fn show_not_ready(
+    topic: &str,
+    revision: Revision,
+    waiting: &[NodeId],
+    failed: &[(NodeId, String)],
+) -> String {
+    let mut reasons: Vec<String> =
+        failed.iter().map(|(node, why)| format!("node {node} cannot run it: {why}")).collect();
+    if !waiting.is_empty() {
+        let nodes = waiting.iter().map(NodeId::to_string).collect::<Vec<_>>().join(", ");
+        let (noun, verb) = if waiting.len() == 1 { ("node", "has") } else { ("nodes", "have") };
+        reasons.push(format!("{noun} {nodes} {verb} not reported yet"));
+    }
+    format!(
+        "revision {revision} of topic '{topic}' is not ready everywhere: {}; wait, or leave nodes out with --without NODE",
+        reasons.join("; ")
+    )
 }
 
 fn show_leader(leader: Option<NodeId>) -> String {

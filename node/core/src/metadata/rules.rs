@@ -14,16 +14,28 @@ pub enum Rule {
     RegistrationEndsReigns,
     /// What was acknowledged with `write.caching` counts as lost by an unclean stop until it is told flushed.
     CachedUntilFlushed,
+    /// A pipeline is put in force by who knows the one that it supersedes.
+    ActivationComparesRevisions,
+    /// A pipeline is put in force once every active node is ready as the incarnation that runs.
+    ActivationWaitsForReadiness,
+    /// Traps roll back what was activated, and nothing else.
+    OneRollbackPerActivation,
+    /// A superseded revision stays open for its grace.
+    RevisionsKeepTheirGrace,
 }
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Rule; 5] = [
+    pub const ALL: [Rule; 9] = [
         Rule::LeadersComeFromIsrAndElr,
         Rule::NewLeaderNewEpoch,
         Rule::IncarnationsMatch,
         Rule::RegistrationEndsReigns,
         Rule::CachedUntilFlushed,
+        Rule::ActivationComparesRevisions,
+        Rule::ActivationWaitsForReadiness,
+        Rule::OneRollbackPerActivation,
+        Rule::RevisionsKeepTheirGrace,
     ];
 }
 

@@ -7,7 +7,8 @@ use weir_wire::names;
 use weir_wire::request::CreateTopic as WireCreateTopic;
 
 use super::{
-    Applied, Image, MetadataError, PARTITIONS_PER_CLUSTER_MAX, PartitionState, TopicState, placement,
+    Applied, Image, MetadataError, Origin, PARTITIONS_PER_CLUSTER_MAX, PartitionState, PipelineSpec,
+    PipelineState, TopicState, placement,
 };
 use crate::topic_config::TopicConfig;
 
@@ -15,6 +16,27 @@ use crate::topic_config::TopicConfig;
 const REPLICATION_FACTOR_DEFAULT: u32 = 3;
 
 impl TopicState {
+    /// A topic that begins with this pipeline.
+    #[must_use]
+    pub fn new(
+        id: TopicId,
+        configs: BTreeMap<String, String>,
+        partitions: Vec<PartitionState>,
+        spec: PipelineSpec,
+    ) -> TopicState {
+        let first = Revision(1);
+        TopicState {
+            id,
+            revision: first,
+            created_at_revision: first,
+            newest_revision: first,
+            pipelines: BTreeMap::from([(first, PipelineState::new(spec, Origin::Created))]),
+            staged: None,
+            configs,
+            partitions,
+        }
+    }
+
     /// The partition of this index.
     pub(super) fn partition_mut(
         &mut self,
@@ -30,7 +52,7 @@ impl TopicState {
         })
     }
 
-    fn partition_count(&self) -> u32 {
+    pub(super) fn partition_count(&self) -> u32 {
         u32::try_from(self.partitions.len()).unwrap_or(u32::MAX)
     }
 }
@@ -97,12 +119,12 @@ impl Image {
         TopicConfig::from_overrides(configs)?;
         self.check_replication_factor(replication_factor)?;
         let placed = placement::spread(self, partitions, replication_factor);
-        let topic = TopicState {
-            id,
-            revision: Revision(1),
-            configs: configs.clone(),
-            partitions: placed.into_iter().map(PartitionState::new).collect(),
-        };
+        let partitions_placed = placed.into_iter().map(PartitionState::new).collect();
+        // Topics of the cluster's own run no plugins.
+        let new =
+            if names::is_internal(name) { PipelineSpec::default() } else { self.new_topic_pipeline.clone() };
+        let spec = PipelineSpec { partitions, ..new };
+        let topic = TopicState::new(id, configs.clone(), partitions_placed, spec);
         self.topics.insert(name.to_owned(), topic);
         self.topic_names.insert(id, name.to_owned());
         Ok(Applied::TopicCreated { id, partitions, replication_factor })
@@ -127,6 +149,7 @@ impl Image {
         if count <= known {
             return Err(MetadataError::NotMorePartitions { topic: name.to_owned(), known });
         }
+        topic.check_openable(name)?;
         let added = count - known;
         self.check_partition_count(count, added)?;
         let replicas = topic.partitions.first().map_or(1, |partition| partition.replicas.len());
@@ -135,7 +158,7 @@ impl Image {
         let placed = placement::spread(self, added, replication_factor);
         let id = self.topics.get_mut(name).map_or(TopicId::default(), |topic| {
             topic.partitions.extend(placed.into_iter().map(PartitionState::new));
-            topic.revision.0 += 1;
+            topic.grow_pipeline(count);
             topic.id
         });
         Ok(Applied::PartitionsCreated { id, partitions: count })

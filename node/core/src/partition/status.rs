@@ -77,6 +77,16 @@ impl Partition {
         }
     }
 
+    /// Where the log ended when this replica's reign began, if it leads. Until the high watermark is there, more may be
+    /// committed than it says.
+    #[must_use]
+    pub fn reign_start(&self) -> Option<Offset> {
+        match &self.role {
+            Role::Leader(leader) => Some(leader.progress.epoch_start()),
+            Role::Idle | Role::Follower(_) | Role::Retired { .. } => None,
+        }
+    }
+
     /// The leader that this replica follows, if it follows one.
     #[must_use]
     pub fn following(&self) -> Option<Member> {

@@ -1,5 +1,6 @@
 //! What happens when a plugin fails.
 
+use serde::{Deserialize, Serialize};
 use weir_wire::error::{ErrorCode, WireError};
 
 /// A function of a plugin that the node calls.
@@ -105,8 +106,8 @@ impl Cause {
     }
 }
 
-/// What a binding says is done with the records of a batch that its hook failed on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a binding says is done with the records of a batch that its hook failed on. Stored: new ones go to the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnFailure {
     /// The producer gets them back, with the reason; a consumer's fetch fails, its position stays.
     #[default]
@@ -126,6 +127,14 @@ impl OnFailure {
             OnFailure::Pass => "pass",
             OnFailure::DeadLetter => "dead-letter",
         }
+    }
+
+    /// The policy of this name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<OnFailure> {
+        [OnFailure::Reject, OnFailure::Pass, OnFailure::DeadLetter]
+            .into_iter()
+            .find(|policy| policy.name() == name)
     }
 
     /// Whether a hook may be bound so.

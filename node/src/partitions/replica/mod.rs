@@ -239,6 +239,9 @@ impl Replica {
         if self.core.leading() != before {
             self.state.peers.forget();
         }
+        if let Some(start) = self.core.reign_start() {
+            self.view.set_reign_start(start);
+        }
         if self.core.retired().is_none() {
             match self.core.leading() {
                 Some(leader_epoch) => {

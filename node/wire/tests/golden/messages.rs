@@ -732,6 +732,12 @@ fn error_codes() {
         49 INVALID_RECORD CallersFault
         50 PLUGIN_FAILED Final
         51 DEAD_LETTERED Final
+        52 UNKNOWN_PLUGIN CallersFault
+        53 PLUGIN_ALREADY_EXISTS CallersFault
+        54 INVALID_PLUGIN CallersFault
+        55 PLUGIN_IN_USE CallersFault
+        56 PIPELINE_CHANGED CallersFault
+        57 PIPELINE_NOT_READY Retryable
     "#]]
     .assert_eq(&golden);
 }

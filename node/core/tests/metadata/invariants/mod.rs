@@ -1,5 +1,6 @@
 //! What must hold after every command: one check in each file, with its source. They look and change nothing.
 
+mod activations_compare;
 mod alter_partition_compares;
 mod clean_elections;
 mod committed_survives;
@@ -11,6 +12,8 @@ mod leader_in_isr;
 mod leader_lives;
 mod lost_replicas_wait;
 mod one_leader_per_epoch;
+mod open_for_grace;
+mod pipelines_in_force;
 mod placed_on_active;
 mod refusals_change_nothing;
 mod topics_by_id;
@@ -68,6 +71,9 @@ impl Invariants {
         placed_on_active::check(step)?;
         kept_places::check(step)?;
         topics_by_id::check(step)?;
+        pipelines_in_force::check(step)?;
+        activations_compare::check(step)?;
+        open_for_grace::check(step)?;
         self.reigns.check(step)?;
         self.lost.check(step)?;
         self.records.check(step)

@@ -1,5 +1,5 @@
 //! Random schedules: nodes start, crash, lose their disks, are fenced, stop; leaders change who is in sync, with messages
-//! that come late; topics come, grow and go; operators elect and configure.
+//! that come late; topics come, grow and go; operators elect, configure and swap plugins.
 //!
 //! After every command everything in [`crate::invariants`] must hold. At the end the same commands must lead to the same
 //! image again. Then every rule is taken away in turn, and the schedules must notice.
@@ -7,6 +7,7 @@
 //! Every failure names its seed; `WEIR_SEED=N cargo test -p weir-core --test metadata schedules -- --nocapture` plays that
 //! schedule alone and prints each step. `WEIR_SCHEDULES=N` plays more of them.
 
+mod swaps;
 mod world;
 
 use std::collections::BTreeMap;

@@ -14,10 +14,12 @@ use crate::random::Random;
 
 const NODES: u32 = 4;
 const STEPS: usize = 150;
+/// One schedule of so many is mostly about swaps.
+const SWAPPING: u64 = 5;
 const TOPICS: [&str; 3] = ["a", "b", "c"];
 
 /// What some schedule must lead to, or they prove little.
-pub(super) const SITUATIONS: [&str; 13] = [
+pub(super) const SITUATIONS: [&str; 19] = [
     "altered",
     "refused: another incarnation caught up",
     "refused: another process",
@@ -31,6 +33,12 @@ pub(super) const SITUATIONS: [&str; 13] = [
     "led uncleanly by order",
     "led by a node that stops",
     "told flushed",
+    "activated",
+    "rolled back",
+    "closed a revision",
+    "refused: not ready",
+    "refused: the pipeline changed",
+    "refused: the plugin is used",
 ];
 
 /// What a data folder remembers.
@@ -44,10 +52,14 @@ struct Folder {
 }
 
 pub(super) struct World {
-    random: Random,
+    pub(super) random: Random,
     rule_missing: Option<Rule>,
     is_told: bool,
-    image: Image,
+    pub(super) image: Image,
+    /// The time, as those who close revisions know it.
+    pub(super) now_ms: u64,
+    /// How many steps are swaps, for each hundred that are not.
+    swaps: usize,
     invariants: Invariants,
     commands: Vec<Command>,
     folders: BTreeMap<NodeId, Folder>,
@@ -69,6 +81,8 @@ impl World {
             rule_missing,
             is_told,
             image: Image::default(),
+            now_ms: 0,
+            swaps: if seed % SWAPPING == SWAPPING - 1 { 500 } else { 5 },
             invariants: Invariants::default(),
             commands: Vec::new(),
             folders: BTreeMap::new(),
@@ -98,7 +112,8 @@ impl World {
     }
 
     fn step(&mut self) -> Result<(), String> {
-        match self.random.below(100) {
+        match self.random.below(100 + self.swaps) {
+            100.. => self.swap(),
             0..28 => self.register(),
             28..42 => self.node_goes(true),
             42..47 => self.node_goes(false),
@@ -110,7 +125,7 @@ impl World {
         }
     }
 
-    fn submit(
+    pub(super) fn submit(
         &mut self,
         command: Command,
         lost: &[(TopicId, PartitionIndex, NodeId)],
@@ -198,7 +213,7 @@ impl World {
         self.switches.get(&topic).copied().unwrap_or(0)
     }
 
-    fn node(&mut self) -> NodeId {
+    pub(super) fn node(&mut self) -> NodeId {
         NodeId(1 + u32::try_from(self.random.below(NODES as usize)).unwrap())
     }
 
@@ -412,6 +427,9 @@ impl World {
         }
         if self.random.percent(40) {
             configs.insert("min.insync.replicas".into(), (1 + self.random.below(3)).to_string());
+        }
+        if self.random.percent(60) {
+            configs.insert("pipeline.revision.grace.ms".into(), self.random.below(1000).to_string());
         }
         configs
     }

@@ -11,6 +11,8 @@ use weir_wire::ids::{
     ClusterId, Incarnation, LeaderEpoch, NodeId, Offset, PartitionEpoch, PartitionIndex, TopicId,
 };
 
+use super::plugins::versioned;
+
 pub(super) fn run(script: &str) -> String {
     let mut runner = Runner { image: Image::default(), ids: 0, out: String::new() };
     runner.image.apply(&Command::Initialise { cluster: ClusterId([1; 16]) }).unwrap();
@@ -21,18 +23,18 @@ pub(super) fn run(script: &str) -> String {
     runner.out
 }
 
-struct Runner {
-    image: Image,
+pub(super) struct Runner {
+    pub(super) image: Image,
     /// How many processes and topics were named.
     ids: u8,
     out: String,
 }
 
 /// A line: its command, its plain words and its `key=value` words.
-struct Line<'a> {
+pub(super) struct Line<'a> {
     command: &'a str,
-    words: Vec<&'a str>,
-    values: BTreeMap<&'a str, &'a str>,
+    pub(super) words: Vec<&'a str>,
+    pub(super) values: BTreeMap<&'a str, &'a str>,
 }
 
 impl<'a> Line<'a> {
@@ -44,15 +46,15 @@ impl<'a> Line<'a> {
         Line { command, words, values }
     }
 
-    fn has(&self, word: &str) -> bool {
+    pub(super) fn has(&self, word: &str) -> bool {
         self.words.contains(&word)
     }
 
-    fn number<T: std::str::FromStr>(&self, key: &str) -> Option<T> {
+    pub(super) fn number<T: std::str::FromStr>(&self, key: &str) -> Option<T> {
         self.values.get(key).map(|text| parse(text))
     }
 
-    fn list(&self, key: &str) -> impl Iterator<Item = &'a str> {
+    pub(super) fn list(&self, key: &str) -> impl Iterator<Item = &'a str> {
         self.values.get(key).copied().unwrap_or_default().split(',').filter(|part| !part.is_empty())
     }
 
@@ -71,7 +73,7 @@ impl<'a> Line<'a> {
     }
 }
 
-fn parse<T: std::str::FromStr>(text: &str) -> T {
+pub(super) fn parse<T: std::str::FromStr>(text: &str) -> T {
     text.parse().ok().unwrap_or_else(|| panic!("'{text}' is not what it should be"))
 }
 
@@ -112,6 +114,26 @@ impl Runner {
                 let node = (line.words[0] != "all").then(|| line.node());
                 self.apply(&Command::AlterNodeConfigs { node, change: line.config_change() });
             }
+            "push" => self.push(line),
+            "forget" => {
+                let (name, version) = versioned(line.words[0]);
+                self.apply(&Command::DeletePlugin { name: name.to_owned(), version: version.to_owned() });
+            }
+            "stage" => self.stage(line),
+            "ready" => self.ready(line),
+            "activate" => self.activate(line),
+            "rollback" => self.roll_back(line),
+            "new-topics" => {
+                let spec = self.spec(line);
+                self.apply(&Command::SetNewTopicPipeline { spec });
+            }
+            "retire" => {
+                let now_ms = parse(line.words[0]);
+                let is_due = self.image.retirement(now_ms).is_some();
+                self.print(if is_due { "due" } else { "not due" });
+                self.apply(&Command::RetireRevisions { now_ms });
+            }
+            "pipelines" => self.pipelines(line.words[0]),
             "grant" => self.apply(&Command::GrantProducers { count: parse(line.words[0]) }),
             "show" => self.show_changes(&Image::default()),
             "nodes" => self.nodes(),
@@ -135,7 +157,7 @@ impl Runner {
         }
     }
 
-    fn apply(&mut self, command: &Command) {
+    pub(super) fn apply(&mut self, command: &Command) {
         let before = self.image.clone();
         match self.image.apply(command) {
             Ok(applied) => self.print(&describe(&applied)),
@@ -147,7 +169,7 @@ impl Runner {
         self.show_changes(&before);
     }
 
-    fn print(&mut self, line: &str) {
+    pub(super) fn print(&mut self, line: &str) {
         writeln!(self.out, "  {line}").unwrap();
     }
 
@@ -173,7 +195,7 @@ impl Runner {
         100 + self.ids
     }
 
-    fn incarnation(&self, node: NodeId) -> Incarnation {
+    pub(super) fn incarnation(&self, node: NodeId) -> Incarnation {
         self.image.nodes.get(&node).map_or(Incarnation(0), |state| state.incarnation)
     }
 
@@ -313,6 +335,14 @@ fn describe(applied: &Applied) -> String {
         }
         Applied::PartitionsCreated { partitions, .. } => format!("grown to {partitions} partitions"),
         Applied::ConfigsAltered => "configured".into(),
+        Applied::PluginPushed => "pushed".into(),
+        Applied::PluginDeleted => "deleted".into(),
+        Applied::PipelineStaged(revision) => format!("staged as revision {revision}"),
+        Applied::ReadinessNoted => "noted".into(),
+        Applied::PipelineActivated(revision) => format!("revision {revision} in force"),
+        Applied::PipelineRolledBack { revision, to } => format!("revision {revision} in force, as {to}"),
+        Applied::RevisionsRetired { count } => format!("closed {count}"),
+        Applied::NewTopicPipelineSet => "set".into(),
     }
 }
 
@@ -349,6 +379,6 @@ fn show_nodes(nodes: &[NodeId]) -> String {
     nodes.iter().map(NodeId::to_string).collect::<Vec<_>>().join(" ")
 }
 
-fn show_lives(lives: &[(NodeId, Incarnation)]) -> String {
+pub(super) fn show_lives(lives: &[(NodeId, Incarnation)]) -> String {
     lives.iter().map(|(node, incarnation)| format!("{node}@{incarnation}")).collect::<Vec<_>>().join(" ")
 }

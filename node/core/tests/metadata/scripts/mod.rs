@@ -7,6 +7,10 @@
 //! alter T/I by=N isr=N,N@INC [epoch=E] [pepoch=E] [inc=I]
 //! elect preferred|unclean [T/I]
 //! config T [KEY=VALUE]... [-KEY]...      node-config all|N [KEY=VALUE]... [-KEY]...
+//! push P@V [kind=producer|consumer|partitioner|assignor] [bytes=N] [wasi]      forget P@V
+//! stage T [chain=P@V,P@V] [placer=P@V] [readers=P@V] [expected=R] [policy=NAME] [bytes=N]      new-topics [chain=...]...
+//! ready T/R NODE [inc=I] [failed]      activate T R [expected=R] [without=N,N]      rollback T [expected=R] [traps]
+//! retire MS      pipelines T
 //! grant N      show      nodes      hosted N      offline T/I      moves      may-stop N
 //! ```
 //!
@@ -19,6 +23,8 @@ mod configs;
 mod elections;
 mod interpreter;
 mod lives;
+mod pipelines;
+mod plugins;
 mod topics;
 
 use expect_test::Expect;

@@ -1,0 +1,248 @@
+//! What once broke systems like this one, by name. Each runs with some seeds, which decide times and traffic; the
+//! promises and invariants are those of every run. `tests/README.md` says where each comes from.
+
+use std::time::Duration;
+
+use weir_client::Acks;
+use weir_tests::sim::dice::Dice;
+use weir_tests::sim::hunt::{Limits, hunt};
+use weir_tests::sim::plan::{End, Fault, Others, Plan, Planned, Ways, Whom};
+use weir_wire::ids::{NodeId, PartitionIndex};
+
+const SEEDS: u64 = 3;
+const P0: PartitionIndex = PartitionIndex(0);
+const KILLED: End = End::Killed;
+const LEADER: Whom = Whom::Leader(P0);
+const FOLLOWER: Whom = Whom::Follower(P0);
+
+/// Every seed of the scenario must end clean.
+fn holds(scenario: impl Fn(u64, &mut Faults) -> Plan + Sync) {
+    let plan = |seed| scenario(seed, &mut Faults::new(seed));
+    let tally = hunt(plan, 0, Limits { seeds: SEEDS, time: None, failures: 1, twice: false });
+    if let Some((seed, failure)) = tally.failures.first() {
+        panic!("seed {seed} {failure}{}", plan(*seed));
+    }
+    assert!(tally.acknowledged > 0, "nothing was acknowledged: {tally}");
+}
+
+/// The faults of a scenario, in the order in which they strike.
+struct Faults {
+    dice: Dice,
+    planned: Vec<Planned>,
+    now: Duration,
+    seed: u64,
+}
+
+impl Faults {
+    fn new(seed: u64) -> Faults {
+        Faults { dice: Dice::new(seed, "scenario's times"), planned: Vec::new(), now: Duration::ZERO, seed }
+    }
+
+    /// Lets so much time pass, in milliseconds.
+    fn wait(&mut self, from: u64, to: u64) -> &mut Faults {
+        self.now += self.dice.time(millis(from)..=millis(to));
+        self
+    }
+
+    fn strike(&mut self, whom: Whom, fault: Fault) -> &mut Faults {
+        self.planned.push(Planned { at: self.now, whom, fault });
+        self
+    }
+
+    fn end(&mut self, whom: Whom, end: End, down: u64) -> &mut Faults {
+        self.strike(whom, Fault::End { end, down: millis(down) })
+    }
+
+    fn plan(&mut self) -> Plan {
+        self.wait(500, 500);
+        Plan::of_scenario(self.seed, std::mem::take(&mut self.planned), self.now)
+    }
+}
+
+fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// 1. A follower that holds a committed record above its high watermark restarts, and is elected.
+#[test]
+fn a_follower_that_restarts_and_leads_keeps_what_is_above_its_high_watermark() {
+    holds(|_, faults| {
+        for _ in 0..3 {
+            faults.wait(500, 1500).end(FOLLOWER, KILLED, 20);
+            faults.wait(0, 150).end(LEADER, KILLED, 1500);
+            faults.wait(2500, 3000);
+        }
+        faults.plan()
+    });
+}
+
+/// 2. Three leaders in a row write nothing, and then the fourth one does.
+#[test]
+fn leaders_that_wrote_nothing_leave_no_trace() {
+    holds(|_, faults| {
+        for _ in 0..3 {
+            faults.wait(1500, 2500).end(LEADER, KILLED, 1200);
+        }
+        faults.wait(2000, 2000);
+        let mut plan = faults.plan();
+        // Everything in the first seconds, then nothing, then everything else.
+        plan.workload.burst = plan.workload.records / 2;
+        plan.workload.pause = millis(400)..=plan.faults_until;
+        plan
+    });
+}
+
+/// 3. Leaders change in quick succession, each having written what not all of the others got.
+#[test]
+fn leaders_that_each_wrote_something_else_come_together() {
+    holds(|_, faults| {
+        for _ in 0..4 {
+            faults.wait(800, 2000).strike(
+                LEADER,
+                Fault::Cut { from: Others::Nodes, ways: Ways::FromNode, lasts: millis(2500) },
+            );
+            faults.wait(0, 300).end(LEADER, KILLED, 900);
+        }
+        let mut plan = faults.plan();
+        plan.workload.acks = vec![Acks::All, Acks::Leader];
+        plan
+    });
+}
+
+/// 4. A leader stands still for a minute. Others lead and write; then it wakes up with all that was sent to it.
+#[test]
+fn a_leader_that_slept_for_a_minute_acknowledges_nothing_of_its_own() {
+    holds(|_, faults| {
+        faults.wait(500, 2000).strike(LEADER, Fault::Pause { lasts: millis(60_000) });
+        faults.wait(63_000, 63_000);
+        let mut plan = faults.plan();
+        plan.workload.acks = vec![Acks::All, Acks::Leader];
+        plan
+    });
+}
+
+/// 5. A leader hears everybody, and some do not hear it: the controller, its followers.
+#[test]
+fn a_leader_that_only_some_can_hear_does_no_harm() {
+    holds(|_, faults| {
+        for from in [Others::Controller, Others::Nodes, Others::Everybody] {
+            for ways in [Ways::FromNode, Ways::ToNode] {
+                faults.wait(300, 1000).strike(LEADER, Fault::Cut { from, ways, lasts: millis(2500) });
+                faults.wait(2600, 3200);
+            }
+        }
+        faults.plan()
+    });
+}
+
+/// 6. What the controller answers to a changed ISR is lost, comes late, or the controller changes meanwhile.
+#[test]
+fn an_isr_whose_fate_is_unknown_is_taken_for_the_larger_one() {
+    holds(|_, faults| {
+        for _ in 0..2 {
+            faults.wait(300, 800).end(FOLLOWER, KILLED, 900);
+            faults.wait(700, 1200).strike(
+                LEADER,
+                Fault::Cut { from: Others::Controller, ways: Ways::ToNode, lasts: millis(700) },
+            );
+            faults.wait(0, 500).end(Whom::Controller, KILLED, 800);
+            faults.wait(2500, 3000);
+        }
+        faults.plan()
+    });
+}
+
+/// 8. The followers are away, the last replica goes on alone and loses power; the others come back first.
+#[test]
+fn the_last_replica_that_loses_power_is_waited_for() {
+    holds(|seed, faults| {
+        faults.wait(500, 1500).end(FOLLOWER, KILLED, 5000);
+        faults.wait(0, 1500).end(FOLLOWER, KILLED, 4000);
+        faults.wait(0, 2500).end(LEADER, End::PowerCut, 5500);
+        faults.wait(7000, 7000);
+        let mut plan = faults.plan();
+        plan.workload.min_insync = if seed.is_multiple_of(2) { 1 } else { 2 };
+        plan
+    });
+}
+
+/// 9. All replicas lose power at once, in the middle of their operations, and again while they recover.
+#[test]
+fn a_loss_of_power_everywhere_takes_nothing_that_was_flushed() {
+    holds(|_, faults| {
+        for _ in 0..3 {
+            let after = faults.dice.within(0..=60);
+            faults.wait(500, 1500).strike(
+                Whom::Everybody,
+                Fault::EndInOperation {
+                    end: End::PowerCut,
+                    after,
+                    again: vec![after % 11],
+                    down: millis(50),
+                },
+            );
+            faults.wait(2500, 3500);
+        }
+        faults.plan()
+    });
+}
+
+/// 10. A sync fails: of the leader, of a follower.
+#[test]
+fn a_sync_that_fails_acknowledges_nothing() {
+    holds(|_, faults| {
+        for whom in [LEADER, FOLLOWER, LEADER] {
+            let count = 1 + u32::from(faults.dice.chance(0.5));
+            faults.wait(500, 1000).strike(whom, Fault::FailSyncs { count, noticed_after: millis(1500) });
+            faults.wait(2500, 3500);
+        }
+        faults.plan()
+    });
+}
+
+/// 12. Five batches are under way, answers are lost, and leaders die; producers are read back from snapshots.
+#[test]
+fn what_producers_send_again_is_stored_once() {
+    holds(|_, faults| {
+        let (loss, duplication) = (0.05, 0.05);
+        faults.strike(Whom::Everybody, Fault::Weather { loss, duplication, lasts: millis(12_000) });
+        for end in [KILLED, End::PowerCut, KILLED] {
+            faults.wait(1000, 2000).end(LEADER, end, 1000);
+            faults.wait(1500, 2000);
+        }
+        let mut plan = faults.plan();
+        (plan.workload.in_flight, plan.workload.batch_bytes) = (5, 500);
+        plan.workload.segment_bytes = 4_096;
+        plan.workload.request_timeout = millis(100);
+        plan
+    });
+}
+
+/// 13. A follower is away for about as long as it may be before it leaves the ISR, again and again.
+#[test]
+fn a_follower_at_the_edge_of_its_lag_does_no_harm() {
+    holds(|_, faults| {
+        for _ in 0..2 {
+            let lasts = faults.dice.time(millis(9_500)..=millis(10_600));
+            faults
+                .wait(300, 800)
+                .strike(FOLLOWER, Fault::Cut { from: Others::Nodes, ways: Ways::FromNode, lasts });
+            faults.wait(11_000, 11_500);
+        }
+        faults.plan()
+    });
+}
+
+/// 14. Two of three are gone: nothing is acknowledged by all in sync, and nothing that was is lost.
+#[test]
+fn a_single_replica_acknowledges_nothing_where_two_are_asked_for() {
+    holds(|_, faults| {
+        for number in 1..=3 {
+            faults.wait(500, 1500).end(Whom::AllBut(NodeId(number)), KILLED, 2500);
+            faults.wait(3000, 4000);
+        }
+        let mut plan = faults.plan();
+        plan.workload.acks = vec![Acks::All, Acks::Leader];
+        plan
+    });
+}
