@@ -76,7 +76,8 @@ impl Client {
     /// What an assignor would do to a group, before it does; without a name, the one in force.
     ///
     /// # Errors
-    /// [`UnsupportedAssignor`](weir_wire::error::ErrorCode::UnsupportedAssignor), or as [`describe_group`](Client::describe_group).
+    /// [`UnsupportedAssignor`](weir_wire::error::ErrorCode::UnsupportedAssignor), or as
+    /// [`describe_group`](Client::describe_group).
     pub async fn explain_group(
         &self,
         group: &str,

@@ -37,7 +37,7 @@
 //!
 //! | module | what it holds | what it does not know |
 //! |---|---|---|
-//! | `client`, `admin`, `admin_cluster`, `admin_groups` | the entrance, and requests about topics, the cluster and groups | records |
+//! | `client`, `admin`, `admin_cluster`, `admin_groups` | the entrance; requests about topics, cluster, groups | records |
 //! | `net` | connections, the control stream, retries | topics |
 //! | `metadata` | who leads what, kept fresh | streams |
 //! | `producer` | `lane` decides (values only); `lane_task` carries it out; `accumulator` makes batches | fetching |
