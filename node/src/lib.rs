@@ -5,11 +5,13 @@
 pub mod admin;
 pub mod check;
 pub mod cli;
+pub mod components;
 pub mod controller;
 pub mod groups;
 pub mod handlers;
 pub mod outside;
 pub mod partitions;
+pub mod pipelines;
 pub mod plugins;
 pub mod replication;
 pub mod server;

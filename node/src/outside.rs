@@ -26,6 +26,8 @@ pub struct Outside {
     pub network: Arc<dyn Network>,
     /// Runs what may block: flushes, and reads that are not in memory.
     pub workers: Arc<dyn Workers>,
+    /// Runs what takes long and may wait: compaction. Apart from the others, so that no flush waits behind it.
+    pub cleaners: Arc<dyn Workers>,
 }
 
 /// Threads that flush and read, so that as many files wait for the disk side by side.
@@ -43,6 +45,7 @@ impl Outside {
             disk: Arc::new(RealDisk),
             network: Arc::new(RealNetwork),
             workers: Arc::new(ThreadWorkers::start("weir-disk", WORKER_THREADS)?),
+            cleaners: Arc::new(ThreadWorkers::start("weir-cleaner", 1)?),
         })
     }
 

@@ -18,16 +18,24 @@ use weir_quic::{
 };
 use weir_wire::ids::{ClusterId, Incarnation, NodeId};
 
+use crate::components::ComponentStore;
 use crate::controller::{
     Controller, ControllerConfig, ControllerError, ENTRIES_PER_SNAPSHOT, Introduction, JoinError, Lives,
     RegisterError, SubmitError, Timing,
 };
 use crate::groups::Groups;
-use crate::handlers::{self, Caller, FORWARD_MEMORY_BYTES, PRODUCE_MEMORY_BYTES, ProducerIds, Services};
+use crate::handlers::{
+    self, Caller, FORWARD_MEMORY_BYTES, PIPELINE_MEMORY_BYTES, PRODUCE_MEMORY_BYTES, ProducerIds, Services,
+    Uploads,
+};
 use crate::outside::Outside;
 use crate::partitions::Partitions;
+use crate::pipelines::Pipelines;
+use crate::plugins::{EngineError, Engines, Plugins};
 use crate::replication::Replication;
-use crate::storage::{DataFolder, FolderError, Found, StorageConfig, StorageError, ValueError};
+use crate::storage::{
+    DataFolder, FolderError, Found, PrivateFolder, StorageConfig, StorageError, ValueError,
+};
 use crate::transport::{self, Dialler, Peers, StreamHandler, Threads};
 use crate::watched::Watched;
 
@@ -40,6 +48,10 @@ const NODE_FOLDER: &str = "node";
 const CERTS_FOLDER: &str = "certs";
 /// The folder of the metadata within the data folder.
 const METADATA_FOLDER: &str = "metadata";
+/// The folder of what was compiled out of plugins, within the data folder: nobody else may write there.
+const PLUGINS_FOLDER: &str = "plugins";
+/// The folder of the components of plugins, within the data folder.
+const COMPONENTS_FOLDER: &str = "components";
 /// How many nodes vote on the metadata when nobody says otherwise.
 const VOTERS_DEFAULT: u32 = 3;
 /// How long a node waits for the lease of an earlier life of its number to run out.
@@ -75,6 +87,8 @@ pub struct NodeConfig {
     pub rack: Option<String>,
     /// How soon nodes notice that one of them is gone.
     pub timing: Timing,
+    /// What runs plugins, where the machine itself does not (simulation).
+    pub engines: Option<Engines>,
     /// After how many entries of the metadata log a snapshot takes their place.
     pub entries_per_snapshot: u64,
     /// A rule that the node does not keep; for tests that must notice.
@@ -110,6 +124,7 @@ impl NodeConfig {
             voters: VOTERS_DEFAULT,
             rack: None,
             timing: Timing::default(),
+            engines: None,
             entries_per_snapshot: ENTRIES_PER_SNAPSHOT,
             #[cfg(feature = "sim")]
             without: None,
@@ -174,6 +189,12 @@ pub enum StartError {
         /// Who was started on it.
         configured: NodeId,
     },
+    /// Plugins cannot run.
+    #[error(transparent)]
+    Engines(#[from] EngineError),
+    /// Plugins, or what was compiled out of them, cannot be kept.
+    #[error("a folder for plugins cannot be used: {0}")]
+    PluginsFolder(String),
     /// No more threads.
     #[error("the system gives no more threads: {0}; lower num.network.threads")]
     Threads(std::io::Error),
@@ -275,6 +296,8 @@ impl Node {
         self.services.controller.hand_over().await;
         self.stopping.set(true);
         // Before the partitions, which give the data folder back when they are closed.
+        self.services.pipelines.stop();
+        self.services.components.stop();
         self.services.controller.stop().await;
         let closed = self.services.partitions.close().await;
         self.listening.close().await;
@@ -382,7 +405,23 @@ async fn join_and_open(
         Arc::clone(stopping),
     );
     replication.start();
+    let components = ComponentStore::new(
+        config.node_id,
+        outside.clone(),
+        private_folder(config, outside, COMPONENTS_FOLDER)?,
+        controller.clone(),
+        replication.clone(),
+    );
+    let (pipelines, wanted) = Pipelines::new(
+        config.node_id,
+        outside.clone(),
+        controller.clone(),
+        start_plugins(config, outside)?,
+        Arc::new(components.clone()),
+    );
     partitions.start(incarnation).await;
+    pipelines.start(wanted);
+    components.start();
     let groups = Groups::new(outside.clone(), controller.clone(), partitions.clone(), Arc::clone(stopping));
     groups.start();
     Ok(Arc::new(Services {
@@ -393,11 +432,33 @@ async fn join_and_open(
         partitions,
         replication,
         groups,
+        pipelines,
+        components,
+        uploads: Uploads::default(),
         producer_ids: ProducerIds::default(),
         produce_memory: Arc::new(Semaphore::new(PRODUCE_MEMORY_BYTES)),
+        pipeline_memory: Arc::new(Semaphore::new(PIPELINE_MEMORY_BYTES)),
         forward_memory: Arc::new(Semaphore::new(FORWARD_MEMORY_BYTES)),
         stopping: Arc::clone(stopping),
     }))
+}
+
+/// The plugin host, with what it compiled before.
+fn start_plugins(config: &NodeConfig, outside: &Outside) -> Result<Plugins, StartError> {
+    let (engines, outside_for_compiling) = match &config.engines {
+        Some(engines) => (engines.clone(), outside.clone()),
+        // Not the workers that flush: compiling takes long.
+        None => (Engines::real()?, outside.with_workers("weir-compile", 1).map_err(StartError::Threads)?),
+    };
+    let folder = private_folder(config, outside, PLUGINS_FOLDER)?;
+    Plugins::start(engines, outside_for_compiling, Arc::new(folder))
+        .map_err(|error| StartError::PluginsFolder(error.to_string()))
+}
+
+/// A folder of the data folder that nobody else may look into.
+fn private_folder(config: &NodeConfig, outside: &Outside, name: &str) -> Result<PrivateFolder, StartError> {
+    PrivateFolder::open(Arc::clone(&outside.disk), &config.data.join(name))
+        .map_err(|error| StartError::PluginsFolder(error.to_string()))
 }
 
 /// A data folder knows whose it is once a node registered from it.

@@ -3,12 +3,17 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 #![expect(clippy::disallowed_methods, reason = "the tests write inputs and look at files as a person would")]
 
+mod benches;
 mod certificates;
+mod checking;
+mod compaction;
+mod examples;
 mod full_disk;
 mod groups;
 mod interrupt;
 mod kill9;
 mod plugin_authors;
+mod plugins;
 mod quorum;
 mod refusals;
 mod roundtrip;

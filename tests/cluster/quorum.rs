@@ -8,16 +8,16 @@ use weir_tests::process::{Node, Weir, free_address};
 use super::{text, weir};
 
 /// Three nodes on one machine that share a folder of certificates.
-struct Cluster {
+pub(super) struct Cluster {
     // Before the folder, so that the processes are gone when their files go.
-    nodes: Vec<Node>,
+    pub(super) nodes: Vec<Node>,
     certs: PathBuf,
     folder: TempDir,
 }
 
 impl Cluster {
     /// Starts all of them at once on an empty folder: one forms the cluster, the others join it as soon as they can.
-    fn new() -> Cluster {
+    pub(super) fn new() -> Cluster {
         let folder = tempfile::tempdir().unwrap();
         let certs = folder.path().join("certs");
         let addresses = [free_address(), free_address(), free_address()];
@@ -44,7 +44,7 @@ impl Cluster {
     }
 
     /// The program as a client of one node.
-    fn client(&self, index: usize) -> Weir {
+    pub(super) fn client(&self, index: usize) -> Weir {
         weir().client_of(self.nodes[index].address(), &self.certs)
     }
 

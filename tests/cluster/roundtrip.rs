@@ -152,3 +152,37 @@ fn keys_are_cut_off_at_the_separator() {
     assert_eq!((&records[1]["key"], &records[1]["value"]), (&Value::Null, &"no key".into()));
     assert_eq!(records.len(), 2);
 }
+
+#[test]
+fn a_chosen_partition_is_written_and_read() {
+    let place = Place::new();
+    place.create("t", &["--partitions", "3"]);
+    let produced = place.weir.run_with_input(&["produce", "t", "--partition", "2", "-v"], b"k\nl\n").ok();
+    assert!(
+        produced.stderr.contains("2 records in partition 2 from offset 0: replicas 1, flushed"),
+        "{produced}"
+    );
+    let read = |partition: &str| {
+        let flags = ["consume", "t", "--from-beginning", "--until-end", "-v", "--partition", partition];
+        place.weir.run(&flags).ok().text()
+    };
+    assert_eq!((read("2"), read("1")), ("k\nl\n".to_owned(), String::new()));
+    let reader = place.weir.spawn(&["consume", "t", "--from-beginning", "-v"]);
+    reader.wait_for_stderr("read all of t-2, up to offset 2");
+    place
+        .weir
+        .run_with_input(&["produce", "t", "--partition", "3"], b"m\n")
+        .refused(&["no partition 3", "from 0"]);
+}
+
+#[test]
+fn a_rate_is_kept() {
+    let place = Place::new();
+    place.create("t", &[]);
+    let lines = "line\n".repeat(51);
+    let flags = ["produce", "t", "--rate", "100", "--output", "json"];
+    let said = place.weir.run_with_input(&flags, lines.as_bytes()).ok().json();
+    // The first is due at once, the last after half a second; a busy machine may take longer.
+    assert!(said["seconds"].as_f64().unwrap() >= 0.5, "{said}");
+    assert_eq!(said["acknowledged"], 51);
+}

@@ -52,7 +52,7 @@ fn a_reader_ends_when_nobody_reads_its_output_any_more() {
     let place = Place::new();
     place.create("t", &[]);
     place.weir.run_with_input(&["produce", "t"], b"one\ntwo\n").ok();
-    let shell = Weir::new("sh").client_of(place.node.address(), &place.node.certs());
+    let shell = Weir::other_program("sh").client_of(place.node.address(), &place.node.certs());
     for flags in ["", "--output json", "--max 5"] {
         let reads = format!("{{ \"$0\" consume t --from-beginning {flags}; echo ended $? >&2; }} | head -1");
         let said = shell.run(&["-c", &reads, PROGRAM]).ok();

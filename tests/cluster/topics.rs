@@ -1,5 +1,8 @@
 //! Topics that come and go.
 
+use std::io::Write;
+use std::process::Stdio;
+
 use super::Place;
 
 #[test]
@@ -55,4 +58,68 @@ fn settings_are_taken_and_described() {
     let verified =
         place.weir.run(&["log", "verify", &super::text(place.node.data()), "--output", "json"]).ok();
     assert!(verified.json()["partitions"][0]["segments"].as_u64().unwrap() > 5, "{verified}");
+}
+
+/// Whoever writes to a topic means that topic, not the next one of its name.
+#[test]
+fn a_producer_does_not_go_on_in_a_topic_created_again() {
+    let place = Place::new();
+    place.create("t", &[]);
+    let reader = place.weir.spawn(&["consume", "t", "--from-beginning"]);
+    let (input, mut lines) = std::io::pipe().unwrap();
+    let producer = place.weir.spawn_with(&["produce", "t", "--output", "json"], Stdio::from(input));
+    lines.write_all(b"one\n").unwrap();
+    reader.wait_for_lines(1);
+    place.weir.run(&["topics", "delete", "t"]).ok();
+    place.create("t", &[]);
+    // Its input pauses behind this line and does not end.
+    lines.write_all(b"two\n").unwrap();
+    let said = producer.finish().refused(&["line 2", "'t'"]);
+    let summary = said.json();
+    assert_eq!((&summary["acknowledged"], &summary["failed"]), (&1.into(), &1.into()), "{said}");
+    drop(lines);
+    assert_eq!(place.stored("t"), b"");
+}
+
+#[test]
+fn settings_and_partitions_are_changed_while_a_producer_writes() {
+    let place = Place::new();
+    place.create("t", &["--config", "retention.bytes=1048576"]);
+    let reader = place.weir.spawn(&["consume", "t", "--from-beginning"]);
+    let (input, mut lines) = std::io::pipe().unwrap();
+    let producer = place
+        .weir
+        .spawn_with(&["produce", "t", "--key-separator", ":", "--output", "json"], Stdio::from(input));
+    lines.write_all(b"a:1\nb:1\nc:1\nd:1\n").unwrap();
+    reader.wait_for_lines(4);
+    let altered = place.weir.run(&[
+        "topics",
+        "alter",
+        "t",
+        "--partitions",
+        "4",
+        "--config",
+        "retention.ms=86400000",
+        "--delete-config",
+        "retention.bytes",
+        "--output",
+        "json",
+    ]);
+    assert_eq!(altered.ok().json()["partitions"], 4);
+    let described = place.weir.run(&["topics", "describe", "t", "--output", "json"]).ok().json();
+    assert_eq!(described["configs"]["retention.ms"], "86400000", "{described}");
+    assert_eq!(described["configs_set"], serde_json::json!(["retention.ms"]), "{described}");
+    assert_eq!(described["partitions"].as_array().unwrap().len(), 4);
+    lines.write_all(b"a:2\nb:2\nc:2\nd:2\n").unwrap();
+    drop(lines);
+    assert_eq!(producer.finish().ok().json()["acknowledged"], 8);
+    let mut stored: Vec<u8> = place.stored("t");
+    stored.retain(|byte| *byte != b'\n');
+    stored.sort_unstable();
+    assert_eq!(stored, b"11112222");
+    let alter = |flags: &[&str]| place.weir.run(&[&["topics", "alter", "t"], flags].concat());
+    alter(&[]).refused(&["nothing to change", "--partitions"]);
+    alter(&["--partitions", "2"]).refused(&["4"]);
+    alter(&["--config", "retnetion.ms=1"]).refused(&["retnetion.ms", "retention.ms"]);
+    place.assert_serves();
 }

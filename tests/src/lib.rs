@@ -1,4 +1,5 @@
 //! What the whole-system tests share.
 
+pub mod bare;
 pub mod process;
 pub mod sim;

@@ -42,7 +42,13 @@ impl Weir {
     #[must_use]
     pub fn new(binary: impl Into<PathBuf>) -> Weir {
         let binary = std::env::var_os("WEIR").map_or_else(|| binary.into(), PathBuf::from);
-        Weir { binary, environment: Vec::new(), folder: None }
+        Weir::other_program(binary)
+    }
+
+    /// Another program that goes to the same places, such as an example.
+    #[must_use]
+    pub fn other_program(binary: impl Into<PathBuf>) -> Weir {
+        Weir { binary: binary.into(), environment: Vec::new(), folder: None }
     }
 
     /// As this one, called in `folder`.
@@ -250,6 +256,12 @@ impl Running {
             theirs.change(|end| *end = Some(status));
         });
         Running { id, line, stdout, stderr, end }
+    }
+
+    /// The number of the process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.id
     }
 
     /// What it wrote to stdout.

@@ -7,7 +7,7 @@ use expect_test::expect;
 use crate::tree::{Finding, Tree};
 use crate::{holds, says};
 
-const FILE_LINES_MAX: usize = 750;
+const FILE_LINES_MAX: usize = 740;
 const LINE_CHARS_MAX: usize = 130;
 
 /// Files that are longer, with the length that they must not pass and why they are one file. Entries only shrink.
@@ -166,11 +166,11 @@ fn data_has_an_origin(tree: &Tree) -> Vec<Finding> {
 
 #[test]
 fn no_file_is_too_long() {
-    let long = "//! x\n".repeat(751);
+    let long = "//! x\n".repeat(741);
     says(
         files_are_short,
         &[("node/src/x.rs", &long)],
-        expect!["node/src/x.rs:752: 751 lines, at most 750: where is the seam?"],
+        expect!["node/src/x.rs:742: 741 lines, at most 740: where is the seam?"],
     );
     holds(files_are_short);
 }

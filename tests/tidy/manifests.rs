@@ -9,7 +9,7 @@ use crate::tree::{File, Finding, Tree};
 use crate::{holds, says};
 
 /// Our own packages that each of ours may depend on.
-const OWN: [(&str, &[&str]); 10] = [
+const OWN: [(&str, &[&str]); 12] = [
     ("weir-wire", &[]),
     ("weir-core", &["weir-wire"]),
     ("weir-quic", &["weir-wire"]),
@@ -20,6 +20,8 @@ const OWN: [(&str, &[&str]); 10] = [
         &["weir-client", "weir-core", "weir-guests", "weir-plugin-template", "weir-quic", "weir-wire"],
     ),
     ("weir-tests", &["weir-client", "weir-core", "weir-node", "weir-quic", "weir-wire"]),
+    ("weir-example-producer", &["weir-client"]),
+    ("weir-example-consumer", &["weir-client"]),
     ("weir-plugin", &[]),
     ("weir-plugin-template", &["weir-plugin"]),
     ("weir-guests", &[]),
@@ -34,7 +36,17 @@ const DOORS: [(&str, &[&str]); 11] = [
     ("rcgen", &["weir-quic"]),
     ("x509-parser", &["weir-quic"]),
     ("aws-lc-rs", &["weir-quic"]),
-    ("tokio", &["weir-quic", "weir-client", "weir-node", "weir-tests"]),
+    (
+        "tokio",
+        &[
+            "weir-quic",
+            "weir-client",
+            "weir-node",
+            "weir-tests",
+            "weir-example-producer",
+            "weir-example-consumer",
+        ],
+    ),
     ("socket2", &["weir-quic", "weir-node"]),
     ("wasmtime", &["weir-node"]),
     ("openraft", &["weir-node"]),
@@ -201,7 +213,7 @@ fn packages_depend_on_what_they_may() {
             ("node/new/Cargo.toml", "[package]\nname = \"weir-new\"\n"),
         ],
         expect![[r#"
-            node/core/Cargo.toml:4: weir-core must not depend on tokio: it stands behind weir-quic, weir-client, weir-node, weir-tests
+            node/core/Cargo.toml:4: weir-core must not depend on tokio: it stands behind weir-quic, weir-client, weir-node, weir-tests, weir-example-producer, weir-example-consumer
             node/client/Cargo.toml:5: weir-client must not depend on quinn: it stands behind weir-quic
             node/client/Cargo.toml:4: weir-client must not depend on weir-core
             node/new/Cargo.toml:1: weir-new has no line in the table of packages in tests/tidy"#]],

@@ -89,7 +89,7 @@ impl Client {
 
     /// Forgets what was known of a name, once a node has said that it stands for another topic now, or for none:
     /// whoever went by it would write to a topic that is gone. A name that nobody has used is not known.
-    async fn look_again<T>(&self, name: &str, answer: &Result<T, ClientError>) {
+    pub(crate) async fn look_again<T>(&self, name: &str, answer: &Result<T, ClientError>) {
         let has_answered = matches!(answer, Ok(_) | Err(ClientError::Node(_)));
         if has_answered && self.inner.metadata.image().topics.contains_key(name) {
             // That there is no such topic is an answer too, and has been noted.

@@ -1,7 +1,7 @@
 //! Requests about the cluster as a whole.
 
 use weir_wire::request::{
-    AlterTopic, ClusterDescription, DescribeCluster, ElectLeaders, LeadersElected, TopicAltered,
+    AlterTopic, ClusterDescription, ConfigEntry, DescribeCluster, ElectLeaders, LeadersElected, TopicAltered,
 };
 
 use crate::client::Client;
@@ -27,11 +27,54 @@ impl Client {
         self.inner.net.ask(request, Again::Harmless).await
     }
 
-    /// Changes a topic's configuration, then adds partitions. Asking twice does no more than asking once.
+    /// Changes a topic's configuration, then adds partitions. Asking twice does no more than asking once. Once this
+    /// returns, this client's producers go by the new number of partitions: what they took before is stored first, so
+    /// that the records of a key keep their order although the key may move.
     ///
     /// # Errors
     /// The node's answer, such as [`InvalidConfig`](weir_wire::error::ErrorCode::InvalidConfig).
     pub async fn alter_topic(&self, request: &AlterTopic) -> Result<TopicAltered, ClientError> {
-        self.inner.net.ask(request, Again::Harmless).await
+        let altered = self.inner.net.ask(request, Again::Harmless).await;
+        self.look_again(&request.name, &altered).await;
+        altered
+    }
+
+    /// Sets configuration keys of a topic under Kafka's names, or, with `None`, puts them back to the default: all of
+    /// them or none.
+    ///
+    /// ```no_run
+    /// # async fn example(client: &weir_client::Client) -> Result<(), weir_client::ClientError> {
+    /// client.alter_configs("quakes", &[("retention.ms", Some("86400000")), ("segment.bytes", None)]).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`alter_topic`](Client::alter_topic).
+    pub async fn alter_configs(
+        &self,
+        topic: &str,
+        changes: &[(&str, Option<&str>)],
+    ) -> Result<TopicAltered, ClientError> {
+        let configs = changes.iter().map(|(key, value)| ((*key).to_owned(), value.map(str::to_owned)));
+        let (name, configs) = (topic.to_owned(), configs.collect());
+        self.alter_topic(&AlterTopic { name, configs, partitions: None }).await
+    }
+
+    /// Every configuration key of a topic with the value in force, and whether it was set for the topic.
+    ///
+    /// # Errors
+    /// As [`describe_topic`](Client::describe_topic).
+    pub async fn describe_configs(&self, topic: &str) -> Result<Vec<ConfigEntry>, ClientError> {
+        Ok(self.describe_topic(topic).await?.configs)
+    }
+
+    /// Adds partitions to a topic until it has `total` of them. Keys may move to other partitions.
+    ///
+    /// # Errors
+    /// As [`alter_topic`](Client::alter_topic); fewer than it has are refused.
+    pub async fn add_partitions(&self, topic: &str, total: u32) -> Result<TopicAltered, ClientError> {
+        let request = AlterTopic { name: topic.to_owned(), configs: Vec::new(), partitions: Some(total) };
+        self.alter_topic(&request).await
     }
 }

@@ -78,6 +78,24 @@ impl ClientConfig {
         }
     }
 
+    /// As the command line does: the cluster at `WEIR_BOOTSTRAP` (addresses separated by commas), the certificates in the
+    /// folder `WEIR_CERTS`, and [`default`](Self::default) for what is not set or empty.
+    ///
+    /// ```
+    /// use weir_client::ClientConfig;
+    ///
+    /// let config = ClientConfig::from_env();
+    /// assert!(!config.bootstrap.is_empty());
+    /// ```
+    #[must_use]
+    pub fn from_env() -> ClientConfig {
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let bootstrap = set("WEIR_BOOTSTRAP").map(|value| value.to_string_lossy().into_owned());
+        let bootstrap = bootstrap.unwrap_or_else(|| Self::BOOTSTRAP_DEFAULT.to_owned());
+        let certs = set("WEIR_CERTS").map_or_else(|| PathBuf::from(Self::CERTS_DEFAULT), PathBuf::from);
+        ClientConfig::new(bootstrap.split(','), certs)
+    }
+
     pub(crate) fn check(&self) -> Result<(), ClientError> {
         let refuse = |what: String| Err(ClientError::Config(what));
         if self.bootstrap.is_empty() {

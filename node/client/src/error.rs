@@ -56,6 +56,13 @@ pub enum ClientError {
         /// The name asked for.
         topic: String,
     },
+    /// The topic that was used under this name was deleted, and another one has the name now. What was opened for the old
+    /// one never goes on in the new one by itself.
+    #[error("topic '{topic}' was deleted and created again: start anew to go on in the new one")]
+    TopicRecreated {
+        /// The name of both.
+        topic: String,
+    },
     /// The topic has no such partition.
     #[error("topic '{topic}' has no partition {partition}; it has {count}, numbered from 0")]
     UnknownPartition {
@@ -160,6 +167,7 @@ impl ClientError {
             | ClientError::OffsetOutOfRange { .. } => ErrorClass::CallersFault,
             ClientError::Socket(_)
             | ClientError::Refused(_)
+            | ClientError::TopicRecreated { .. }
             | ClientError::LogTruncated { .. }
             | ClientError::CorruptBatch { .. }
             | ClientError::Protocol { .. }
@@ -179,6 +187,7 @@ impl ClientError {
         match self {
             ClientError::Node(error) => Some(error.code),
             ClientError::UnknownTopic { .. } => Some(ErrorCode::UnknownTopic),
+            ClientError::TopicRecreated { .. } => Some(ErrorCode::TopicRecreated),
             ClientError::UnknownPartition { .. } => Some(ErrorCode::UnknownPartition),
             ClientError::OffsetOutOfRange { .. } => Some(ErrorCode::OffsetOutOfRange),
             _ => None,

@@ -31,22 +31,67 @@
 //! # }
 //! ```
 //!
-//! Everything runs on the tokio runtime that [`Client::connect`] was called in; a single-threaded one is enough, and
-//! the faster choice for one connection. What the library takes from outside (sockets, randomness, the time of
-//! day) comes through [`weir_quic::Network`], so that a simulator can replace it; timers are tokio's.
+//! # What is promised
+//!
+//! - A record is stored once, by default ([`enable_idempotence`](ProducerConfig::enable_idempotence)): trying again, also
+//!   elsewhere, repeats nothing.
+//! - Its order holds, per partition and per key of one producer: see [`Record::key`].
+//! - Its fate is known. A [`Delivery`] ends, after [`delivery_timeout`](ProducerConfig::delivery_timeout) at the latest; what
+//!   nobody can say is [`Unknown`](DeliveryResult::Unknown), never guessed.
+//! - The promise that was kept is told: [`DeliveryResult::Stored`] holds a [`Promise`], with how many replicas, flushed or
+//!   not, under which pipeline revision.
+//! - Memory is bounded, by [`buffer_bytes`](ProducerConfig::buffer_bytes) and [`fetch_bytes`](ConsumerConfig::fetch_bytes): who
+//!   is faster than the other side waits.
+//! - Nothing that was read is taken back unsaid. A position carries its leader epoch; where the log was cut below it, that is
+//!   [`ClientError::LogTruncated`] (KIP-320).
+//!
+//! # Errors
+//!
+//! [`ClientError`] and [`SendError`] say by [`class`](ClientError::class) whether the same call may succeed later, must
+//! be changed, or never will. What is worth trying again the library has tried already: lost connections, moved leaders
+//! and restarted nodes are not errors until [`api_timeout`](ClientConfig::api_timeout) (calls) or `delivery_timeout`
+//! (records) has passed, and never for a consumer, which waits.
+//!
+//! # Waiting
+//!
+//! Futures may be dropped anywhere: each method that waits says what that leaves behind. Everything runs on the tokio
+//! runtime that [`Client::connect`] was called in; a single-threaded one is enough, and the faster choice for one
+//! connection. What the library takes from outside (sockets, randomness, the time of day) comes through
+//! [`weir_quic::Network`], so that a simulator can replace it; timers are tokio's.
+//!
+//! # Topics
+//!
+//! ```no_run
+//! use weir_client::{Client, ErrorCode, NewTopic};
+//!
+//! # async fn example(client: &Client) -> Result<(), weir_client::ClientError> {
+//! match client.create_topic(NewTopic::new("quakes").partitions(12)).await {
+//!     Err(error) if error.code() == Some(ErrorCode::TopicAlreadyExists) => {}
+//!     created => println!("{:?}", created?),
+//! }
+//! client.alter_configs("quakes", &[("retention.ms", Some("604800000"))]).await?;
+//! for partition in client.describe_topic("quakes").await?.partitions {
+//!     println!("{} {:?} {:?}", partition.index, partition.leader, partition.high_watermark);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Parts
 //!
 //! | module | what it holds | what it does not know |
 //! |---|---|---|
-//! | `client`, `admin`, `admin_cluster`, `admin_groups` | the entrance; requests about topics, cluster, groups | records |
+//! | `client`, `admin`, `admin_cluster`, `admin_groups`, `admin_plugins` | the entrance, and requests | records |
 //! | `net` | connections, the control stream, retries | topics |
 //! | `metadata` | who leads what, kept fresh | streams |
 //! | `producer` | `lane` decides (values only); `lane_task` carries it out; `accumulator` makes batches | fetching |
 //! | `group` | `member` decides what a member of a group does (values only); `membership` carries it out | streams |
-//! | `consumer` | `fetcher` decides (values only); `session` carries it out | producing |
+//! | `consumer` | `session` decides, one thing after the other; `stream` moves frames | producing |
 
 mod admin;
 mod admin_cluster;
 mod admin_groups;
+mod admin_plugins;
 mod backoff;
 mod client;
 mod config;
@@ -60,11 +105,12 @@ mod producer;
 mod watched;
 
 pub use admin::NewTopic;
+pub use admin_plugins::{FollowedLines, NewPlugin};
 pub use client::Client;
 pub use config::{ClientConfig, Credentials};
 pub use consumer::{
     Commit, ConsumedBatch, ConsumedRecord, ConsumedRecords, Consumer, ConsumerConfig, ConsumerEvent,
-    GroupEvent, ResetPolicy, StartAt,
+    ConsumerMetrics, GroupEvent, ResetPolicy, StartAt,
 };
 pub use error::{ClientError, SendError};
 pub use producer::{
@@ -82,11 +128,16 @@ pub use weir_wire::ids::{
 };
 pub use weir_wire::lane::{Acks, Promise};
 pub use weir_wire::metadata::VoterProgress;
+pub use weir_wire::plugin::{PluginDigest, PluginKind, PluginLine, PluginLines, PluginShape};
 pub use weir_wire::request::{
-    AlterTopic, AssignorSet, ClusterDescription, ClusterMetadata, CommittedOffset, ConfigEntry, ElectLeaders,
-    Election, ElectionKind, GroupDeleted, GroupDescription, GroupExplanation, GroupListing, GroupPartition,
-    GroupState, LeadersElected, ListedOffset, MemberDescription, MemberLoad, MemberState, NodeDescription,
-    NodeEntry, NodeStanding, OffsetSpec, OffsetsReset, PartitionEntry, PartitionFigures, PartitionMove,
-    PartitionOffset, PartitionState, QuorumView, ReplicaState, Subscription, TopicAltered, TopicCreated,
-    TopicDeleted, TopicDescription, TopicEntry, TopicPartitions,
+    ActivatePipeline, AlterTopic, AssignorSet, BoundPlugin, ClusterDescription, ClusterMetadata,
+    CommittedOffset, ConfigEntry, DeletePlugin, ElectLeaders, Election, ElectionKind, ExplainTopic,
+    GroupDeleted, GroupDescription, GroupExplanation, GroupListing, GroupPartition, GroupState,
+    LeadersElected, ListedOffset, MemberDescription, MemberLoad, MemberState, NodeDescription, NodeEntry,
+    NodeStanding, OffsetSpec, OffsetsReset, PartitionEntry, PartitionFigures, PartitionMove, PartitionOffset,
+    PartitionRevision, PartitionState, PipelineActivated, PipelineChange, PipelineDescription,
+    PipelineRolledBack, PipelineStaged, PipelinesDescribed, PlacementExplained, PluginBinding, PluginEntry,
+    PluginFigures, PluginPushed, PluginsListed, QuorumView, ReplicaState, RollBackPipeline, StagePipeline,
+    StagedDescription, Subscription, TopicAltered, TopicCreated, TopicDeleted, TopicDescription, TopicEntry,
+    TopicExplained, TopicPartitions,
 };

@@ -131,17 +131,16 @@ fn find<C: Configurable>(name: &str) -> Result<&'static ConfigKey<C>, ConfigErro
     C::KEYS.iter().find(|key| key.name == name).ok_or_else(|| ConfigError::UnknownKey {
         what: C::WHAT.into(),
         key: name.into(),
-        nearest: nearest::<C>(name).map(str::to_owned),
+        nearest: nearest(name, C::KEYS.iter().map(|key| key.name)).map(str::to_owned),
         known: C::KEYS.iter().map(|key| key.name.to_owned()).collect(),
     })
 }
 
-/// The known key nearest to a misspelt one, unless none is near.
-fn nearest<C: Configurable>(name: &str) -> Option<&'static str> {
+/// The known name nearest to a misspelt one, unless none is near.
+pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     const SIMILAR: f64 = 0.6;
-    C::KEYS
-        .iter()
-        .map(|key| (strsim::normalized_damerau_levenshtein(name, key.name), key.name))
+    known
+        .map(|known| (strsim::normalized_damerau_levenshtein(name, known), known))
         .filter(|(similarity, _)| *similarity >= SIMILAR)
         .max_by(|one, other| one.0.total_cmp(&other.0))
         .map(|(_, nearest)| nearest)
@@ -161,4 +160,24 @@ pub(crate) fn or_unlimited(text: &str) -> Option<Option<u64>> {
 
 pub(crate) fn show_or_unlimited(value: Option<u64>) -> String {
     value.map_or("-1".into(), |limit| limit.to_string())
+}
+
+/// A share, in thousandths; finer ones are not told apart.
+pub(crate) fn per_mille(text: &str) -> Option<u32> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if !(digits(whole) && digits(fraction)) {
+        return None;
+    }
+    let thousandths: u32 = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
+    let share = whole.parse::<u32>().ok()?.checked_mul(1000)?.checked_add(thousandths)?;
+    (share <= 1000).then_some(share)
+}
+
+pub(crate) fn show_per_mille(share: u32) -> String {
+    let (whole, fraction) = (share / 1000, format!("{:03}", share % 1000));
+    match fraction.trim_end_matches('0') {
+        "" => format!("{whole}.0"),
+        fraction => format!("{whole}.{fraction}"),
+    }
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use weir_wire::frame::Limits;
 
-use crate::config_keys::{ConfigKey, Configurable, or_unlimited, show_or_unlimited, whole, whole_u32};
+use crate::config_keys::{
+    ConfigKey, Configurable, or_unlimited, per_mille, show_or_unlimited, show_per_mille, whole, whole_u32,
+};
 
 pub use crate::config_keys::{ConfigError, ConfigValue};
 
@@ -23,10 +25,18 @@ pub const PRODUCER_EXPIRATION_MIN_MS: u64 = 2 * 60 * 1000 + PIPELINE_GRACE_MAX_M
 pub struct TopicConfig {
     /// `cleanup.policy`.
     pub cleanup_policy: CleanupPolicy,
+    /// `delete.retention.ms`.
+    pub delete_retention_ms: u64,
     /// `index.interval.bytes`.
     pub index_interval_bytes: u32,
+    /// `max.compaction.lag.ms`; `None` is for ever.
+    pub max_compaction_lag_ms: Option<u64>,
     /// `max.message.bytes`.
     pub max_message_bytes: u32,
+    /// `min.cleanable.dirty.ratio`, in thousandths.
+    pub min_cleanable_dirty_per_mille: u32,
+    /// `min.compaction.lag.ms`.
+    pub min_compaction_lag_ms: u64,
     /// `min.insync.replicas`; `None` is half the replication factor plus one.
     pub min_insync_replicas: Option<u32>,
     /// `pipeline.revision.grace.ms`.
@@ -50,18 +60,57 @@ pub struct TopicConfig {
 pub enum CleanupPolicy {
     /// Segments beyond `retention.ms` or `retention.bytes` are deleted.
     Delete,
+    /// Records with a newer one of their key are deleted.
+    Compact,
+    /// Both.
+    CompactAndDelete,
+}
+
+impl CleanupPolicy {
+    const ALL: [(CleanupPolicy, &str); 3] = [
+        (CleanupPolicy::Delete, "delete"),
+        (CleanupPolicy::Compact, "compact"),
+        (CleanupPolicy::CompactAndDelete, "compact,delete"),
+    ];
+
+    /// Whether records go because a newer one has their key.
+    #[must_use]
+    pub fn compacts(self) -> bool {
+        self != CleanupPolicy::Delete
+    }
+
+    /// Whether segments go because they are old, or too many.
+    #[must_use]
+    pub fn deletes(self) -> bool {
+        self != CleanupPolicy::Compact
+    }
+
+    fn parse(text: &str) -> Option<CleanupPolicy> {
+        // Kafka takes a list, in any order.
+        let text = if text == "delete,compact" { "compact,delete" } else { text };
+        Self::ALL.into_iter().find(|(_, name)| *name == text).map(|(policy, _)| policy)
+    }
+
+    fn name(self) -> &'static str {
+        Self::ALL.into_iter().find(|(policy, _)| *policy == self).map_or("delete", |(_, name)| name)
+    }
 }
 
 impl Default for TopicConfig {
     fn default() -> TopicConfig {
-        const WEEK_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+        const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+        const WEEK_MS: u64 = 7 * DAY_MS;
         TopicConfig {
             cleanup_policy: CleanupPolicy::Delete,
+            delete_retention_ms: DAY_MS,
             index_interval_bytes: 4096,
+            max_compaction_lag_ms: None,
             max_message_bytes: 1024 * 1024 + 12,
+            min_cleanable_dirty_per_mille: 500,
+            min_compaction_lag_ms: 0,
             min_insync_replicas: None,
             pipeline_revision_grace_ms: 60 * 60 * 1000,
-            producer_id_expiration_ms: 24 * 60 * 60 * 1000,
+            producer_id_expiration_ms: DAY_MS,
             retention_bytes: None,
             retention_ms: Some(WEEK_MS),
             segment_bytes: 1024 * 1024 * 1024,
@@ -101,11 +150,16 @@ impl Configurable for TopicConfig {
         ConfigKey {
             name: "cleanup.policy",
             doc: "What happens to old records.",
-            valid: "'delete' (compaction is not built yet)",
-            set: |config, text| (text == "delete").then(|| config.cleanup_policy = CleanupPolicy::Delete),
-            get: |config| match config.cleanup_policy {
-                CleanupPolicy::Delete => "delete".into(),
-            },
+            valid: "'delete', 'compact' or 'compact,delete'",
+            set: |config, text| CleanupPolicy::parse(text).map(|policy| config.cleanup_policy = policy),
+            get: |config| config.cleanup_policy.name().into(),
+        },
+        ConfigKey {
+            name: "delete.retention.ms",
+            doc: "How long compaction keeps a tombstone after it first met it, for readers that are behind.",
+            valid: "milliseconds, from 0",
+            set: |config, text| whole(text, 0..=i64::MAX as u64).map(|ms| config.delete_retention_ms = ms),
+            get: |config| config.delete_retention_ms.to_string(),
         },
         ConfigKey {
             name: "index.interval.bytes",
@@ -117,6 +171,15 @@ impl Configurable for TopicConfig {
             get: |config| config.index_interval_bytes.to_string(),
         },
         ConfigKey {
+            name: "max.compaction.lag.ms",
+            doc: "How long a record may wait for compaction, however little else is to be done.",
+            valid: "milliseconds from 1, or -1 for ever",
+            set: |config, text| {
+                or_unlimited(text).filter(|ms| *ms != Some(0)).map(|ms| config.max_compaction_lag_ms = ms)
+            },
+            get: |config| show_or_unlimited(config.max_compaction_lag_ms),
+        },
+        ConfigKey {
             name: "max.message.bytes",
             doc: "The largest record batch that is stored, as it is stored (compressed, header included).",
             valid: "bytes, from 1 to 33554432",
@@ -124,6 +187,22 @@ impl Configurable for TopicConfig {
                 whole_u32(text, 1..=MESSAGE_BYTES_MAX).map(|bytes| config.max_message_bytes = bytes)
             },
             get: |config| config.max_message_bytes.to_string(),
+        },
+        ConfigKey {
+            name: "min.cleanable.dirty.ratio",
+            doc: "How much of a log must be new since its last compaction for the next one to begin.",
+            valid: "a share from 0 to 1, such as 0.5",
+            set: |config, text| {
+                per_mille(text).map(|per_mille| config.min_cleanable_dirty_per_mille = per_mille)
+            },
+            get: |config| show_per_mille(config.min_cleanable_dirty_per_mille),
+        },
+        ConfigKey {
+            name: "min.compaction.lag.ms",
+            doc: "How old a record must be before compaction touches it.",
+            valid: "milliseconds, from 0",
+            set: |config, text| whole(text, 0..=i64::MAX as u64).map(|ms| config.min_compaction_lag_ms = ms),
+            get: |config| config.min_compaction_lag_ms.to_string(),
         },
         ConfigKey {
             name: "min.insync.replicas",
@@ -225,8 +304,12 @@ mod tests {
             TopicConfig::default().values().iter().map(|v| format!("{}={}\n", v.name, v.value)).collect();
         expect![[r#"
             cleanup.policy=delete
+            delete.retention.ms=86400000
             index.interval.bytes=4096
+            max.compaction.lag.ms=-1
             max.message.bytes=1048588
+            min.cleanable.dirty.ratio=0.5
+            min.compaction.lag.ms=0
             min.insync.replicas=majority
             pipeline.revision.grace.ms=3600000
             producer.id.expiration.ms=86400000
@@ -242,9 +325,13 @@ mod tests {
     #[test]
     fn every_key_can_be_set_and_is_shown_as_set() {
         let given = [
-            ("cleanup.policy", "delete"),
+            ("cleanup.policy", "compact,delete"),
+            ("delete.retention.ms", "0"),
             ("index.interval.bytes", "1"),
+            ("max.compaction.lag.ms", "1"),
             ("max.message.bytes", "33554432"),
+            ("min.cleanable.dirty.ratio", "0.125"),
+            ("min.compaction.lag.ms", "60000"),
             ("min.insync.replicas", "2"),
             ("pipeline.revision.grace.ms", "1000"),
             ("producer.id.expiration.ms", "3720000"),
@@ -260,19 +347,27 @@ mod tests {
     }
 
     #[test]
+    fn a_list_of_policies_may_come_in_any_order() {
+        let policy = |text| parse(&[("cleanup.policy", text)]).unwrap().cleanup_policy;
+        assert_eq!(policy("delete,compact"), policy("compact,delete"));
+        assert!(policy("compact").compacts() && !policy("compact").deletes());
+        assert!(policy("delete").deletes() && !policy("delete").compacts());
+    }
+
+    #[test]
     fn an_unknown_key_is_answered_with_the_nearest() {
         refused(
             "retnetion.ms",
             "1",
             &expect![
-                "unknown topic config 'retnetion.ms', did you mean 'retention.ms'?; known are: cleanup.policy, index.interval.bytes, max.message.bytes, min.insync.replicas, pipeline.revision.grace.ms, producer.id.expiration.ms, retention.bytes, retention.ms, segment.bytes, segment.ms, write.caching"
+                "unknown topic config 'retnetion.ms', did you mean 'retention.ms'?; known are: cleanup.policy, delete.retention.ms, index.interval.bytes, max.compaction.lag.ms, max.message.bytes, min.cleanable.dirty.ratio, min.compaction.lag.ms, min.insync.replicas, pipeline.revision.grace.ms, producer.id.expiration.ms, retention.bytes, retention.ms, segment.bytes, segment.ms, write.caching"
             ],
         );
         refused(
             "xyz",
             "1",
             &expect![
-                "unknown topic config 'xyz'; known are: cleanup.policy, index.interval.bytes, max.message.bytes, min.insync.replicas, pipeline.revision.grace.ms, producer.id.expiration.ms, retention.bytes, retention.ms, segment.bytes, segment.ms, write.caching"
+                "unknown topic config 'xyz'; known are: cleanup.policy, delete.retention.ms, index.interval.bytes, max.compaction.lag.ms, max.message.bytes, min.cleanable.dirty.ratio, min.compaction.lag.ms, min.insync.replicas, pipeline.revision.grace.ms, producer.id.expiration.ms, retention.bytes, retention.ms, segment.bytes, segment.ms, write.caching"
             ],
         );
     }
@@ -321,9 +416,16 @@ mod tests {
         );
         refused(
             "cleanup.policy",
-            "compact",
+            "compress",
             &expect![
-                "topic config cleanup.policy=compact is not valid: cleanup.policy takes 'delete' (compaction is not built yet)"
+                "topic config cleanup.policy=compress is not valid: cleanup.policy takes 'delete', 'compact' or 'compact,delete'"
+            ],
+        );
+        refused(
+            "min.cleanable.dirty.ratio",
+            "1.001",
+            &expect![
+                "topic config min.cleanable.dirty.ratio=1.001 is not valid: min.cleanable.dirty.ratio takes a share from 0 to 1, such as 0.5"
             ],
         );
         refused(

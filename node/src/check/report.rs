@@ -22,12 +22,30 @@ pub enum Rule {
     FailedButRead,
     /// A record was read that nobody sent, or not so.
     Foreign,
-    /// A reader was led backwards in a partition.
+    /// A reader was led backwards in a partition, from one poll to the next.
     NonmonotonicPoll,
+    /// A reader was led backwards within one poll.
+    IntNonmonotonicPoll,
+    /// A reader was led past a record that others read, from one poll to the next.
+    PollSkip,
+    /// A reader was led past a record within one poll.
+    IntPollSkip,
     /// A record stands before one of the same key that was sent earlier.
     NonmonotonicSend,
     /// The records of one key stand in more than one partition.
     KeySplit,
+    /// A record went through the plugins more than once.
+    TransformedTwice,
+    /// Two looks at one place named different plugins.
+    MadeDifferently,
+    /// A replica's log start, high watermark and log end did not stand in this order.
+    OffsetBounds,
+    /// A leader's high watermark fell within one reign.
+    HighWatermarkBackwards,
+    /// A node went back to an earlier reign.
+    EpochBackwards,
+    /// Two nodes said that they lead one partition in one reign.
+    TwoLeaders,
 }
 
 impl Rule {
@@ -44,7 +62,16 @@ impl Rule {
             Rule::Foreign => "foreign",
             Rule::NonmonotonicPoll => "nonmonotonic-poll",
             Rule::NonmonotonicSend => "nonmonotonic-send",
+            Rule::IntNonmonotonicPoll => "int-nonmonotonic-poll",
+            Rule::PollSkip => "poll-skip",
+            Rule::IntPollSkip => "int-poll-skip",
             Rule::KeySplit => "key-split",
+            Rule::TransformedTwice => "transformed-twice",
+            Rule::MadeDifferently => "made-differently",
+            Rule::OffsetBounds => "offset-bounds",
+            Rule::HighWatermarkBackwards => "high-watermark-backwards",
+            Rule::EpochBackwards => "epoch-backwards",
+            Rule::TwoLeaders => "two-leaders",
         }
     }
 }
@@ -76,6 +103,11 @@ pub struct Report {
     pub unknown: u64,
     /// Records read, each reading counted.
     pub read: u64,
+    /// Records that a subscribed reader got more than once: what at-least-once means, and no fault.
+    pub redelivered: u64,
+    /// How far a poll was behind at most: the milliseconds since the oldest acknowledgement of what it had not
+    /// reached yet. `None` where no times were noted.
+    pub lag_ms_max: Option<i64>,
     /// The rules that were broken; empty when all promises were kept.
     pub findings: BTreeMap<Rule, Finding>,
 }
@@ -108,13 +140,23 @@ impl Report {
     /// Records that stood or came in another order than they were sent.
     #[must_use]
     pub fn out_of_order(&self) -> u64 {
-        self.count(Rule::NonmonotonicPoll) + self.count(Rule::NonmonotonicSend) + self.count(Rule::KeySplit)
+        let rules = [
+            Rule::NonmonotonicPoll,
+            Rule::IntNonmonotonicPoll,
+            Rule::PollSkip,
+            Rule::IntPollSkip,
+            Rule::NonmonotonicSend,
+            Rule::KeySplit,
+        ];
+        rules.into_iter().map(|rule| self.count(rule)).sum()
     }
 
-    /// Whatever else is wrong: places with two contents, records from nowhere, records that were denied.
+    /// Whatever else is wrong: places with two contents, records from nowhere, records that were denied, and what
+    /// nodes cannot truthfully have said.
     #[must_use]
     pub fn contradicted(&self) -> u64 {
-        self.count(Rule::InconsistentOffsets) + self.count(Rule::FailedButRead) + self.count(Rule::Foreign)
+        let all: u64 = self.findings.values().map(|finding| finding.count).sum();
+        all - self.lost() - self.duplicated() - self.out_of_order()
     }
 
     pub(super) fn find(&mut self, rule: Rule, describe: impl FnOnce() -> String) {

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weir_wire::ids::{Offset, PartitionIndex};
 
-use super::history::{History, KeyId, Outcome};
+use super::history::{History, KeyId, Outcome, Sent};
 use super::report::{Place, Report, Rule};
+use super::{polls, snapshots};
 
 /// A history that cannot be judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,8 +28,11 @@ pub fn check(history: &History) -> Result<Report, HistoryError> {
     let twice = duplicates(&log, &mut report);
     inconsistent_offsets(&log, &mut report);
     order_of_keys(history, &sends, &log, &twice, &mut report);
-    polls(history, &mut report);
+    polls::check(history, &log.read_places, &mut report);
     strangers(history, &sends, &mut report);
+    snapshots::check(history, &mut report);
+    report.redelivered = polls::redelivered(history);
+    report.lag_ms_max = polls::lag_ms_max(history);
     Ok(report)
 }
 
@@ -57,6 +61,8 @@ struct LogView {
     entries: Vec<(Place, u64)>,
     /// The numbers that somebody read, in order.
     read: Vec<u64>,
+    /// The places that somebody read, in order.
+    read_places: Vec<Place>,
     /// The highest offset of each partition that anybody read.
     read_to: BTreeMap<PartitionIndex, Offset>,
 }
@@ -78,12 +84,17 @@ impl LogView {
         let mut read: Vec<u64> = history.reads.iter().filter_map(|read| read.number).collect();
         read.sort_unstable();
         read.dedup();
+        let places = history.reads.iter();
+        let places = places.map(|read| Place { partition: read.partition, offset: read.offset });
+        let mut read_places: Vec<Place> = places.collect();
+        read_places.sort_unstable();
+        read_places.dedup();
         let mut read_to = BTreeMap::new();
         for read in &history.reads {
             let highest = read_to.entry(read.partition).or_insert(read.offset);
             *highest = read.offset.max(*highest);
         }
-        LogView { entries, read, read_to }
+        LogView { entries, read, read_places, read_to }
     }
 
     fn was_read(&self, number: u64) -> bool {
@@ -165,8 +176,8 @@ fn inconsistent_offsets(log: &LogView, report: &mut Report) {
     }
 }
 
-/// The records of a key stand in one partition, in the order in which they were sent. Records that stand twice are
-/// reported as such and not judged again here.
+/// The records of a key stand in one partition, those of one process in the order in which it sent them. Records that
+/// stand twice are reported as such and not judged again here.
 fn order_of_keys(
     history: &History,
     sends: &SendIndex,
@@ -174,14 +185,16 @@ fn order_of_keys(
     twice: &BTreeSet<u64>,
     report: &mut Report,
 ) {
-    let mut newest: BTreeMap<(KeyId, PartitionIndex), (usize, Place)> = BTreeMap::new();
+    let mut newest: BTreeMap<(KeyId, PartitionIndex, u32), (usize, Place)> = BTreeMap::new();
     for (place, number) in &log.entries {
         let Some(sent_at) = sends.find(*number) else { continue };
         if twice.contains(number) {
             continue;
         }
-        let key = history.sends[sent_at].key;
-        let (newest_sent, newest_place) = newest.entry((key, place.partition)).or_insert((sent_at, *place));
+        let Sent { process, key, .. } = history.sends[sent_at];
+        let Some(key) = key else { continue };
+        let line = (key, place.partition, process);
+        let (newest_sent, newest_place) = newest.entry(line).or_insert((sent_at, *place));
         if sent_at < *newest_sent {
             let later = history.sends[*newest_sent].number;
             report.find(Rule::NonmonotonicSend, || {
@@ -192,50 +205,14 @@ fn order_of_keys(
             (*newest_sent, *newest_place) = (sent_at, *place);
         }
     }
-    let placed: Vec<(KeyId, PartitionIndex)> = newest.into_keys().collect();
+    let mut placed: Vec<_> = newest.into_keys().map(|(key, partition, _)| (key, partition)).collect();
+    placed.dedup();
     for pair in placed.windows(2) {
         let [(key, first), (next, second)] = pair else { continue };
         if key == next {
             let key = history.show_key(*key);
             report.find(Rule::KeySplit, || {
                 format!("key {key} has records in partition {first} and in {second}")
-            });
-        }
-    }
-}
-
-/// A reader gets the places of a partition in rising order, each once.
-fn polls(history: &History, report: &mut Report) {
-    let mut highest: BTreeMap<(u32, PartitionIndex), Offset> = BTreeMap::new();
-    let mut backwards = Vec::new();
-    for (at, read) in history.reads.iter().enumerate() {
-        match highest.get_mut(&(read.reader, read.partition)) {
-            Some(highest) if read.offset <= *highest => backwards.push((at, *highest)),
-            Some(highest) => *highest = read.offset,
-            None => {
-                highest.insert((read.reader, read.partition), read.offset);
-            }
-        }
-    }
-    if backwards.is_empty() {
-        return;
-    }
-    // Only now is it worth knowing who got which place when.
-    let place = |at: usize| {
-        let read = &history.reads[at];
-        (read.reader, Place { partition: read.partition, offset: read.offset })
-    };
-    let mut first: BTreeMap<(u32, Place), usize> = BTreeMap::new();
-    for at in 0..history.reads.len() {
-        first.entry(place(at)).or_insert(at);
-    }
-    for (at, highest) in backwards {
-        let (reader, here) = place(at);
-        if first[&place(at)] < at {
-            report.find(Rule::Reread, || format!("reader {reader} got {here} again"));
-        } else {
-            report.find(Rule::NonmonotonicPoll, || {
-                format!("reader {reader} got {here} after offset {highest}")
             });
         }
     }

@@ -146,6 +146,9 @@ fn describe(position: u64, header: &BatchHeader) -> String {
     if header.attributes.is_control() {
         line.push_str("  control");
     }
+    if header.is_gap() {
+        line.push_str("  gap: the records of these offsets are gone");
+    }
     line
 }
 

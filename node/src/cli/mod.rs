@@ -8,6 +8,7 @@
 //! | `progress` | progress on a terminal, silence in a pipe |
 //! | `signals` | Ctrl-C and SIGTERM |
 //! | `files` | the door to the machine's files |
+//! | `child` | nodes of a command's own |
 //! | `text` | bytes of records as JSON |
 //!
 //! Exit codes: 0 done; 1 something failed, as a sentence on stderr says; 2 the command line itself is wrong; 130
@@ -15,10 +16,14 @@
 //!
 //! What does not exist here: a rule of its own. What nodes and clients promise is decided in their packages.
 
+mod bench;
 mod certs;
+mod check;
+mod child;
 mod cluster;
 mod consume;
 mod demo;
+mod explain;
 mod files;
 mod global;
 mod groups;
@@ -68,14 +73,20 @@ enum Command {
     Consume(consume::Args),
     /// See how far groups have come and who reads what; move them, choose their assignors
     Groups(groups::Args),
-    /// Write and try plugins
+    /// Write, try, push, bind and watch plugins
     Plugins(plugins::Args),
+    /// Say what would become of a record: plugins, partition, leader, promise
+    Explain(explain::Args),
     /// See how the cluster is; elect leaders
     Cluster(cluster::Args),
     /// Make and show certificates of the cluster's own authority
     Certs(certs::Args),
     /// Look into the files of a log, offline
     Log(log::Args),
+    /// Check what clients did and were told against what Weir promises
+    Check(check::Args),
+    /// Measure a node: records and megabytes a second, times, CPU seconds
+    Bench(bench::Args),
 }
 
 impl Cli {
@@ -131,10 +142,13 @@ impl Cli {
             Command::Produce(args) => produce::run(args, &global, output).await,
             Command::Consume(args) => consume::run(args, &global, output).await,
             Command::Groups(args) => groups::run(args, &global, output).await,
-            Command::Plugins(args) => plugins::run(args, output).await,
+            Command::Plugins(args) => plugins::run(args, &global, output).await,
+            Command::Explain(args) => explain::run(args, &global, output).await,
             Command::Cluster(args) => cluster::run(args, &global, output).await,
             Command::Certs(args) => certs::run(args, &global, output),
             Command::Log(args) => log::run(args, output).await,
+            Command::Check(args) => check::run(&args, output),
+            Command::Bench(args) => bench::run(args, &global, output).await,
         }
     }
 }

@@ -188,6 +188,8 @@ impl<'a> Serving<'a> {
             leader_epoch: self.leader_epoch,
             check: AppendCheck::Unchecked,
             acks: Acks::All,
+            // Topics of the cluster's own run no plugins.
+            made_by: None,
             tag: AppendTag { ordinal: write.0, part: 0 },
             reply: self.outcome.clone(),
             memory: None,

@@ -12,17 +12,18 @@ use weir_quic::{FrameReader, FrameWriter, Principal};
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::ids::MetadataIndex;
 use weir_wire::request::{
-    AlterTopic, CommitOffsets, CreateTopic, DeleteGroup, DeleteOffsets, DeleteTopic, DescribeCluster,
-    DescribeGroup, DescribeTopic, ElectLeaders, ExplainGroup, FetchOffsets, GroupHeartbeat, InitProducer,
-    JoinGroup, LeaveGroup, ListGroups, ListOffsets, Metadata, Request, RequestHeader, ResetOffsets,
-    ResponseHeader, SetAssignor, decode_body, encode_body,
+    ActivatePipeline, AlterTopic, CommitOffsets, CreateTopic, DeleteGroup, DeleteOffsets, DeletePlugin,
+    DeleteTopic, DescribeCluster, DescribeGroup, DescribePipelines, DescribeTopic, ElectLeaders,
+    ExplainGroup, ExplainTopic, FetchOffsets, GroupHeartbeat, InitProducer, JoinGroup, LeaveGroup,
+    ListGroups, ListOffsets, ListPlugins, Metadata, PushPlugin, Request, RequestHeader, ResetOffsets,
+    ResponseHeader, RollBackPipeline, SetAssignor, StagePipeline, UploadComponent, decode_body, encode_body,
 };
 
 use super::{Caller, Services, broken};
 use super::{
     alter_topic, create_topic, delete_topic, describe_cluster, describe_topic, elect_leaders, groups,
 };
-use super::{init_producer, list_offsets, metadata};
+use super::{init_producer, list_offsets, metadata, plugins};
 use crate::controller::SubmitError;
 
 /// Requests of one stream that are worked on at a time; the node reads no further until one is answered.
@@ -153,6 +154,17 @@ async fn dispatch(context: Context, header: &RequestHeader, body: &[u8]) -> Answ
         ResetOffsets::KIND => run::<ResetOffsets, _>(context, body, groups::reset_offsets::handle).await,
         SetAssignor::KIND => run::<SetAssignor, _>(context, body, groups::set_assignor::handle).await,
         ExplainGroup::KIND => run::<ExplainGroup, _>(context, body, groups::explain_group::handle).await,
+        UploadComponent::KIND => run::<UploadComponent, _>(context, body, plugins::upload::handle).await,
+        PushPlugin::KIND => run::<PushPlugin, _>(context, body, plugins::push::handle).await,
+        ListPlugins::KIND => run::<ListPlugins, _>(context, body, plugins::list::handle).await,
+        DeletePlugin::KIND => run::<DeletePlugin, _>(context, body, plugins::delete::handle).await,
+        StagePipeline::KIND => run::<StagePipeline, _>(context, body, plugins::stage::handle).await,
+        ActivatePipeline::KIND => run::<ActivatePipeline, _>(context, body, plugins::activate::handle).await,
+        RollBackPipeline::KIND => run::<RollBackPipeline, _>(context, body, plugins::roll_back::handle).await,
+        DescribePipelines::KIND => {
+            run::<DescribePipelines, _>(context, body, plugins::describe::handle).await
+        }
+        ExplainTopic::KIND => run::<ExplainTopic, _>(context, body, plugins::explain::handle).await,
         unknown => {
             let sentence = format!("request kind {} is not known to this node; use a newer one", unknown.0);
             Err(WireError::new(ErrorCode::UnsupportedRequest, sentence))

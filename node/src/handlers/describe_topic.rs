@@ -43,7 +43,10 @@ pub(super) async fn handle(context: Context, request: DescribeTopic) -> Answer<T
 }
 
 /// How far replicas are, as their leaders say: this node's own at once, the others asked side by side.
-async fn progress(context: &Context, topic: &TopicState) -> BTreeMap<PartitionIndex, ReplicaProgress> {
+pub(super) async fn progress(
+    context: &Context,
+    topic: &TopicState,
+) -> BTreeMap<PartitionIndex, ReplicaProgress> {
     let mut by_leader: BTreeMap<NodeId, Vec<PartitionIndex>> = BTreeMap::new();
     for (index, partition) in (0..).map(PartitionIndex).zip(&topic.partitions) {
         if let Some(leader) = partition.leader {

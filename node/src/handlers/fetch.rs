@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use weir_quic::{FrameReader, FrameWriter, Principal, StreamCode};
+use weir_wire::batch;
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::fetch::{
     FETCH_CREDIT_BYTES_MAX, FETCH_SUBSCRIPTIONS_MAX, FetchCommand, FetchEnd, FetchEvent, FetchOpen, Position,
@@ -189,6 +190,10 @@ impl Session {
             // The batch that holds the position reaches beyond the high watermark: it comes when that covers it.
             Ok(slice) if slice.is_empty() => Ok(()),
             Ok(slice) => {
+                let slice = match self.shown(number, slice).await {
+                    Ok(slice) => slice,
+                    Err(error) => return self.end(number, FetchEnd::Error(error)).await,
+                };
                 let next_offset = slice.next_offset;
                 let bytes = slice.len();
                 metrics::counter!("weir_fetch_bytes_total").increment(bytes as u64);
@@ -220,6 +225,23 @@ impl Session {
             ReadPlan::Ready(slice) => Ok(slice),
             ReadPlan::Cold(read) => self.services.outside.on_worker(move || read.run()).await,
         }
+    }
+
+    /// What the consumer is shown of what was read: all of it, unless the topic has consumer interceptors.
+    async fn shown(&self, subscription: u64, slice: Slice) -> Result<Slice, WireError> {
+        let Some(Subscription { handle, .. }) = self.subscriptions.get(&subscription) else {
+            return Ok(slice);
+        };
+        let Some(pipeline) = self.services.pipelines.consumers(handle.topic).await? else { return Ok(slice) };
+        let limits = batch::Limits { batch_bytes_max: u32::MAX, ..batch::Limits::default() };
+        let mut chunks = Vec::new();
+        for mut rest in slice.chunks {
+            while let Ok(bytes) = batch::total_bytes(&rest) {
+                let stored = rest.split_to((bytes as usize).min(rest.len()));
+                chunks.push(pipeline.fetch(stored, handle.partition, limits).await?);
+            }
+        }
+        Ok(Slice { chunks, next_offset: slice.next_offset })
     }
 
     async fn end(&mut self, subscription: u64, reason: FetchEnd) -> Result<(), End> {

@@ -9,12 +9,13 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use weir_core::partition::{AppendCheck, AppendOutcome, BatchMeta, RetryReason};
 use weir_quic::{FrameReader, FrameWriter, StreamCode};
+use weir_wire::batch::control::RevisionMarker;
 use weir_wire::batch::{self, BatchHeader};
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::forward::{
     FORWARDED_PARTS_IN_FLIGHT_MAX, ForwardAnswer, ForwardCheck, ForwardOpen, ForwardPart,
 };
-use weir_wire::ids::PartitionIndex;
+use weir_wire::ids::{PartitionIndex, Revision};
 use weir_wire::lane::Outcome;
 
 use super::{Services, broken, outcomes};
@@ -28,7 +29,7 @@ pub(super) async fn serve(
     mut writer: FrameWriter,
 ) {
     let (reply, mut outcomes) = mpsc::unbounded_channel();
-    let mut forwarded = Forwarded { services, open, reply, in_flight: BTreeMap::new() };
+    let mut forwarded = Forwarded { services, open, reply, in_flight: BTreeMap::new(), made_by: None };
     let mut is_open = true;
     while is_open || !forwarded.in_flight.is_empty() {
         let may_read = is_open && forwarded.in_flight.len() < FORWARDED_PARTS_IN_FLIGHT_MAX;
@@ -66,7 +67,11 @@ struct Forwarded {
     reply: mpsc::UnboundedSender<(AppendTag, AppendOutcome)>,
     /// Where each part that was not answered yet goes.
     in_flight: BTreeMap<(u64, u32), PartitionIndex>,
+    /// The revision of the last part, and what the log is told of it.
+    made_by: Option<(Revision, MadeBy)>,
 }
+
+type MadeBy = Option<Arc<RevisionMarker>>;
 
 impl Forwarded {
     /// # Errors
@@ -103,12 +108,23 @@ impl Forwarded {
             ForwardCheck::Contiguous { after } => AppendCheck::Contiguous { after },
             ForwardCheck::Lane { after } => AppendCheck::Lane { after },
         };
+        let made_by = match self.made_by(part.revision).await {
+            Ok(made_by) => made_by,
+            Err(error) => {
+                self.in_flight.remove(&key);
+                let (outcome, promise) = (Outcome::Retry(error), None);
+                let answer = ForwardAnswer { ordinal: part.ordinal, part: part.part, outcome, promise };
+                writer.queue(&answer, Bytes::new());
+                return Ok(());
+            }
+        };
         let request = AppendRequest {
             meta: BatchMeta::from(&header),
             leader_epoch: part.leader_epoch,
             batch,
             check,
             acks: self.open.acks,
+            made_by,
             tag,
             reply: self.reply.clone(),
             memory,
@@ -117,6 +133,18 @@ impl Forwarded {
             self.settle(tag, AppendOutcome::Retry(RetryReason::NotLeader), writer);
         }
         Ok(())
+    }
+
+    /// What made a part on its entry node, for the log.
+    async fn made_by(&mut self, revision: Revision) -> Result<MadeBy, WireError> {
+        if let Some((known, made_by)) = &self.made_by
+            && *known == revision
+        {
+            return Ok(made_by.clone());
+        }
+        let made_by = self.services.pipelines.marker(self.open.topic, revision).await?;
+        self.made_by = Some((revision, made_by.clone()));
+        Ok(made_by)
     }
 
     /// The entry node looked into the records; here only that the bytes arrived whole matters, and whose they are.

@@ -5,6 +5,7 @@
 
 mod alter_topic;
 pub mod authorize;
+mod component_streams;
 mod control;
 mod create_topic;
 mod delete_topic;
@@ -19,10 +20,12 @@ mod list_offsets;
 mod metadata;
 pub mod node_streams;
 mod outcomes;
+mod plugins;
 mod produce;
 mod sink;
 
 pub use init_producer::ProducerIds;
+pub use plugins::upload::Uploads;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -30,6 +33,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument, Span};
+use weir_core::metadata::{Image, TopicState};
 use weir_quic::{FrameReader, FrameWriter, Principal, Priority};
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::fetch::FetchOpen;
@@ -37,15 +41,19 @@ use weir_wire::frame::Limits;
 use weir_wire::ids::{ClusterId, LeaderEpoch, NodeId, PartitionIndex, TopicId};
 use weir_wire::lane::LaneOpen;
 use weir_wire::open::{StreamAnswer, StreamKind, StreamOpen, VERSIONS};
+use weir_wire::plugin::PluginLinesOpen;
 use weir_wire::request::decode_body;
 
+use crate::components::ComponentStore;
 use crate::controller::Controller;
 use crate::groups::Groups;
 use crate::outside::Outside;
 use crate::partitions::{PartitionHandle, Partitions, Standing};
+use crate::pipelines::Pipelines;
 use crate::replication::Replication;
 use crate::storage::ReadError;
 use crate::watched::Watched;
+use authorize::{Operation, Resource};
 
 /// Memory of batches that were received and are not written yet, over all lanes of the node, in bytes. A lane that
 /// finds none left waits, QUIC's windows fill, and the producer feels it.
@@ -54,6 +62,10 @@ pub const PRODUCE_MEMORY_BYTES: usize = 128 * 1024 * 1024;
 /// As [`PRODUCE_MEMORY_BYTES`], for parts that entered at other nodes. Apart, so that two nodes that forward to each
 /// other never wait for each other's memory.
 pub const FORWARD_MEMORY_BYTES: usize = 64 * 1024 * 1024;
+
+/// As [`PRODUCE_MEMORY_BYTES`], for batches of topics with plugins. Apart, so that a plugin that takes its time makes no
+/// other topic wait.
+pub const PIPELINE_MEMORY_BYTES: usize = 64 * 1024 * 1024;
 
 /// Everything that handlers work with.
 pub struct Services {
@@ -71,10 +83,18 @@ pub struct Services {
     pub groups: Groups,
     /// What happens between this node and others.
     pub replication: Replication,
+    /// What happens to batches between producers, logs and consumers.
+    pub pipelines: Pipelines,
+    /// The components of plugins.
+    pub components: ComponentStore,
+    /// Components that clients upload.
+    pub uploads: Uploads,
     /// Producer ids to hand out.
     pub producer_ids: ProducerIds,
     /// See [`PRODUCE_MEMORY_BYTES`].
     pub produce_memory: Arc<Semaphore>,
+    /// See [`PIPELINE_MEMORY_BYTES`].
+    pub pipeline_memory: Arc<Semaphore>,
     /// See [`FORWARD_MEMORY_BYTES`].
     pub forward_memory: Arc<Semaphore>,
     /// Becomes true when the node begins to stop.
@@ -119,7 +139,7 @@ pub async fn serve_stream(
         Err(error) => return broken("new", &mut reader, Some(&mut writer), &error),
     };
     let principal = Arc::clone(&caller.principal);
-    match open(&services, &principal, &frame.header, &frame.payload) {
+    match open(&services, &principal, &frame.header, &frame.payload).await {
         Ok((opened, answer)) => {
             writer.set_priority(opened.priority());
             reader.set_limits(opened.limits());
@@ -133,6 +153,7 @@ pub async fn serve_stream(
                     Opened::Control => control::serve(services, caller, reader, writer).await,
                     Opened::Produce(lane) => produce::serve(services, *lane, reader, writer).await,
                     Opened::Fetch(open) => fetch::serve(services, principal, open, reader, writer).await,
+                    Opened::Lines(open) => plugins::lines::serve(services, open, reader, writer).await,
                     Opened::Sink => sink::serve(reader, writer).await,
                 }
             };
@@ -152,6 +173,7 @@ enum Opened {
     Control,
     Produce(Box<produce::Lane>),
     Fetch(FetchOpen),
+    Lines(PluginLinesOpen),
     Sink,
 }
 
@@ -162,6 +184,7 @@ impl Opened {
             Opened::Control => tracing::info_span!("control", %principal),
             Opened::Produce(lane) => tracing::info_span!("lane", %principal, topic = lane.topic()),
             Opened::Fetch(_) => tracing::info_span!("fetch", %principal),
+            Opened::Lines(_) => tracing::info_span!("plugin lines", %principal),
             Opened::Sink => tracing::info_span!("sink", %principal),
         }
     }
@@ -169,7 +192,7 @@ impl Opened {
     /// Produce before fetch: what consumers read must be taken in first. Control is small, and a person waits for it.
     fn priority(&self) -> Priority {
         match self {
-            Opened::Control => Priority::Control,
+            Opened::Control | Opened::Lines(_) => Priority::Control,
             Opened::Produce(_) | Opened::Sink => Priority::Produce,
             Opened::Fetch(_) => Priority::Fetch,
         }
@@ -179,7 +202,7 @@ impl Opened {
         match self {
             Opened::Control => Limits::CONTROL,
             // Commands are small and carry nothing.
-            Opened::Fetch(_) => Limits::OPENING,
+            Opened::Fetch(_) | Opened::Lines(_) => Limits::OPENING,
             Opened::Produce(lane) => Limits { payload_bytes_max: lane.payload_bytes_max(), ..Limits::DATA },
             Opened::Sink => Limits::DATA,
         }
@@ -203,7 +226,7 @@ fn broken(
     }
 }
 
-fn open(
+async fn open(
     services: &Services,
     principal: &Arc<Principal>,
     open: &StreamOpen,
@@ -214,12 +237,19 @@ fn open(
         StreamKind::CONTROL => Opened::Control,
         StreamKind::PRODUCE => {
             let lane = decode_body::<LaneOpen>(body)?;
-            Opened::Produce(Box::new(produce::Lane::open(services, principal, lane)?))
+            Opened::Produce(Box::new(produce::Lane::open(services, principal, lane).await?))
         }
         StreamKind::FETCH => {
             let fetch = decode_body::<FetchOpen>(body)?;
             services.check_cluster(fetch.cluster)?;
             Opened::Fetch(fetch)
+        }
+        StreamKind::PLUGIN_LINES => {
+            let lines = decode_body::<PluginLinesOpen>(body)?;
+            services.check_cluster(lines.cluster)?;
+            let resource = lines.topic.as_deref().map_or(Resource::Cluster, Resource::Topic);
+            authorize::authorize(principal, Operation::Describe, resource)?;
+            Opened::Lines(lines)
         }
         StreamKind::SINK => Opened::Sink,
         unknown => {
@@ -247,6 +277,14 @@ async fn reserve(memory: &Arc<Semaphore>, bytes: usize) -> Option<Arc<OwnedSemap
     let permit = Arc::clone(memory).acquire_many_owned(permits).await;
     // The semaphore is never closed; without a permit the batch would only not be counted.
     permit.ok().map(Arc::new)
+}
+
+/// The topic with this id, and its name.
+fn find_topic(image: &Image, topic: TopicId) -> Result<(&str, &TopicState), WireError> {
+    image.topic_by_id(topic).ok_or_else(|| {
+        let sentence = format!("there is no topic with id {topic}; refresh the metadata");
+        WireError::new(ErrorCode::UnknownTopic, sentence)
+    })
 }
 
 /// The hosted replica that leads a partition.

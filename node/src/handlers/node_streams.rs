@@ -5,14 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use weir_quic::{FrameReader, FrameWriter, Principal, Priority};
 use weir_wire::error::{ErrorCode, WireError};
-use weir_wire::forward::{ForwardOpen, ReplicaProgress, StatusAnswer, StatusAsk};
+use weir_wire::forward::{ForwardOpen, ReplicaProgress, RevisionProgress, StatusAnswer, StatusAsk};
 use weir_wire::frame::Limits;
 use weir_wire::ids::{NodeId, Offset, PartitionIndex, TopicId};
 use weir_wire::open::{StreamAnswer, StreamKind, StreamOpen};
 use weir_wire::request::{CreateTopic, decode_body, encode_body};
 
-use super::{Services, broken, choose_version, forwarded};
-use crate::partitions::Standing;
+use super::{Services, broken, choose_version, component_streams, forwarded};
+use crate::partitions::{Progress, Standing};
 
 /// Serves one stream of another node, from its opening frame on. Only a node's certificate gets here.
 pub async fn serve(
@@ -53,6 +53,13 @@ pub async fn serve(
             }
             Err(error) => error,
         },
+        (StreamKind::COMPONENT, Ok(version)) => {
+            let opened = opened_by(&services, version);
+            match component_streams::serve(&services, &frame.payload, opened, &mut writer).await {
+                Ok(()) => return,
+                Err(error) => error,
+            }
+        }
         (unknown, Ok(_)) => {
             let sentence = format!("stream kind {} is not served to nodes; use a newer one", unknown.0);
             WireError::new(ErrorCode::UnsupportedRequest, sentence)
@@ -98,9 +105,14 @@ pub(super) async fn progress(
     if !matches!(handle.view.standing(), Standing::Leading | Standing::Failed) {
         return None;
     }
-    let mut log_ends = handle.progress().await.unwrap_or_default();
+    let Progress { mut log_ends, revision } = handle.progress().await.unwrap_or_default();
     log_ends.insert(services.node, handle.view.log_end());
     let log_ends: Vec<(NodeId, Offset)> = log_ends.into_iter().collect();
     let (log_start, high_watermark) = (handle.view.log_start(), handle.view.high_watermark());
-    Some(ReplicaProgress { log_start, high_watermark, log_ends })
+    let revision = revision.map(|progress| RevisionProgress {
+        revision: progress.revision,
+        first_offset: progress.first_offset,
+        older_end: progress.older_end,
+    });
+    Some(ReplicaProgress { log_start, high_watermark, log_ends, revision })
 }

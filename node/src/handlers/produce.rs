@@ -2,79 +2,93 @@
 //! and answers each batch once all its parts are answered.
 //!
 //! ```text
-//! read frame ─▶ validate ─▶ place ─▶ (split) ─▶ partition tasks here, forward streams to leaders elsewhere
-//!                                                    │ outcome per part
-//!      answer frame ◀─ EntryLane: all parts there? ◀─┘
+//! read frame ─▶ validate ─▶ pipeline, or place ─▶ (split) ─▶ partition tasks here, forward streams to leaders elsewhere
+//!                                                                 │ outcome per part
+//!                   answer frame ◀─ EntryLane: all parts there? ◀─┘
 //! ```
+//!
+//! While a batch is with the topic's plugins the lane takes no other one, so that order holds, and goes on answering.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use weir_core::partition::{AppendCheck, AppendOutcome, BatchMeta, RetryReason};
-use weir_core::pipeline::entry::{EntryLane, Part, PartPromise};
+use weir_core::pipeline::entry::{EntryLane, Part, PartPromise, Target};
 use weir_core::pipeline::placing::{DefaultPartitioner, Placement};
 use weir_core::pipeline::splitting;
 use weir_quic::{FrameReader, FrameWriter, Principal};
+use weir_wire::batch::control::RevisionMarker;
 use weir_wire::batch::{self, BatchError, BatchHeader, Records};
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::forward::{ForwardAnswer, ForwardCheck, ForwardOpen, ForwardPart};
 use weir_wire::frame::Limits;
-use weir_wire::ids::{LeaderEpoch, NodeId, PartitionIndex};
+use weir_wire::ids::{LeaderEpoch, MetadataIndex, NodeId, PartitionIndex, Revision, Sequence, TopicId};
 use weir_wire::lane::{LANE_BATCHES_IN_FLIGHT_MAX, LaneAnswer, LaneBatch, LaneOpen, LaneTarget, Outcome};
 use weir_wire::names;
 
 use super::authorize::{Operation, Resource, authorize};
 use super::{Services, broken, outcomes};
-use crate::partitions::{AppendRequest, AppendTag};
+use crate::partitions::{AppendRequest, AppendTag, PartitionHandle};
+use crate::pipelines::{Revised, dead_letters_of};
+use crate::plugins::{Acknowledgement, BatchContext, BatchTarget, ObservedBatch, Pipeline, Processed};
 use crate::replication::{ForwardLane, Forwarded};
 
 /// A lane that may be served: its opening was checked.
 pub(super) struct Lane {
     open: LaneOpen,
     topic: String,
-    partitions: u32,
+    principal: Arc<Principal>,
+    /// What makes the batches, and places them.
+    revised: Revised,
+    /// The metadata that the lane's revision was last compared with, and whether it was in force there.
+    in_force: (MetadataIndex, bool),
     limits: batch::Limits,
     entry: EntryLane,
 }
 
 impl Lane {
-    /// Checks an opening against the metadata.
-    pub(super) fn open(
+    /// Checks an opening against the metadata. A lane that was opened under a revision that is superseded may send
+    /// again what it has sent; see [`LaneServer::check_revision`].
+    pub(super) async fn open(
         services: &Services,
-        principal: &Principal,
+        principal: &Arc<Principal>,
         open: LaneOpen,
     ) -> Result<Lane, WireError> {
         services.check_cluster(open.cluster)?;
-        let image = services.controller.image();
-        let Some((name, topic)) = image.topic_by_id(open.topic) else {
-            let sentence = format!("there is no topic with id {}; refresh the metadata", open.topic);
-            return Err(WireError::new(ErrorCode::UnknownTopic, sentence));
-        };
-        authorize(principal, Operation::Write, Resource::Topic(name))?;
-        if names::is_internal(name) {
-            let sentence =
-                format!("topic '{name}' belongs to the cluster itself: only its nodes write to it");
-            return Err(WireError::new(ErrorCode::InvalidTopicName, sentence));
-        }
-        if open.revision != topic.revision {
-            let sentence =
-                format!("the pipeline of topic '{name}' is at revision {}; go on at that", topic.revision);
-            return Err(WireError::new(ErrorCode::StaleRevision, sentence));
-        }
-        let partitions =
-            u32::try_from(topic.partitions.len()).expect("a topic has at most 10,000 partitions");
-        if let LaneTarget::Explicit { partition, .. } = open.target
-            && partition.0 >= partitions
         {
-            let sentence = format!("topic '{name}' has partitions 0 to {}, not {partition}", partitions - 1);
+            let image = services.controller.image();
+            let (name, _) = super::find_topic(&image, open.topic)?;
+            authorize(principal, Operation::Write, Resource::Topic(name))?;
+            if names::is_internal(name) {
+                let sentence =
+                    format!("topic '{name}' belongs to the cluster itself: only its nodes write to it");
+                return Err(WireError::new(ErrorCode::InvalidTopicName, sentence));
+            }
+        }
+        let revised = services.pipelines.at(open.topic, open.revision).await?;
+        let image = services.controller.image();
+        let (name, topic) = super::find_topic(&image, open.topic)?;
+        if let LaneTarget::Explicit { partition, .. } = open.target
+            && partition.0 >= revised.partitions
+        {
+            let last = revised.partitions - 1;
+            let sentence = format!("topic '{name}' has partitions 0 to {last}, not {partition}");
             return Err(WireError::new(ErrorCode::UnknownPartition, sentence));
         }
         let batch_bytes_max = topic.config().max_message_bytes;
         let limits = batch::Limits { batch_bytes_max, ..batch::Limits::default() };
-        let entry = EntryLane::new(open.acks, open.revision);
-        Ok(Lane { topic: name.to_owned(), partitions, limits, entry, open })
+        Ok(Lane {
+            topic: name.to_owned(),
+            principal: Arc::clone(principal),
+            revised,
+            in_force: (image.index, topic.revision == open.revision),
+            limits,
+            entry: EntryLane::new(open.acks, open.revision),
+            open,
+        })
     }
 
     /// The topic's name.
@@ -132,23 +146,40 @@ pub(super) async fn serve(
     let (reply, here) = mpsc::unbounded_channel();
     let (forwarded, elsewhere) = mpsc::unbounded_channel();
     let mut outcomes = Outcomes { here, elsewhere };
-    let (targets, ways) = (Vec::new(), BTreeMap::new());
-    let mut server = LaneServer { services, lane, reply, forwarded, targets, ways };
+    let mut server = LaneServer {
+        services,
+        lane,
+        reply,
+        forwarded,
+        targets: Vec::new(),
+        ways: BTreeMap::new(),
+        observed: BTreeMap::new(),
+    };
+    let mut running: Option<Running> = None;
     let mut is_open = true;
-    while is_open || server.lane.entry.in_flight() > 0 {
-        let may_read = is_open && server.lane.entry.in_flight() < LANE_BATCHES_IN_FLIGHT_MAX;
+    while is_open || running.is_some() || server.lane.entry.in_flight() > 0 {
+        let may_read =
+            is_open && running.is_none() && server.lane.entry.in_flight() < LANE_BATCHES_IN_FLIGHT_MAX;
         tokio::select! {
             biased;
             settled = outcomes.next() => {
                 server.settle(settled, &mut writer);
                 server.settle_all(&mut outcomes, &mut writer);
             }
+            ran = end_of(&mut running) => {
+                running = None;
+                server.ran(ran, &mut writer).await;
+                server.settle_all(&mut outcomes, &mut writer);
+            }
             frame = reader.next::<LaneBatch>(), if may_read => match frame {
                 Ok(Some(frame)) => {
-                    if let Err(error) = server.batch(frame.header, frame.payload, &mut writer).await {
-                        tracing::debug!(%error, "a lane broke the protocol");
-                        reader.refuse(weir_quic::StreamCode::Protocol);
-                        return;
+                    match server.batch(frame.header, frame.payload, &mut writer).await {
+                        Ok(with_plugins) => running = with_plugins,
+                        Err(error) => {
+                            tracing::debug!(%error, "a lane broke the protocol");
+                            reader.refuse(weir_quic::StreamCode::Protocol);
+                            return;
+                        }
                     }
                     server.settle_all(&mut outcomes, &mut writer);
                 }
@@ -165,19 +196,48 @@ pub(super) async fn serve(
     let _ = writer.finish().await;
 }
 
+/// A batch that is with the topic's plugins. Dropped, it ends where it stands; nothing of it was sent.
+type Running = Pin<Box<dyn Future<Output = Ran> + Send>>;
+
+/// What became of it there.
+struct Ran {
+    admitted: Admitted,
+    processed: Processed,
+}
+
+/// A batch that was taken in, and the memory that it holds until it is written.
+struct Admitted {
+    ordinal: u64,
+    records: u32,
+    sequence: Option<Sequence>,
+    memory: Option<Memory>,
+}
+
+type Memory = Arc<tokio::sync::OwnedSemaphorePermit>;
+
+/// The end of what runs, if anything does. Cancel safe.
+async fn end_of(running: &mut Option<Running>) -> Ran {
+    match running {
+        Some(running) => running.await,
+        None => std::future::pending().await,
+    }
+}
+
 struct LaneServer {
     services: Arc<Services>,
     lane: Lane,
     reply: mpsc::UnboundedSender<(AppendTag, AppendOutcome)>,
     forwarded: mpsc::UnboundedSender<ForwardAnswer>,
     /// Partitions used lately, so that each batch need not look its partition up.
-    targets: Vec<crate::partitions::PartitionHandle>,
-    /// Ways to the leaders of partitions that are led elsewhere.
-    ways: BTreeMap<NodeId, ForwardLane>,
+    targets: Vec<PartitionHandle>,
+    /// Ways to the leaders of partitions that are led elsewhere, the dead-letter topic's too.
+    ways: BTreeMap<(NodeId, TopicId), ForwardLane>,
+    /// The batches whose answer a plugin wants to see.
+    observed: BTreeMap<u64, ObservedBatch>,
 }
 
 impl LaneServer {
-    /// Takes one batch of the lane.
+    /// Takes one batch of the lane. Returns it if it must pass plugins first.
     ///
     /// # Errors
     /// When the client broke the protocol and the stream must end.
@@ -186,23 +246,33 @@ impl LaneServer {
         header: LaneBatch,
         payload: Bytes,
         writer: &mut FrameWriter,
-    ) -> Result<(), WireError> {
-        let ordinal = header.ordinal;
+    ) -> Result<Option<Running>, WireError> {
+        let LaneBatch { ordinal, resent } = header;
         self.lane.entry.admit(ordinal)?;
-        let memory = super::reserve(&self.services.produce_memory, payload.len()).await;
+        if let Err(error) = self.check_revision(resent) {
+            let count = BatchHeader::parse(&payload).map_or(1, |header| header.record_count.max(1));
+            let answer = self.lane.entry.retry(ordinal, count, error);
+            self.answer(Some(answer), writer);
+            return Ok(None);
+        }
+        let memory = super::reserve(self.memory(), payload.len()).await;
         let (batch_header, records) = match self.validate(&payload) {
             Ok(valid) => valid,
             Err(error) => {
                 metrics::counter!("weir_produce_batches_refused_total").increment(1);
                 let count = BatchHeader::parse(&payload).map_or(1, |header| header.record_count.max(1));
                 writer.queue(&self.lane.entry.refuse(ordinal, count, Outcome::Failed(error)), Bytes::new());
-                return Ok(());
+                return Ok(None);
             }
         };
         metrics::counter!("weir_produce_bytes_total").increment(payload.len() as u64);
         metrics::counter!("weir_produce_records_total").increment(u64::from(batch_header.record_count));
-        let placement = self.place(ordinal, &batch_header, &records);
         let sequence = batch_header.producer.map(|producer| producer.base_sequence);
+        let admitted = Admitted { ordinal, records: batch_header.record_count, sequence, memory };
+        if let Some(pipeline) = self.lane.revised.pipeline.clone() {
+            return Ok(Some(self.with_plugins(pipeline, admitted, payload, records, resent)));
+        }
+        let placement = self.place(ordinal, &batch_header, &records);
         let batches = if placement.only_partition().is_some() {
             drop(records);
             vec![payload]
@@ -210,13 +280,117 @@ impl LaneServer {
             drop(payload);
             splitting::split(&batch_header, records.iter(), &placement)
         };
-        let taken = self.lane.entry.take(ordinal, sequence, &placement);
+        self.send_parts(admitted, &placement, batches, writer).await;
+        Ok(None)
+    }
+
+    /// Under a revision that is superseded only what was sent before is taken: first-sent batches go on at the newer
+    /// one, when the client has settled what it has in flight.
+    fn check_revision(&mut self, resent: bool) -> Result<(), WireError> {
+        let image = self.services.controller.image();
+        if self.lane.in_force.0 != image.index {
+            let (_, topic) = super::find_topic(&image, self.lane.open.topic)?;
+            self.lane.in_force = (image.index, topic.revision == self.lane.open.revision);
+        }
+        if resent || self.lane.in_force.1 {
+            return Ok(());
+        }
+        let sentence = format!(
+            "revision {} of the pipeline of topic '{}' takes nothing new any more; settle, refresh the metadata, go on",
+            self.lane.open.revision, self.lane.topic
+        );
+        Err(WireError::new(ErrorCode::StaleRevision, sentence))
+    }
+
+    /// Batches that plugins look at wait for memory of their own: a slow plugin makes no other topic wait.
+    fn memory(&self) -> &Arc<Semaphore> {
+        match self.lane.revised.pipeline {
+            Some(_) => &self.services.pipeline_memory,
+            None => &self.services.produce_memory,
+        }
+    }
+
+    /// The batch on its way through the topic's plugins.
+    fn with_plugins(
+        &mut self,
+        pipeline: Arc<Pipeline>,
+        admitted: Admitted,
+        payload: Bytes,
+        records: Records,
+        resent: bool,
+    ) -> Running {
+        let LaneOpen { producer, target, .. } = self.lane.open;
+        let (target, guess) = match target {
+            LaneTarget::Explicit { partition, .. } => (BatchTarget::Explicit(partition), Some(partition)),
+            LaneTarget::Guessed { partition, .. } => (BatchTarget::Guessed(partition), Some(partition)),
+            LaneTarget::Unguessed => (BatchTarget::Unguessed, None),
+        };
+        let producer = producer.map(|(id, _)| id);
+        if pipeline.wants_acknowledgements() {
+            let observed = ObservedBatch {
+                producer: producer.map(|id| id.0),
+                ordinal: admitted.ordinal,
+                guess,
+                count: admitted.records,
+                base_timestamp_ms: records.header().base_timestamp_ms,
+            };
+            self.observed.insert(admitted.ordinal, observed);
+        }
+        let dead_letters = self.dead_letters().map(|(_, partitions)| partitions);
+        let (limits, principal) = (self.lane.limits, Arc::clone(&self.lane.principal));
+        let entry_node = self.services.node;
+        Box::pin(async move {
+            let principal = principal.to_string();
+            let context = BatchContext {
+                producer,
+                ordinal: admitted.ordinal,
+                target,
+                resent,
+                limits,
+                principal: &principal,
+                entry_node,
+                dead_letter_partitions: dead_letters,
+            };
+            let processed = pipeline.run(payload, records, &context).await;
+            Ran { admitted, processed }
+        })
+    }
+
+    /// Goes on with a batch that plugins have looked at.
+    async fn ran(&mut self, ran: Ran, writer: &mut FrameWriter) {
+        let Ran { admitted, processed } = ran;
+        let (ordinal, records) = (admitted.ordinal, admitted.records);
+        let answer = match processed {
+            Processed::Placed { placement, batches } => {
+                return self.send_parts(admitted, &placement, batches, writer).await;
+            }
+            Processed::Retry(error) => self.lane.entry.retry(ordinal, records, error),
+            Processed::Refused(outcome) => self.lane.entry.refuse(ordinal, records, outcome),
+        };
+        self.answer(Some(answer), writer);
+    }
+
+    async fn send_parts(
+        &mut self,
+        admitted: Admitted,
+        placement: &Placement,
+        batches: Vec<Bytes>,
+        writer: &mut FrameWriter,
+    ) {
+        let Admitted { ordinal, sequence, memory, .. } = admitted;
+        let taken = self.lane.entry.take(ordinal, sequence, placement);
         for part in &taken.parts {
             let batch = batches[part.part as usize].clone();
             self.send(ordinal, part, batch, memory.clone()).await;
         }
         self.answer(taken.answer, writer);
-        Ok(())
+    }
+
+    /// The topic that takes records which plugins failed on, if it is there, and how many partitions it has.
+    fn dead_letters(&self) -> Option<(TopicId, u32)> {
+        let image = self.services.controller.image();
+        let topic = image.topics.get(&dead_letters_of(&self.lane.topic))?;
+        Some((topic.id, u32::try_from(topic.partitions.len()).ok()?))
     }
 
     fn validate(&self, payload: &Bytes) -> Result<(BatchHeader, Records), WireError> {
@@ -239,14 +413,14 @@ impl LaneServer {
             LaneTarget::Explicit { partition, .. } => {
                 return Placement::whole(partition, header.record_count);
             }
-            _ if self.lane.partitions == 1 => {
+            _ if self.lane.revised.partitions == 1 => {
                 return Placement::whole(PartitionIndex(0), header.record_count);
             }
             LaneTarget::Guessed { partition, .. } => Some(partition),
             LaneTarget::Unguessed => None,
         };
         let partitioner = DefaultPartitioner {
-            partitions: self.lane.partitions,
+            partitions: self.lane.revised.partitions,
             guess,
             producer: self.lane.open.producer.map(|(id, _)| id),
             ordinal,
@@ -255,82 +429,110 @@ impl LaneServer {
     }
 
     /// Hands a part to its partition, here or at its leader.
-    async fn send(
-        &mut self,
-        ordinal: u64,
-        part: &Part,
-        batch: Bytes,
-        memory: Option<Arc<tokio::sync::OwnedSemaphorePermit>>,
-    ) {
-        if let Some((leader, leader_epoch)) = self.leader_elsewhere(part.target.partition()) {
-            return self.forward(leader, leader_epoch, ordinal, part, batch, memory);
-        }
+    async fn send(&mut self, ordinal: u64, part: &Part, batch: Bytes, memory: Option<Memory>) {
         let tag = AppendTag { ordinal, part: part.part };
-        let header = BatchHeader::parse(&batch).expect("the batch was validated or made here");
-        let check = match (self.lane.open.producer, self.lane.open.target) {
-            (None, _) => AppendCheck::Unchecked,
-            (Some(_), LaneTarget::Explicit { .. }) => AppendCheck::Contiguous { after: part.after },
-            (Some(_), _) => AppendCheck::Lane { after: part.after },
+        let Some(place) = self.place_of(part.target) else {
+            let _ = self.reply.send((tag, AppendOutcome::Retry(RetryReason::NotLeader)));
+            return;
         };
-        let Some(handle) = self.target(part.target.partition()) else {
+        if let Some((leader, leader_epoch)) = self.leader_elsewhere(part.target, &place) {
+            return self.forward(leader, leader_epoch, tag, part, place, batch, memory);
+        }
+        let header = BatchHeader::parse(&batch).expect("the batch was validated or made here");
+        let check = match (self.lane.open.producer, self.lane.open.target, part.target) {
+            (None, ..) => AppendCheck::Unchecked,
+            (Some(_), LaneTarget::Explicit { .. }, Target::Topic(_)) => {
+                AppendCheck::Contiguous { after: part.after }
+            }
+            // Dead letters are few: their sequences have gaps, as those of a lane's parts.
+            (Some(_), ..) => AppendCheck::Lane { after: part.after },
+        };
+        let Some(handle) = self.target(place.topic, part.target.partition()) else {
             let _ = self.reply.send((tag, AppendOutcome::Retry(RetryReason::NotLeader)));
             return;
         };
         let request = AppendRequest {
             meta: BatchMeta::from(&header),
-            leader_epoch: self.leader_epoch(part.target.partition(), &handle),
+            leader_epoch: self.leader_epoch(part.target, &handle),
             batch,
             check,
             acks: self.lane.open.acks,
+            made_by: place.made_by,
             tag,
             reply: self.reply.clone(),
             memory,
         };
         if handle.append(request).await.is_err() {
-            self.targets.retain(|target| target.partition != part.target.partition());
+            self.targets
+                .retain(|target| target.topic != place.topic || target.partition != part.target.partition());
             let _ = self.reply.send((tag, AppendOutcome::Retry(RetryReason::NotLeader)));
+        }
+    }
+
+    /// The topic of a part, and what made it.
+    fn place_of(&self, target: Target) -> Option<PartPlace> {
+        match target {
+            Target::Topic(_) => Some(PartPlace {
+                topic: self.lane.open.topic,
+                revision: self.lane.open.revision,
+                made_by: self.lane.revised.made_by.clone(),
+            }),
+            Target::DeadLetters(_) => {
+                let image = self.services.controller.image();
+                let topic = image.topics.get(&dead_letters_of(&self.lane.topic))?;
+                // Nothing made them what they are: they pass no pipeline.
+                Some(PartPlace { topic: topic.id, revision: topic.created_at_revision, made_by: None })
+            }
         }
     }
 
     /// Who leads a partition, if that is another node and the client did not mean to enter at the leader: a client that
     /// named the partition and came to the wrong node is told so, and goes to the right one.
-    fn leader_elsewhere(&self, partition: PartitionIndex) -> Option<(NodeId, LeaderEpoch)> {
-        match self.lane.open.target {
-            LaneTarget::Explicit { .. } => return None,
-            LaneTarget::Guessed { partition: named, .. } if named == partition => return None,
-            LaneTarget::Guessed { .. } | LaneTarget::Unguessed => {}
+    fn leader_elsewhere(&self, target: Target, place: &PartPlace) -> Option<(NodeId, LeaderEpoch)> {
+        match (self.lane.open.target, target) {
+            (LaneTarget::Explicit { .. }, Target::Topic(_)) => return None,
+            (LaneTarget::Guessed { partition: named, .. }, Target::Topic(partition))
+                if named == partition =>
+            {
+                return None;
+            }
+            _ => {}
         }
         let image = self.services.controller.image();
-        let (_, topic) = image.topic_by_id(self.lane.open.topic)?;
-        let state = topic.partitions.get(partition.0 as usize)?;
+        let (_, topic) = image.topic_by_id(place.topic)?;
+        let state = topic.partitions.get(target.partition().0 as usize)?;
         let leader = state.leader.filter(|leader| *leader != self.services.node)?;
         Some((leader, state.leader_epoch))
     }
 
+    #[expect(clippy::too_many_arguments, reason = "a part, and where it goes")]
     fn forward(
         &mut self,
         leader: NodeId,
         leader_epoch: LeaderEpoch,
-        ordinal: u64,
+        tag: AppendTag,
         part: &Part,
+        place: PartPlace,
         batch: Bytes,
-        memory: Option<Arc<tokio::sync::OwnedSemaphorePermit>>,
+        memory: Option<Memory>,
     ) {
-        let LaneOpen { cluster, topic, producer, acks, .. } = self.lane.open;
+        let LaneOpen { cluster, producer, acks, .. } = self.lane.open;
+        let PartPlace { topic, revision, .. } = place;
         let (services, answers) = (&self.services, &self.forwarded);
-        let way = self.ways.entry(leader).or_insert_with(|| {
+        let way = self.ways.entry((leader, topic)).or_insert_with(|| {
             let open = ForwardOpen { cluster, topic, producer, acks };
             services.replication.forward(leader, open, answers.clone())
         });
         let check = match producer {
             None => ForwardCheck::Unchecked,
-            // A client that names the partition enters at its leader: nothing of it is forwarded.
+            // A client that names the partition enters at its leader: nothing of it is forwarded but dead letters.
             Some(_) => ForwardCheck::Lane { after: part.after },
         };
-        let (partition, part) = (part.target.partition(), part.part);
+        let AppendTag { ordinal, part: number } = tag;
+        let partition = part.target.partition();
         metrics::counter!("weir_forwarded_parts_total").increment(1);
         way.send(Forwarded {
-            header: ForwardPart { ordinal, part, partition, leader_epoch, check },
+            header: ForwardPart { ordinal, part: number, partition, leader_epoch, check, revision },
             batch,
             memory,
         });
@@ -338,27 +540,23 @@ impl LaneServer {
 
     /// The reign that the sender of a part believes in: the client's, where the client named the partition; else
     /// this node's own view.
-    fn leader_epoch(
-        &self,
-        partition: PartitionIndex,
-        handle: &crate::partitions::PartitionHandle,
-    ) -> LeaderEpoch {
-        match self.lane.open.target {
-            LaneTarget::Explicit { partition: named, leader_epoch }
-            | LaneTarget::Guessed { partition: named, leader_epoch }
-                if named == partition =>
-            {
-                leader_epoch
-            }
+    fn leader_epoch(&self, target: Target, handle: &PartitionHandle) -> LeaderEpoch {
+        match (self.lane.open.target, target) {
+            (
+                LaneTarget::Explicit { partition: named, leader_epoch }
+                | LaneTarget::Guessed { partition: named, leader_epoch },
+                Target::Topic(partition),
+            ) if named == partition => leader_epoch,
             _ => handle.view.leader_epoch(),
         }
     }
 
-    fn target(&mut self, partition: PartitionIndex) -> Option<crate::partitions::PartitionHandle> {
-        if let Some(known) = self.targets.iter().find(|target| target.partition == partition) {
+    fn target(&mut self, topic: TopicId, partition: PartitionIndex) -> Option<PartitionHandle> {
+        let is_it = |target: &&PartitionHandle| target.topic == topic && target.partition == partition;
+        if let Some(known) = self.targets.iter().find(is_it) {
             return Some(known.clone());
         }
-        let handle = self.services.partitions.get(self.lane.open.topic, partition)?;
+        let handle = self.services.partitions.get(topic, partition)?;
         self.targets.push(handle.clone());
         Some(handle)
     }
@@ -385,11 +583,31 @@ impl LaneServer {
         self.answer(answer, writer);
     }
 
-    fn answer(&self, answer: Option<LaneAnswer>, writer: &mut FrameWriter) {
-        if let Some(answer) = answer {
-            writer.queue(&answer, Bytes::new());
+    fn answer(&mut self, answer: Option<LaneAnswer>, writer: &mut FrameWriter) {
+        let Some(answer) = answer else { return };
+        writer.queue(&answer, Bytes::new());
+        if let Some(pipeline) = &self.lane.revised.pipeline {
+            let observed = self.observed.remove(&answer.ordinal);
+            let is_nondeterministic = |outcome: &Outcome| match outcome {
+                Outcome::Unknown(error) => error.code == ErrorCode::NondeterministicPipeline,
+                _ => false,
+            };
+            if answer.outcomes.iter().any(is_nondeterministic) {
+                self.services.pipelines.answered_differently(&self.lane.topic, self.lane.open.revision);
+            }
+            // What is to come again is no result yet.
+            if let Some(batch) = observed.filter(|_| answer.outcomes.iter().all(Outcome::is_settled)) {
+                pipeline.acknowledged(Acknowledgement { batch, answer });
+            }
         }
     }
+}
+
+/// The topic of a part, and what made it.
+struct PartPlace {
+    topic: TopicId,
+    revision: Revision,
+    made_by: Option<Arc<RevisionMarker>>,
 }
 
 /// A batch that is not taken, as the client sees it.

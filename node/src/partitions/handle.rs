@@ -6,9 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use weir_core::partition::{
-    AppendCheck, AppendOutcome, BatchMeta, Member, PartitionConfig, Report, Subscribe, SubscriptionNumber,
+    AppendCheck, AppendOutcome, BatchMeta, Member, PartitionConfig, Report, RevisionProgress, Subscribe,
+    SubscriptionNumber,
 };
 use weir_core::topic_config::TopicConfig;
+use weir_wire::batch::control::RevisionMarker;
 use weir_wire::error::WireError;
 use weir_wire::fetch::{FetchEnd, Position};
 use weir_wire::ids::{LeaderEpoch, NodeId, Offset, PartitionIndex, TopicId};
@@ -17,7 +19,7 @@ use weir_wire::lane::Acks;
 use super::mailbox::{FollowerSink, Mailbox, PeerMessage};
 use super::roles::Role;
 use super::view::View;
-use crate::storage::{LogConfig, LogReader, PartitionKey, RecoveryPoint, RetentionLimits};
+use crate::storage::{CompactionLimits, LogConfig, LogReader, PartitionKey, RecoveryPoint, RetentionLimits};
 
 /// Messages that may wait for one replica at a time; who sends more waits.
 pub(super) const MESSAGES_QUEUED_MAX: usize = 256;
@@ -56,9 +58,11 @@ pub(super) enum Message {
         reply: oneshot::Sender<()>,
     },
     /// How far the followers said they are.
-    Progress(oneshot::Sender<BTreeMap<NodeId, Offset>>),
+    Progress(oneshot::Sender<Progress>),
     Configure(Box<TopicSettings>),
     Housekeep,
+    /// Answered when there is nothing to compact any more, for now.
+    Compact(oneshot::Sender<()>),
     /// Answered when the task is about to end.
     Delete(oneshot::Sender<()>),
     Close(oneshot::Sender<CloseReport>),
@@ -70,6 +74,8 @@ pub(super) struct TopicSettings {
     pub(super) core: PartitionConfig,
     pub(super) log: LogConfig,
     pub(super) retention: RetentionLimits,
+    /// `None` keeps every record of a key.
+    pub(super) compaction: Option<CompactionLimits>,
 }
 
 impl TopicSettings {
@@ -89,9 +95,15 @@ impl TopicSettings {
                 ..LogConfig::default()
             },
             retention: RetentionLimits {
-                retention_ms: topic.retention_ms,
-                retention_bytes: topic.retention_bytes,
+                retention_ms: topic.retention_ms.filter(|_| topic.cleanup_policy.deletes()),
+                retention_bytes: topic.retention_bytes.filter(|_| topic.cleanup_policy.deletes()),
             },
+            compaction: topic.cleanup_policy.compacts().then_some(CompactionLimits {
+                min_dirty_per_mille: topic.min_cleanable_dirty_per_mille,
+                min_lag_ms: topic.min_compaction_lag_ms,
+                max_lag_ms: topic.max_compaction_lag_ms,
+                delete_retention_ms: topic.delete_retention_ms,
+            }),
         }
     }
 }
@@ -120,12 +132,23 @@ pub struct AppendRequest {
     pub check: AppendCheck,
     /// The promise asked for.
     pub acks: Acks,
+    /// What made the batch, if it is a later revision of the topic's pipeline than the one that the log begins at.
+    pub made_by: Option<Arc<RevisionMarker>>,
     /// Repeated in the outcome.
     pub tag: AppendTag,
     /// Where the outcome goes. Unbounded: the sender bounds what it has in flight.
     pub reply: mpsc::UnboundedSender<(AppendTag, AppendOutcome)>,
     /// The memory that the batch takes; given back once it is written.
     pub memory: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+/// How far a partition is, as its leader knows it.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// The log ends of the followers.
+    pub log_ends: BTreeMap<NodeId, Offset>,
+    /// The newest revision with a marker in the log.
+    pub revision: Option<RevisionProgress>,
 }
 
 /// Which part of which batch of a lane an outcome is about.
@@ -201,11 +224,12 @@ impl PartitionHandle {
         self.mailbox.report(report);
     }
 
-    /// How far each follower said it is, in the reign of this replica.
+    /// How far each follower said it is, in the reign of this replica, and how far the log is with the newest revision
+    /// of the topic's pipeline.
     ///
     /// # Errors
     /// [`Gone`].
-    pub async fn progress(&self) -> Result<BTreeMap<NodeId, Offset>, Gone> {
+    pub async fn progress(&self) -> Result<Progress, Gone> {
         let (reply, answer) = oneshot::channel();
         self.inbox.send(Message::Progress(reply)).await.map_err(|_| Gone)?;
         answer.await.map_err(|_| Gone)

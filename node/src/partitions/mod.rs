@@ -19,7 +19,7 @@ mod space;
 mod upkeep;
 mod view;
 
-pub use handle::{AppendRequest, AppendTag, Gone, PartitionHandle};
+pub use handle::{AppendRequest, AppendTag, Gone, PartitionHandle, Progress};
 pub use links::{FollowerOrder, FollowingReplica, LeaderLink, Links, Outgoing};
 pub use mailbox::{
     Credit, CreditMeter, FRAME_BYTES_QUEUED_MAX, FollowerMail, FollowerSink, ReplicaFrame, ToFollower,
@@ -90,6 +90,8 @@ struct Hosted {
     role: Option<Role>,
     /// The topic's configuration that it was last told.
     configs: BTreeMap<String, String>,
+    /// Whether those say that it is compacted.
+    compacts: bool,
     /// Which thread it lives on.
     thread: usize,
     /// `None` when it could not be opened: the partition is offline, and the log says why.
@@ -165,6 +167,7 @@ impl Partitions {
         let mut background = vec![
             tokio::spawn(follow_metadata(self.clone())).abort_handle(),
             tokio::spawn(upkeep::run(self.clone())).abort_handle(),
+            tokio::spawn(upkeep::compact(self.clone())).abort_handle(),
         ];
         for (number, thread) in self.shared.threads.iter().enumerate() {
             background.push(thread.spawn(upkeep::tick(self.clone(), number)).abort_handle());
@@ -311,7 +314,8 @@ impl Partitions {
         };
         let OpenOrder { topic, configs, .. } = opened.order;
         metrics::gauge!("weir_partitions").increment(1.0);
-        self.hosted().insert(key, Hosted { topic, role: None, configs, thread, handle });
+        let compacts = TopicSettings::of(&configs).compaction.is_some();
+        self.hosted().insert(key, Hosted { topic, role: None, configs, compacts, thread, handle });
         made
     }
 
@@ -359,6 +363,7 @@ impl Partitions {
                 if here.configs != topic.configs {
                     here.configs.clone_from(&topic.configs);
                     let settings = Box::new(TopicSettings::of(&topic.configs));
+                    here.compacts = settings.compaction.is_some();
                     messages.push((handle.clone(), Message::Configure(settings)));
                 }
             }

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
 use weir_core::metadata::{CutLog, LogTail};
 use weir_core::partition::{
     Checkpoints, EpochCheckpoint, Partition, ProducerCheckpoint, Rebuilt, Restore, RestoreError, Rule,
     StoredBatch,
 };
+use weir_wire::batch::BatchHeader;
 use weir_wire::ids::{Offset, PartitionIndex, TopicId};
 
 use super::handle::{MESSAGES_QUEUED_MAX, PartitionHandle, TopicSettings};
@@ -201,10 +203,28 @@ fn replay(
     let mut restore = Restore::new(clock.now(), settings.core, found)?;
     if restore.replay_from() < log.end() {
         for header in log.reader().headers(restore.replay_from()) {
-            restore.replay(&StoredBatch::from(&header?))?;
+            restore.replay(&stored_batch(log, &header?)?)?;
         }
     }
     Ok(restore)
+}
+
+/// A batch as the core replays it. Of control batches the header does not say everything.
+fn stored_batch(log: &Log, header: &BatchHeader) -> Result<StoredBatch, ReadError> {
+    if !header.attributes.is_control() {
+        return Ok(StoredBatch::from(header));
+    }
+    let bytes = header.total_bytes as usize;
+    let slice = log.reader().read(header.base_offset, header.next_offset(), bytes, true)?;
+    Ok(stored(header, &slice.into_bytes(), "replayed"))
+}
+
+/// A batch as the core takes it. A control batch that cannot be read is kept and says nothing.
+pub(super) fn stored(header: &BatchHeader, bytes: &Bytes, partition: &str) -> StoredBatch {
+    StoredBatch::read(header, bytes).unwrap_or_else(|error| {
+        tracing::warn!(partition, offset = %header.base_offset, %error, "a control batch says nothing to this version");
+        StoredBatch::from(header)
+    })
 }
 
 /// What a replica's task is put together with.

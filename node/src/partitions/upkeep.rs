@@ -1,9 +1,10 @@
 //! What is due now and then, for all replicas together: ticks, retention, flushes of what `write.caching` left,
-//! checkpoints. One timer for all, so that an idle replica costs none.
+//! checkpoints, compaction. One timer for all, so that an idle replica costs none.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::Partitions;
@@ -14,6 +15,9 @@ use super::handle::Message;
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
 /// How many checkpoints pass between two rounds of housekeeping.
 const CHECKPOINTS_PER_ROUND: u32 = 6;
+
+/// How long the cleaner rests when it has gone round (Kafka's `log.cleaner.backoff.ms`, which is longer).
+const COMPACT_EVERY: Duration = Duration::from_secs(5);
 
 /// How often replicas that have others beside them hear that time passed: who lags is noticed within this.
 const TICK_EVERY: Duration = Duration::from_millis(250);
@@ -42,6 +46,28 @@ pub(super) async fn run(partitions: Partitions) {
             housekeep(&partitions).await;
         }
         checkpoint(&partitions).await;
+    }
+}
+
+/// Has the replicas of compacted topics compacted, one at a time, so that the keys of one log take memory at a time;
+/// until the runtime ends.
+pub(super) async fn compact(partitions: Partitions) {
+    let mut rounds = interval_at(Instant::now() + COMPACT_EVERY, COMPACT_EVERY);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        rounds.tick().await;
+        let handles: Vec<_> = {
+            let hosted = partitions.hosted();
+            let compacted = hosted.values().filter(|hosted| hosted.compacts);
+            compacted.filter_map(|hosted| hosted.handle.clone()).collect()
+        };
+        for handle in handles {
+            let (reply, done) = oneshot::channel();
+            // A replica that is gone needs no compaction.
+            if handle.inbox.send(Message::Compact(reply)).await.is_ok() {
+                let _ = done.await;
+            }
+        }
     }
 }
 

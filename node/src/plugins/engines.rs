@@ -87,6 +87,12 @@ impl Engines {
     }
 }
 
+impl std::fmt::Debug for Engines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engines").field("data", &self.data.mode).finish_non_exhaustive()
+    }
+}
+
 impl Engines {
     /// How many instances live in the pools at this moment.
     #[must_use]

@@ -9,40 +9,7 @@ const PACKAGE: &str = "weir:plugin/";
 /// The version of the contract that this node speaks; a plugin made for an earlier one of the same major loads too.
 pub const CONTRACT_VERSION: (u64, u64, u64) = (1, 0, 0);
 
-/// What a plugin is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// Sees batches on their way into the log.
-    ProducerInterceptor,
-    /// Sees batches on their way to consumers.
-    ConsumerInterceptor,
-    /// Places records.
-    Partitioner,
-    /// Says who reads what.
-    Assignor,
-}
-
-impl Kind {
-    /// The name that users see.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::ProducerInterceptor => "producer interceptor",
-            Kind::ConsumerInterceptor => "consumer interceptor",
-            Kind::Partitioner => "partitioner",
-            Kind::Assignor => "assignor",
-        }
-    }
-}
-
-/// How a plugin gets its records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Shape {
-    /// As lists of records.
-    Typed,
-    /// In one buffer.
-    Flat,
-}
+pub use weir_wire::plugin::{PluginKind as Kind, PluginShape as Shape};
 
 /// The exports that make a component a plugin.
 const HOOKS: [(&str, Kind, Shape); 7] = [

@@ -90,6 +90,14 @@ impl Plugins {
         Ok(wrapped.map_or(file, Bytes::from))
     }
 
+    /// What a component is for and how it gets its records, told without compiling it.
+    ///
+    /// # Errors
+    /// See [`LoadError`]; each says what to do.
+    pub fn examine(component: &[u8], grants: Grants) -> Result<(Kind, Shape), LoadError> {
+        examine::examine(component, grants).map(|examined| (examined.kind, examined.shape))
+    }
+
     /// Checks, compiles and links a component; fast if this node has compiled it before.
     ///
     /// # Errors

@@ -16,8 +16,10 @@
 //! | [`following`] | the follower's end of the streams |
 //! | [`leading`] | the leader's end |
 //! | `forwarding`, `status` | what a node asks leaders elsewhere on behalf of clients |
+//! | `components` | the components of plugins, asked of who has them |
 //! | `connections` | the connections for that |
 
+mod components;
 mod connections;
 pub mod following;
 mod forwarding;

@@ -52,7 +52,7 @@ pub(super) fn locate_timestamp(
         return Ok(None);
     }
     find(shared, view, first, |header| {
-        header.next_offset() > first && header.max_timestamp_ms >= timestamp_ms
+        header.record_count > 0 && header.next_offset() > first && header.max_timestamp_ms >= timestamp_ms
     })
 }
 

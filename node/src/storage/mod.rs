@@ -10,6 +10,7 @@
 //! | `data_folder` | lock, format, checkpoints, the list of partitions |
 //! | `journal` | frames in one file, for what is not records |
 //! | `log` | the one writer of a partition's log: append, flush, roll, cut, retention |
+//! | `compaction` | leaving out records that have a newer one of their key |
 //! | `reader`, `tail`, `lookup` | the many readers: from memory, or by index and positional reads |
 //! | `index`, `walk` | entries of the sparse indexes; going through a segment batch by batch |
 //! | `recovery` | opening a log after a stop |
@@ -19,9 +20,10 @@
 //! | `inspect` | looking at segment files from outside |
 //!
 //! What waits for the disk is a job: a value that is prepared by the log, run anywhere, and whose outcome is given
-//! back to the log ([`FlushJob`], [`RemovalJob`], [`RepairJob`], [`ColdRead`]). Appends go to the page cache in the
-//! caller's thread.
+//! back to the log ([`FlushJob`], [`RemovalJob`], [`RepairJob`], [`CompactionJob`], [`ColdRead`]). Appends go to the page
+//! cache in the caller's thread.
 
+mod compaction;
 mod data_folder;
 mod disk;
 mod error;
@@ -62,6 +64,7 @@ mod threads_tests;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub use compaction::{Compacted, Compaction, CompactionError, CompactionJob, CompactionLimits};
 pub use data_folder::{
     CleanShutdown, DataFolder, FORMAT_VERSION, FolderError, Found, PartitionFolder, StorageConfig,
     is_data_folder,
@@ -73,8 +76,8 @@ pub use inspect::{
 };
 pub use journal::{Journal, JournalError};
 pub use log::{
-    APPEND_BYTES_MAX, Appended, FlushJob, Flushed, Log, LogConfig, RecoveryPoint, RemovalJob, Removed,
-    RepairJob, Repaired, Retention, RetentionLimits, StampedBatch, TruncateError,
+    APPEND_BYTES_MAX, Appended, CompactionProgress, FlushJob, Flushed, Log, LogConfig, RecoveryPoint,
+    RemovalJob, Removed, RepairJob, Repaired, Retention, RetentionLimits, StampedBatch, TruncateError,
 };
 pub use names::{FileKind, file_name, parse_file_name, parse_partition_folder_name, partition_folder_name};
 pub use private_folder::PrivateFolder;

@@ -7,6 +7,8 @@ use weir_wire::names::{NameError, check_topic_name};
 const FILE_NAME_BYTES_MAX: usize = 255;
 /// Digits in the names of a partition's files: any offset, and sorting by name is sorting by offset.
 const OFFSET_DIGITS: usize = 20;
+/// Ends the names of files that are whole, and that the files which they replace may still lie beside.
+const SWAP_SUFFIX: &str = ".swap";
 
 /// The kinds of a partition's files that are named by an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,6 +49,21 @@ pub fn parse_file_name(name: &str) -> Option<(Offset, FileKind)> {
     let kind = FileKind::ALL.into_iter().find(|kind| name[OFFSET_DIGITS..] == *kind.suffix())?;
     let offset = Offset(decimal(digits)?);
     (offset <= Offset::MAX).then_some((offset, kind))
+}
+
+/// The name of a file that is about to take the place of all files of its kind from `base` up to `end`.
+#[must_use]
+pub(super) fn swap_file_name(base: Offset, end: Offset, kind: FileKind) -> String {
+    format!("{:0OFFSET_DIGITS$}-{:0OFFSET_DIGITS$}{}{SWAP_SUFFIX}", base.0, end.0, kind.suffix())
+}
+
+/// What such a name says, `None` if it is none.
+#[must_use]
+pub(super) fn parse_swap_file_name(name: &str) -> Option<(Offset, Offset, FileKind)> {
+    let (base, rest) = name.strip_suffix(SWAP_SUFFIX)?.split_once('-')?;
+    let (end, kind) = parse_file_name(rest)?;
+    let base = Offset(decimal(base)?);
+    (swap_file_name(base, end, kind) == name && base < end).then_some((base, end, kind))
 }
 
 /// The folder of a partition.
@@ -101,6 +118,21 @@ mod tests {
         ] {
             assert_eq!(parse_file_name(stranger), None, "{stranger}");
         }
+    }
+
+    #[test]
+    fn names_of_swaps_round_trip_and_mean_no_other_file() {
+        for kind in FileKind::ALL {
+            let name = swap_file_name(Offset(7), Offset(4200), kind);
+            assert_eq!(parse_swap_file_name(&name), Some((Offset(7), Offset(4200), kind)));
+            assert_eq!(parse_file_name(&name), None);
+        }
+        let name = swap_file_name(Offset(7), Offset(42), FileKind::Log);
+        assert_eq!(name, "00000000000000000007-00000000000000000042.log.swap");
+        for stranger in ["00000000000000000007.log.swap", "7-42.log.swap", "00000000000000000042.log"] {
+            assert_eq!(parse_swap_file_name(stranger), None, "{stranger}");
+        }
+        assert_eq!(parse_swap_file_name(&swap_file_name(Offset(7), Offset(7), FileKind::Log)), None);
     }
 
     #[test]

@@ -46,6 +46,24 @@ impl OpenFiles {
         Ok(locked(&self.files).insert(key, file, self.files_max))
     }
 
+    /// As [`get`](OpenFiles::get) for a file that is being renamed from `waiting` to `path`: as long as it has not its
+    /// new name, another file has.
+    pub(super) fn get_first_of(
+        &self,
+        key: FileKey,
+        waiting: &Path,
+        path: &Path,
+    ) -> Result<Arc<dyn DiskFile>, StorageError> {
+        if let Some(file) = locked(&self.files).touch(key) {
+            return Ok(file);
+        }
+        match self.open(waiting, OpenMode::ReadWrite) {
+            Ok(file) => Ok(locked(&self.files).insert(key, file, self.files_max)),
+            Err(StorageError::Failed { kind: std::io::ErrorKind::NotFound, .. }) => self.get(key, path),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Opens a file beside the kept ones, making room among them if the system has none left.
     pub(super) fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn DiskFile>, StorageError> {
         match self.disk.open(path, mode).doing("opening", path) {

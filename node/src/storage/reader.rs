@@ -67,7 +67,9 @@ impl LogReader {
     }
 
     /// Reads whole batches from the one that holds `from` (which may begin before it) up to `below`: a batch that
-    /// reaches to `below` or beyond is not served. At most `bytes_max` bytes, unless the first batch alone is longer
+    /// reaches to `below` or beyond is not served. One that only says that records are gone begins at `from`, so that it
+    /// fits behind the log of a replica whose compaction left out less. At most `bytes_max` bytes, unless the first
+    /// batch alone is longer
     /// and `min_one_batch` says that it comes anyway. Nothing to read yet is an empty slice.
     ///
     /// What comes from the disk was checked against its checksum, so that damage is noticed here, where it can be
@@ -108,7 +110,7 @@ impl LogReader {
             return Ok(ReadPlan::Ready(Slice::empty(from)));
         }
         if let Some(slice) = state.tail.read(from, below, bytes_max, min_one_batch) {
-            return Ok(ReadPlan::Ready(slice));
+            return Ok(ReadPlan::Ready(slice.with_gap_from(from)));
         }
         drop(state);
         Ok(ReadPlan::Cold(ColdRead { shared: self.shared.clone(), from, below, bytes_max, min_one_batch }))
@@ -195,7 +197,7 @@ impl ColdRead {
             match self.read_segment(&view) {
                 _ if !self.shared.is_current(&view) => {}
                 Err(_) if !self.shared.has(&view) => {}
-                result => return result,
+                result => return result.map(|slice| slice.with_gap_from(self.from)),
             }
         }
     }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use weir_wire::ids::Offset;
 use weir_wire::names::NameError;
 
+use super::compaction::swap;
 use super::disk::{Disk, DiskFile, EntryKind, OpenMode, TEMPORARY_SUFFIX, remove_if_there};
 use super::error::{Doing, ReadError, StorageError};
 use super::log::{Log, LogConfig, LogPoint, RecoveryPoint, rebuild};
@@ -170,6 +171,7 @@ pub(super) fn open(storage: Arc<Storage>, request: &OpenRequest) -> Result<(Log,
     let folder = request.folder.as_path();
     let meta = identify(disk, request)?;
     let side = SideFiles::new(storage.clone(), folder.to_owned(), meta);
+    swap::finish_all(disk, folder)?;
     let files = Files::list(disk, folder, meta.start)?;
     let mut opening = Opening {
         disk,

@@ -1,8 +1,8 @@
 //! What the writer of a log shares with its readers.
 //!
 //! The lock is held for looking things up, never across a file operation. A reader notes the generation, reads the
-//! files without the lock, and looks whether the generation is still the same: only a truncation changes it, and what
-//! was read across one is thrown away. Removal by retention needs no such care, as an open file stays readable after
+//! files without the lock, and looks whether the generation is still the same: truncation and compaction change it, and
+//! what was read across one is thrown away. Removal by retention needs no such care, as an open file stays readable after
 //! its name is gone.
 
 use std::collections::VecDeque;
@@ -16,7 +16,7 @@ use super::disk::{Disk, DiskFile};
 use super::error::{ReadError, StorageError};
 use super::index::{OffsetEntry, TimeEntry};
 use super::locked;
-use super::names::{FileKind, file_name};
+use super::names::{FileKind, file_name, swap_file_name};
 use super::open_files::OpenFiles;
 use super::tail::{Tail, TailBudget};
 
@@ -62,7 +62,7 @@ pub(super) struct State {
     pub(super) start: Offset,
     /// The offset after the last batch; `start <= end`.
     pub(super) end: Offset,
-    /// Counts truncations.
+    /// Counts truncations, and segments that took the place of others.
     pub(super) generation: u64,
     /// In order; each but the last ends exactly where the next begins.
     pub(super) segments: VecDeque<Segment>,
@@ -88,11 +88,20 @@ pub(super) struct Segment {
     pub(super) suspect: bool,
     /// The highest timestamp in it, once that was looked up; only for segments that do not grow any more.
     pub(super) max_timestamp_ms: Option<i64>,
+    /// Where it ends, while its files may still have the names under which they wait for their place.
+    pub(super) swap_end: Option<Offset>,
 }
 
 impl Segment {
     pub(super) fn new(base: Offset, bytes: u64, storage: &Storage) -> Segment {
-        Segment { base, bytes, number: storage.segment_number(), suspect: false, max_timestamp_ms: None }
+        Segment {
+            base,
+            bytes,
+            number: storage.segment_number(),
+            suspect: false,
+            max_timestamp_ms: None,
+            swap_end: None,
+        }
     }
 }
 
@@ -180,7 +189,14 @@ impl Shared {
     }
 
     pub(super) fn file(&self, segment: &Segment, kind: FileKind) -> Result<Arc<dyn DiskFile>, StorageError> {
-        self.storage.files.get((segment.number, kind), &self.path(segment.base, kind))
+        let (key, path) = ((segment.number, kind), self.path(segment.base, kind));
+        match segment.swap_end {
+            None => self.storage.files.get(key, &path),
+            Some(end) => {
+                let waiting = self.folder.join(swap_file_name(segment.base, end, kind));
+                self.storage.files.get_first_of(key, &waiting, &path)
+            }
+        }
     }
 
     /// Notes that an index of this segment said something false.
@@ -190,7 +206,7 @@ impl Shared {
         }
     }
 
-    /// Whether what was read under this view may be used: no truncation came in between.
+    /// Whether what was read under this view may be used: neither truncation nor compaction came in between.
     pub(super) fn is_current(&self, view: &SegmentView) -> bool {
         self.state().generation == view.generation
     }

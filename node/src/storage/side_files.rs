@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use weir_wire::ids::{Offset, PartitionIndex, TopicId};
 use weir_wire::stored::{self, Stored, StoredError};
 
+use super::compaction::Cleaned;
 use super::disk::{Disk, EntryKind, remove_if_there, replace_file};
 use super::error::{Doing, StorageError};
 use super::locked;
@@ -18,6 +19,8 @@ use super::shared::Storage;
 pub(super) const META_FILE: &str = "partition.metadata";
 /// Holds what core knows of leader epochs; Kafka's name.
 const EPOCHS_FILE: &str = "leader-epoch-checkpoint";
+/// Holds what compaction has done; Kafka's name, per partition here.
+const CLEANED_FILE: &str = "cleaner-offset-checkpoint";
 const META_BYTES_MAX: usize = 4 << 10;
 /// Largest side file that is read back.
 pub const SIDE_FILE_BYTES_MAX: usize = 256 << 20;
@@ -187,6 +190,31 @@ impl SideFiles {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(StorageError::of("reading", &path, &error)),
         }
+    }
+
+    /// Saves what compaction has done, durably.
+    pub(super) fn save_cleaned(&self, cleaned: &Cleaned) -> Result<(), StorageError> {
+        let _state = self.lock();
+        let path = self.inner.folder.join(CLEANED_FILE);
+        replace_file(self.disk(), &path, &stored::encode(cleaned)).doing("writing", &path)
+    }
+
+    /// What compaction has done; `None` if nobody knows, so that it looks again.
+    pub(super) fn load_cleaned(&self) -> Result<Option<Cleaned>, StorageError> {
+        let _state = self.lock();
+        let path = self.inner.folder.join(CLEANED_FILE);
+        match self.disk().read_file(&path, META_BYTES_MAX) {
+            Ok(bytes) => Ok(stored::decode(&bytes).ok()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StorageError::of("reading", &path, &error)),
+        }
+    }
+
+    /// Forgets what compaction has done.
+    pub(super) fn remove_cleaned(&self) -> Result<(), StorageError> {
+        let _state = self.lock();
+        let path = self.inner.folder.join(CLEANED_FILE);
+        remove_if_there(self.disk(), &path).doing("removing", &path).map(|_| ())
     }
 
     fn save<T: Stored>(&self, name: &str, value: &T) -> Result<bool, StorageError> {

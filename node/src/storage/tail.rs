@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, Weak};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
+use weir_wire::batch::{BatchHeader, HEADER_BYTES, gap};
 use weir_wire::ids::Offset;
 
 use super::locked;
@@ -67,6 +68,19 @@ impl Slice {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.chunks.is_empty()
+    }
+
+    /// If the first batch only says that records are gone: lets it begin at `from`.
+    pub(super) fn with_gap_from(mut self, from: Offset) -> Slice {
+        let Some(first) = self.chunks.first_mut() else { return self };
+        let Ok(header) = BatchHeader::parse(first) else { return self };
+        if header.base_offset < from && from < header.next_offset() && header.is_gap() {
+            let shorter = gap(from, header.next_offset(), header.leader_epoch, header.max_timestamp_ms);
+            first.advance(HEADER_BYTES);
+            let is_empty = first.is_empty();
+            self.chunks.splice(..usize::from(is_empty), [shorter]);
+        }
+        self
     }
 
     /// All bytes in one piece; copies them unless they are in one already.

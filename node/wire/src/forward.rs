@@ -7,7 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{
-    ClusterId, LeaderEpoch, NodeId, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, TopicId,
+    ClusterId, LeaderEpoch, NodeId, Offset, PartitionIndex, ProducerEpoch, ProducerId, Revision, Sequence,
+    TopicId,
 };
 use crate::lane::{Acks, Outcome};
 
@@ -40,6 +41,8 @@ pub struct ForwardPart {
     pub leader_epoch: LeaderEpoch,
     /// How its place in the producer's order is checked.
     pub check: ForwardCheck,
+    /// The revision of the topic's pipeline that made it on its entry node: it runs through none again.
+    pub revision: Revision,
 }
 
 /// How the place of a part in its producer's order is checked.
@@ -99,4 +102,18 @@ pub struct ReplicaProgress {
     pub high_watermark: Offset,
     /// The log ends of those that the leader has heard of, itself included.
     pub log_ends: Vec<(NodeId, Offset)>,
+    /// The newest revision of the topic's pipeline that is marked in the log; `None` while that which the topic was
+    /// created with is the only one.
+    pub revision: Option<RevisionProgress>,
+}
+
+/// From where on a revision of a topic's pipeline made the records of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevisionProgress {
+    /// The revision.
+    pub revision: Revision,
+    /// The offset of its first record.
+    pub first_offset: Offset,
+    /// From here on nothing of an earlier revision has followed so far.
+    pub older_end: Offset,
 }

@@ -21,7 +21,7 @@
 //! | [`stored`] | postcard values on disk: version and checksum |
 //! | [`names`] | which topic and client names are legal |
 //! | [`placement`] | the default partitioner's rule |
-//! | [`plugin`] | what plugins are called by |
+//! | [`plugin`] | plugins' names, components and lines |
 
 pub mod batch;
 pub mod error;

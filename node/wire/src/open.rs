@@ -61,6 +61,10 @@ impl StreamKind {
     pub const FORWARD: StreamKind = StreamKind(7);
     /// How far replicas are, between nodes; the payload is a [`crate::forward::StatusAsk`].
     pub const STATUS: StreamKind = StreamKind(8);
+    /// The component of a plugin, between nodes; the payload is a [`crate::plugin::ComponentAsk`].
+    pub const COMPONENT: StreamKind = StreamKind(9);
+    /// The lines that a node's plugins write, from now on; the payload is a [`crate::plugin::PluginLinesOpen`].
+    pub const PLUGIN_LINES: StreamKind = StreamKind(10);
 }
 
 /// Header of the first frame of a stream.

@@ -173,7 +173,7 @@ pub fn hunt(plan: impl Fn(u64) -> Plan + Sync, first: u64, limits: Limits) -> Ta
             let result = if limits.twice {
                 run_twice(&plan(seed))
             } else {
-                run_guarded(&plan(seed), &Trace::hashing())
+                run_guarded(&plan(seed), &Trace::silent())
             };
             locked(&tally).add(seed, result);
         }

@@ -46,8 +46,8 @@ impl Journal {
     pub fn sending(&self, producer: u32, key: &str) -> u64 {
         let book = &mut *self.book();
         let number = u64::try_from(book.history.sends.len()).expect("a run sends few records");
-        let key = book.history.key(key.as_bytes());
-        book.history.sends.push(Sent { number, key, outcome: Outcome::Unknown });
+        let key = Some(book.history.key(key.as_bytes()));
+        book.history.sends.push(Sent { process: producer, number, key, outcome: Outcome::Unknown });
         book.open.insert(number, producer);
         *book.sent_by.entry(producer).or_default() += 1;
         number

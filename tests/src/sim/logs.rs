@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
-use tracing::subscriber::Interest;
+use tracing::subscriber::{Interest, NoSubscriber};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use super::trace::{Kind, Trace};
@@ -22,6 +22,9 @@ pub const CORE_TARGET: &str = "weir_core";
 
 /// Runs `work` with everything that is logged on this thread going to the trace.
 pub fn collect<T>(trace: &Trace, work: impl FnOnce() -> T) -> T {
+    if !trace.listens() {
+        return tracing::subscriber::with_default(NoSubscriber::new(), work);
+    }
     let logs = Logs { trace: trace.clone(), spans: AtomicU64::new(1), hosts: Mutex::default() };
     tracing::subscriber::with_default(logs, work)
 }

@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
 use weir_node::controller::Controller;
 use weir_node::outside::Outside;
 use weir_node::partitions::Partitions;
+use weir_node::plugins::Engines;
 use weir_node::server::{Node, NodeConfig, Rule};
 use weir_node::storage::SimDisk;
 use weir_quic::Identity;
@@ -69,6 +70,12 @@ struct Inner {
     partitions: Option<Partitions>,
     dice: Dice,
     lives: u32,
+}
+
+/// What runs plugins in every node of this process: without a clock and without a thread.
+fn engines() -> Engines {
+    static ENGINES: OnceLock<Engines> = OnceLock::new();
+    ENGINES.get_or_init(|| Engines::simulated().expect("this machine can run plugins")).clone()
 }
 
 impl Machine {
@@ -140,10 +147,12 @@ impl Machine {
             disk: Arc::new(disk),
             network: Arc::new(network),
             workers: Arc::new(SimWorkers::new(self.pace.clone())),
+            cleaners: Arc::new(SimWorkers::new(self.pace.clone())),
         };
         let mut config = NodeConfig::new(PathBuf::from(DATA_FOLDER), node_listen());
         config.node_id = self.id;
         config.identity = Some(self.identity.clone());
+        config.engines = Some(engines());
         config.advertised = Some(self.address.to_string());
         config.join = self.join.iter().map(SocketAddr::to_string).collect();
         // Few, so that snapshots are made and sent in a run that makes few changes.

@@ -68,6 +68,15 @@ impl ConsumedBatch {
         self.records.header().next_offset()
     }
 
+    /// How many records [`iter`](ConsumedBatch::iter) yields.
+    #[must_use]
+    pub fn record_count(&self) -> u64 {
+        if self.from <= self.records.header().base_offset {
+            return self.records.len() as u64;
+        }
+        self.iter().map(|_| 1).sum()
+    }
+
     /// The records, in the order of their offsets.
     pub fn iter(&self) -> impl Iterator<Item = ConsumedRecord<'_>> {
         self.into_iter()

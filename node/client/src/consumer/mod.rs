@@ -6,6 +6,7 @@
 mod batch;
 mod config;
 mod group;
+mod metrics;
 mod partition;
 mod session;
 mod stream;
@@ -22,11 +23,45 @@ use weir_wire::request::{CommittedOffset, Subscription};
 
 pub use batch::{ConsumedBatch, ConsumedRecord, ConsumedRecords};
 pub use config::{ConsumerConfig, ResetPolicy, StartAt};
+pub use metrics::ConsumerMetrics;
 
 use crate::error::ClientError;
 use session::Session;
 
 /// Reads the partitions assigned to it.
+///
+/// A consumer fetches ahead, as far as [`fetch_bytes`](ConsumerConfig::fetch_bytes) allows, and no further: one that is
+/// not asked for events holds no more than that of each node, and the nodes wait. Its position in a partition lies behind
+/// what was handed out, whatever was fetched. Where positions are kept is up to the application:
+///
+/// ```no_run
+/// use weir_client::{Client, ClientError, ConsumerEvent, Position, StartAt};
+///
+/// # async fn load() -> Option<Position> { None }
+/// # async fn work_and_keep(_: weir_client::ConsumedBatch, _: Option<Position>) {}
+/// # async fn example(client: &Client) -> Result<(), ClientError> {
+/// let mut consumer = client.consumer(Default::default())?;
+/// for partition in client.topic("quakes").await?.partitions {
+///     let start = load().await.map_or(StartAt::Earliest, StartAt::Position);
+///     consumer.assign("quakes", partition.index, start).await?;
+/// }
+/// loop {
+///     match consumer.next_event().await {
+///         Ok(ConsumerEvent::Records(batch)) => {
+///             // Kept after the work: a crash in between repeats a batch and misses none.
+///             let position = consumer.position("quakes", batch.partition());
+///             work_and_keep(batch, position).await;
+///         }
+///         Ok(_) => {}
+///         // Records that were read are gone: an unclean election took them back.
+///         Err(ClientError::LogTruncated { topic, partition, diverges_at, .. }) => {
+///             consumer.seek(&topic, partition, StartAt::Position(diverges_at))?;
+///         }
+///         Err(error) => return Err(error),
+///     }
+/// }
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Consumer {
     session: Session,
@@ -269,6 +304,12 @@ impl Consumer {
             Ok(batch) => batch.map(Some),
             Err(_) => Ok(None),
         }
+    }
+
+    /// What this consumer has done so far.
+    #[must_use]
+    pub fn metrics(&self) -> ConsumerMetrics {
+        self.session.metrics()
     }
 
     /// Ends the streams. One that takes part in a group commits what was handed out, if that happens by itself, and

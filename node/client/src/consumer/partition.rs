@@ -59,6 +59,12 @@ impl Assigned {
         self.state == State::Subscribed(stream, subscription)
     }
 
+    /// The error that a batch at or after `offset` cannot be read.
+    pub(super) fn corrupt_batch(&self, offset: Offset, reason: BatchError) -> ClientError {
+        let (topic, partition) = (self.topic.to_string(), self.partition);
+        ClientError::CorruptBatch { topic, partition, offset, reason }
+    }
+
     /// The position behind what was handed out, if it is known.
     pub(super) fn position(&self) -> Option<Position> {
         match self.place {
@@ -82,7 +88,9 @@ pub(super) struct Ready {
 /// The content of a [`Ready`].
 #[derive(Debug)]
 pub(super) enum What {
-    Records(ConsumedBatch),
+    /// A batch as it came. It is unpacked when it is handed out: packed, many fit into the credit that unpacked would
+    /// not fit into memory.
+    Batch(PackedBatch),
     CaughtUp(Offset),
     Reset {
         from: Offset,
@@ -94,41 +102,67 @@ pub(super) enum What {
     Nothing,
 }
 
-/// Takes a data frame apart into what the application will get. `wanted` is the position that the frame continues.
+/// A stored batch from a position on, not checked yet.
+#[derive(Debug)]
+pub(super) struct PackedBatch {
+    bytes: Bytes,
+    from: Offset,
+    high_watermark: Offset,
+}
+
+impl PackedBatch {
+    /// Checks and unpacks the batch; `None` if nothing in it is for the application.
+    ///
+    /// # Errors
+    /// The position at which it cannot be read, and why.
+    pub(super) fn open(
+        self,
+        assigned: &Assigned,
+        limits: &Limits,
+    ) -> Result<Option<ConsumedBatch>, (Offset, BatchError)> {
+        let PackedBatch { bytes, from, high_watermark } = self;
+        batch::check(&bytes, limits).map_err(|error| (from, error))?;
+        let records = batch::records(&bytes, limits).map_err(|error| (from, error))?;
+        let topic = Arc::clone(&assigned.topic);
+        let batch = ConsumedBatch::new(topic, assigned.partition, records, from, high_watermark);
+        // A batch may have lost all its records, or those from the position on.
+        let has_records = batch.iter().next().is_some();
+        Ok(has_records.then_some(batch))
+    }
+}
+
+/// Takes a data frame apart into batches. `wanted` is the position that the frame continues.
 ///
 /// # Errors
 /// The offset from which on the frame cannot be read, and why; what came before it stands in `ready`.
-pub(super) fn unpack(
+pub(super) fn take_apart(
     key: u64,
-    assigned: &Assigned,
     frame: &DataFrame,
     stream: StreamNumber,
-    limits: &Limits,
     ready: &mut VecDeque<Ready>,
 ) -> Result<(), (Offset, BatchError)> {
     let mut rest = frame.payload.clone();
     let mut position = frame.wanted;
     while !rest.is_empty() {
-        let credit = Some((stream, rest.len() as u64));
-        let failed = |error| (position, error);
-        let bytes = usize::try_from(batch::total_bytes(&rest).map_err(failed)?).unwrap_or(usize::MAX);
-        if bytes > rest.len() {
-            let error = BatchError::TooShort { need: bytes as u64, got: rest.len() };
-            return Err(give_up(key, credit, position, error, ready));
-        }
-        let one = rest.split_to(bytes);
-        let credit = Some((stream, one.len() as u64));
-        match take_batch(assigned, &one, position, frame.high_watermark, limits) {
-            Ok((header, what)) => {
-                position = header.next_offset().max(position);
-                let then = Some(Position { offset: position, epoch: Some(header.leader_epoch) });
-                ready.push_back(Ready { key, credit, then, what });
-            }
+        let header = match whole_batch(&rest) {
+            Ok(header) => header,
             Err(error) => {
-                let all = Some((stream, one.len() as u64 + rest.len() as u64));
-                return Err(give_up(key, all, position, error, ready));
+                // What cannot be read gives its credit back all the same.
+                let credit = Some((stream, rest.len() as u64));
+                ready.push_back(Ready { key, credit, then: None, what: What::Nothing });
+                return Err((position, error));
             }
-        }
+        };
+        let bytes = rest.split_to(usize::try_from(header.total_bytes).unwrap_or(rest.len()));
+        let credit = Some((stream, bytes.len() as u64));
+        let what = if header.attributes.is_control() || header.next_offset() <= position {
+            What::Nothing
+        } else {
+            What::Batch(PackedBatch { bytes, from: position, high_watermark: frame.high_watermark })
+        };
+        position = header.next_offset().max(position);
+        let then = Some(Position { offset: position, epoch: Some(header.leader_epoch) });
+        ready.push_back(Ready { key, credit, then, what });
     }
     if frame.next_offset > position {
         let then = Some(Position { offset: frame.next_offset, epoch: Some(frame.leader_epoch) });
@@ -148,35 +182,13 @@ pub(super) struct DataFrame {
     pub(super) leader_epoch: LeaderEpoch,
 }
 
-/// What cannot be read gives its credit back all the same.
-fn give_up(
-    key: u64,
-    credit: Option<(StreamNumber, u64)>,
-    at: Offset,
-    error: BatchError,
-    ready: &mut VecDeque<Ready>,
-) -> (Offset, BatchError) {
-    ready.push_back(Ready { key, credit, then: None, what: What::Nothing });
-    (at, error)
-}
-
-fn take_batch(
-    assigned: &Assigned,
-    bytes: &Bytes,
-    position: Offset,
-    high_watermark: Offset,
-    limits: &Limits,
-) -> Result<(BatchHeader, What), BatchError> {
-    let header = batch::check(bytes, limits)?;
-    if header.attributes.is_control() || header.next_offset() <= position {
-        return Ok((header, What::Nothing));
+/// The header of the batch at the front, which is there in full.
+fn whole_batch(bytes: &[u8]) -> Result<BatchHeader, BatchError> {
+    let header = BatchHeader::parse(bytes)?;
+    match usize::try_from(header.total_bytes) {
+        Ok(total) if total <= bytes.len() => Ok(header),
+        _ => Err(BatchError::TooShort { need: u64::from(header.total_bytes), got: bytes.len() }),
     }
-    let records = batch::records(bytes, limits)?;
-    let topic = Arc::clone(&assigned.topic);
-    let batch = ConsumedBatch::new(topic, assigned.partition, records, position, high_watermark);
-    // A batch may have lost all its records, or those from the position on.
-    let what = if batch.iter().next().is_some() { What::Records(batch) } else { What::Nothing };
-    Ok((header, what))
 }
 
 #[cfg(test)]
@@ -217,15 +229,26 @@ mod tests {
         }
     }
 
-    fn values(ready: &VecDeque<Ready>) -> Vec<(u64, String)> {
-        let of = |item: &Ready| match &item.what {
-            What::Records(batch) => batch
-                .iter()
-                .map(|r| (r.offset.0, String::from_utf8_lossy(r.value.unwrap()).into_owned()))
-                .collect(),
-            _ => Vec::new(),
-        };
-        ready.iter().flat_map(of).collect()
+    /// Hands everything out; the offset at which a batch cannot be read, if there is one.
+    fn open_all(ready: VecDeque<Ready>) -> (Vec<(u64, String)>, Option<Offset>) {
+        let mut read = Vec::new();
+        for item in ready {
+            let What::Batch(packed) = item.what else { continue };
+            match packed.open(&assigned(), &Limits::default()) {
+                Ok(batch) => read.extend(batch.iter().flatten().map(|record| {
+                    (record.offset.0, String::from_utf8_lossy(record.value.unwrap()).into_owned())
+                })),
+                Err((at, error)) => {
+                    assert!(matches!(error, BatchError::CrcMismatch { .. }), "{error}");
+                    return (read, Some(at));
+                }
+            }
+        }
+        (read, None)
+    }
+
+    fn credit_of(ready: &VecDeque<Ready>) -> u64 {
+        ready.iter().filter_map(|item| item.credit).map(|(_, bytes)| bytes).sum()
     }
 
     #[test]
@@ -233,28 +256,32 @@ mod tests {
         let payload = [batch_at(10, &["a", "b", "c"]), batch_at(13, &["d"])].concat();
         let bytes = payload.len() as u64;
         let mut ready = VecDeque::new();
-        unpack(1, &assigned(), &frame(payload, 11, 20), StreamNumber(5), &Limits::default(), &mut ready)
-            .unwrap();
-        let expected = [(11, "b"), (12, "c"), (13, "d")].map(|(offset, value)| (offset, value.to_owned()));
-        assert_eq!(values(&ready), expected);
-        assert_eq!(ready.iter().filter_map(|item| item.credit).map(|(_, bytes)| bytes).sum::<u64>(), bytes);
+        take_apart(1, &frame(payload, 11, 20), StreamNumber(5), &mut ready).unwrap();
+        assert_eq!(credit_of(&ready), bytes);
         let last = ready.back().unwrap().then.unwrap();
         assert_eq!(last.offset, Offset(20), "a gap behind the last batch is passed");
+        let expected = [(11, "b"), (12, "c"), (13, "d")].map(|(offset, value)| (offset, value.to_owned()));
+        assert_eq!(open_all(ready), (expected.to_vec(), None));
     }
 
     #[test]
     fn a_damaged_batch_is_reported_at_its_offset_and_what_came_before_it_is_kept() {
-        let mut payload = [batch_at(0, &["a"]), batch_at(1, &["b"]), batch_at(2, &["c"])].concat();
+        let whole = [batch_at(0, &["a"]), batch_at(1, &["b"]), batch_at(2, &["c"])].concat();
         let second = batch_at(0, &["a"]).len();
+        let bytes = whole.len() as u64;
+        let first = (vec![(0, "a".to_owned())], Some(Offset(1)));
+        // In its records, which are looked at when they are handed out.
+        let (mut payload, mut ready) = (whole.clone(), VecDeque::new());
         payload[second + 65] ^= 1;
-        let bytes = payload.len() as u64;
-        let mut ready = VecDeque::new();
-        let limits = Limits::default();
-        let (at, error) =
-            unpack(1, &assigned(), &frame(payload, 0, 3), StreamNumber(5), &limits, &mut ready).unwrap_err();
-        assert_eq!(at, Offset(1));
-        assert!(matches!(error, BatchError::CrcMismatch { .. }), "{error}");
-        assert_eq!(values(&ready), [(0, "a".to_owned())]);
-        assert_eq!(ready.iter().filter_map(|item| item.credit).map(|(_, bytes)| bytes).sum::<u64>(), bytes);
+        take_apart(1, &frame(payload, 0, 3), StreamNumber(5), &mut ready).unwrap();
+        assert_eq!(credit_of(&ready), bytes);
+        assert_eq!(open_all(ready), first);
+        // In its length, without which nothing behind it can be found.
+        let (mut payload, mut ready) = (whole, VecDeque::new());
+        payload[second + 8] = 0x7f;
+        let (at, error) = take_apart(1, &frame(payload, 0, 3), StreamNumber(5), &mut ready).unwrap_err();
+        assert!(matches!(error, BatchError::TooShort { .. }), "{error}");
+        assert_eq!(credit_of(&ready), bytes);
+        assert_eq!((open_all(ready).0, Some(at)), first);
     }
 }

@@ -12,14 +12,17 @@ use weir_wire::ids::{NodeId, Offset, PartitionIndex};
 use weir_wire::request::{ListedOffset, OffsetSpec, TopicEntry};
 
 use super::group::{Grouped, Woken};
-use super::partition::{Assigned, DataFrame, Place, Ready, State, What, unpack};
+use super::partition::{Assigned, DataFrame, Place, Ready, State, What, take_apart};
 use super::stream::{FetchStream, StreamNumber, Told};
-use super::{ConsumerConfig, ConsumerEvent, ResetPolicy, StartAt};
+use super::{ConsumerConfig, ConsumerEvent, ConsumerMetrics, ResetPolicy, StartAt};
 use crate::backoff::Backoff;
 use crate::client::{Client, Inner};
 use crate::error::ClientError;
 use crate::metadata::find_partition;
 use crate::watched::Watcher;
+
+/// Into how many pieces the credit of a stream is divided on its way back: few frames, and a node that is rarely short.
+const CREDIT_PIECES: u64 = 8;
 
 /// Everything that a consumer holds.
 pub(super) struct Session {
@@ -37,6 +40,7 @@ pub(super) struct Session {
     metadata: Watcher<u64>,
     /// What the application gets next, in order.
     ready: VecDeque<Ready>,
+    metrics: ConsumerMetrics,
     /// The part in a group, if there is one.
     pub(super) grouped: Option<Grouped>,
 }
@@ -67,7 +71,12 @@ impl Session {
             told: mpsc::unbounded_channel(),
             found: mpsc::unbounded_channel(),
             ready: VecDeque::new(),
+            metrics: ConsumerMetrics::default(),
         }
+    }
+
+    pub(super) fn metrics(&self) -> ConsumerMetrics {
+        self.metrics
     }
 
     pub(super) async fn assign(
@@ -192,9 +201,11 @@ impl Session {
             tokio::select! {
                 biased;
                 woken = group_woken(&mut self.grouped) => self.woken(woken),
-                Some((stream, told)) = self.told.1.recv() => self.take(stream, told),
-                Some((key, number, found)) = self.found.1.recv() => self.looked_up(key, number, found),
+                // What comes seldom goes first: a stream that always has something must not keep another partition
+                // from being found, or from its new leader.
                 () = self.metadata.changed() => self.follow_leaders(),
+                Some((key, number, found)) = self.found.1.recv() => self.looked_up(key, number, found),
+                Some((stream, told)) = self.told.1.recv() => self.take(stream, told),
                 () = pause => {}
             }
         }
@@ -224,20 +235,37 @@ impl Session {
     /// Hands an item to the application: its credit comes back and its position counts.
     fn hand_out(&mut self, item: Ready) -> Option<Result<ConsumerEvent, ClientError>> {
         self.give_back(item.credit);
+        let bytes = item.credit.map_or(0, |(_, bytes)| bytes);
         let assigned = self.assigned.get_mut(&item.key)?;
-        if let Some(position) = item.then {
-            assigned.place = Place::At(position);
-        }
-        let (topic, partition) = (assigned.topic.to_string(), assigned.partition);
-        match item.what {
-            What::Records(batch) => Some(Ok(ConsumerEvent::Records(batch))),
+        let stands_at = item.then.map_or(assigned.place, Place::At);
+        let (topic, partition) = (Arc::clone(&assigned.topic), assigned.partition);
+        let event = match item.what {
+            What::Batch(packed) => match packed.open(assigned, &self.config.batch_limits) {
+                Ok(batch) => batch.map(|batch| {
+                    self.metrics.batches += 1;
+                    self.metrics.bytes += bytes;
+                    self.metrics.records += batch.record_count();
+                    ConsumerEvent::Records(batch)
+                }),
+                Err((offset, reason)) => {
+                    let error = assigned.corrupt_batch(offset, reason);
+                    self.unsubscribe(item.key);
+                    self.with(item.key, |assigned| assigned.state = State::WaitsForSeek);
+                    return Some(Err(error));
+                }
+            },
             What::CaughtUp(high_watermark) => {
-                Some(Ok(ConsumerEvent::CaughtUp { topic, partition, high_watermark }))
+                Some(ConsumerEvent::CaughtUp { topic: topic.to_string(), partition, high_watermark })
             }
-            What::Reset { from, to } => Some(Ok(ConsumerEvent::Reset { topic, partition, from, to })),
-            What::Failed(error) => Some(Err(error)),
+            What::Reset { from, to } => {
+                self.metrics.resets += 1;
+                Some(ConsumerEvent::Reset { topic: topic.to_string(), partition, from, to })
+            }
+            What::Failed(error) => return Some(Err(error)),
             What::Nothing => None,
-        }
+        };
+        assigned.place = stands_at;
+        event.map(Ok)
     }
 
     /// Takes the next step for every partition that can go on; returns when the earliest of the others can.
@@ -287,8 +315,11 @@ impl Session {
         let assigned = &self.assigned[&key];
         let image = self.client.metadata.image();
         let Some(entry) = image.topic(&assigned.topic, assigned.topic_id) else {
-            let topic = assigned.topic.to_string();
-            return self.fail(key, ClientError::UnknownTopic { topic });
+            let (topic, name) = (assigned.topic.to_string(), &*assigned.topic);
+            return match image.topics.contains_key(name) {
+                true => self.fail(key, ClientError::TopicRecreated { topic }),
+                false => self.fail(key, ClientError::UnknownTopic { topic }),
+            };
         };
         let Some((leader, leader_epoch)) = image.leader(entry, assigned.partition) else {
             return self.again(key);
@@ -298,6 +329,7 @@ impl Session {
         stream.send(FetchCommand::Subscribe { subscription, topic, partition, leader_epoch, position });
         let number = stream.number;
         self.with(key, |assigned| assigned.state = State::Subscribed(number, subscription));
+        self.metrics.subscriptions += 1;
     }
 
     /// Partitions that another node leads now are read there: the old leader may be gone without a word.
@@ -405,11 +437,10 @@ impl Session {
         let assigned = self.assigned.get_mut(&key).expect("the subscription was found among the assigned");
         assigned.high_watermark = Some(frame.high_watermark);
         assigned.failures = 0;
-        let limits = &self.config.batch_limits;
-        if let Err((offset, reason)) = unpack(key, assigned, frame, stream, limits, &mut self.ready) {
-            let (topic, partition) = (assigned.topic.to_string(), assigned.partition);
+        if let Err((offset, reason)) = take_apart(key, frame, stream, &mut self.ready) {
+            let error = assigned.corrupt_batch(offset, reason);
             self.unsubscribe_keeping_ready(key);
-            self.fail(key, ClientError::CorruptBatch { topic, partition, offset, reason });
+            self.fail(key, error);
         }
     }
 
@@ -509,11 +540,16 @@ impl Session {
         }
     }
 
-    fn give_back(&self, credit: Option<(StreamNumber, u64)>) {
-        let Some((number, bytes)) = credit.filter(|(_, bytes)| *bytes > 0) else { return };
+    /// Gives credit back, in pieces that are worth a frame: the node has all but the last piece.
+    fn give_back(&mut self, credit: Option<(StreamNumber, u64)>) {
+        let Some((number, bytes)) = credit else { return };
         // A stream that is over has no credit to get back.
-        if let Some(stream) = self.streams.values().find(|stream| stream.number == number) {
-            stream.send(FetchCommand::Credit { bytes });
+        if let Some(stream) = self.streams.values_mut().find(|stream| stream.number == number) {
+            stream.owed += bytes;
+            if stream.owed > u64::from(self.config.fetch_bytes) / CREDIT_PIECES {
+                let bytes = std::mem::take(&mut stream.owed);
+                stream.send(FetchCommand::Credit { bytes });
+            }
         }
     }
 

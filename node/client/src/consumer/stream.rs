@@ -32,6 +32,8 @@ pub(super) enum Told {
 #[derive(Debug)]
 pub(super) struct FetchStream {
     pub(super) number: StreamNumber,
+    /// Credit that was used, came back and was not granted anew yet.
+    pub(super) owed: u64,
     commands: mpsc::UnboundedSender<FetchCommand>,
     task: JoinHandle<()>,
 }
@@ -53,7 +55,7 @@ impl FetchStream {
             // The consumer may be gone.
             let _ = told.send((number, over));
         });
-        FetchStream { number, commands, task }
+        FetchStream { number, owed: 0, commands, task }
     }
 
     pub(super) fn send(&self, command: FetchCommand) {

@@ -207,6 +207,17 @@ impl Net {
         request: &R,
         timeout: Duration,
     ) -> Result<(MetadataIndex, R::Response), ClientError> {
+        let connection = self.any_connection().await?;
+        let answered = self.ask_at_within(&connection, request, timeout).await;
+        if answered.as_ref().is_err_and(ClientError::is_retryable) {
+            // The next try is another node's.
+            self.places().preferred += 1;
+        }
+        answered
+    }
+
+    /// The connection to a node that can be reached: the one that answered last first.
+    pub(crate) async fn any_connection(&self) -> Result<Arc<Connection>, ClientError> {
         let candidates: Vec<(usize, String)> = {
             let places = self.places();
             let count = places.any.len();
@@ -220,12 +231,7 @@ impl Net {
             match self.connection(&address).await {
                 Ok(connection) => {
                     self.places().preferred = at;
-                    let answered = self.ask_at_within(&connection, request, timeout).await;
-                    if answered.as_ref().is_err_and(ClientError::is_retryable) {
-                        // The next try is another node's.
-                        self.places().preferred = at + 1;
-                    }
-                    return answered;
+                    return Ok(connection);
                 }
                 Err(ClientError::Unreachable { tried: why }) => tried.extend(why),
                 Err(error) if tried.is_empty() => return Err(error),

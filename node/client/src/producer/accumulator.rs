@@ -14,21 +14,26 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use weir_wire::batch::{BatchBuilder, Compression, Limits};
 
+use super::config::ProducerConfig;
 use super::delivery::{Completion, Delivery};
 use super::lane::BatchKey;
 use super::record::Record;
 use crate::backoff::Moment;
-
-/// Builders that are kept for the next batches of the lane.
-const SPARE_BUILDERS_MAX: usize = 4;
 
 /// The records of one lane that its task has not taken yet.
 pub(super) struct Accumulator {
     state: Mutex<State>,
     /// Rung when the task has something to do or a timer to set.
     pub(super) wake: Notify,
+    builders: Arc<Builders>,
+}
+
+/// The batch builders of a producer. One that is not at work keeps its memory for the next batch of any lane.
+pub(super) struct Builders {
     compression: Compression,
     level: Option<i32>,
+    spare: Mutex<Vec<BatchBuilder>>,
+    spare_max: usize,
 }
 
 #[derive(Default)]
@@ -38,7 +43,6 @@ struct State {
     next_key: u64,
     /// Every batch whose records have no result yet, also those that the task has taken.
     unsettled: BTreeMap<BatchKey, Arc<Completion>>,
-    spare: Vec<BatchBuilder>,
     /// The open batch is to be taken as it is.
     flushing: bool,
 }
@@ -61,9 +65,45 @@ pub(super) struct Patience {
     pub(super) delivery_timeout: Duration,
 }
 
+impl Builders {
+    /// The most spare builders, whatever they hold.
+    const SPARE_MAX: usize = 64;
+
+    /// Spare builders hold a quarter of the producer's buffer at most, beyond what that counts.
+    pub(super) fn new(config: &ProducerConfig) -> Builders {
+        let batches = usize::try_from(config.buffer_bytes / 4 / config.batch_bytes).unwrap_or(usize::MAX);
+        Builders {
+            compression: config.compression,
+            level: config.compression_level,
+            spare: Mutex::default(),
+            spare_max: batches.clamp(1, Builders::SPARE_MAX),
+        }
+    }
+
+    fn take(&self) -> BatchBuilder {
+        let spare = self.lock().pop();
+        spare.unwrap_or_else(|| match self.level {
+            Some(level) => BatchBuilder::with_level(self.compression, level),
+            None => BatchBuilder::new(self.compression),
+        })
+    }
+
+    /// Takes a builder back that has finished its batch.
+    pub(super) fn reuse(&self, builder: BatchBuilder) {
+        let mut spare = self.lock();
+        if spare.len() < self.spare_max {
+            spare.push(builder);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<BatchBuilder>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Accumulator {
-    pub(super) fn new(compression: Compression, level: Option<i32>) -> Accumulator {
-        Accumulator { state: Mutex::default(), wake: Notify::new(), compression, level }
+    pub(super) fn new(builders: Arc<Builders>) -> Accumulator {
+        Accumulator { state: Mutex::default(), wake: Notify::new(), builders }
     }
 
     /// Adds a record that holds `memory` bytes of the buffer. `now` is asked only for the first record of a batch.
@@ -78,8 +118,7 @@ impl Accumulator {
         let mut state = self.lock();
         let mut wake = state.seal_if_full(memory, batch_bytes);
         if state.open.is_none() {
-            let builder = state.spare.pop().unwrap_or_else(|| self.builder());
-            state.begin(builder, now());
+            state.begin(self.builders.take(), now());
             wake = true;
         }
         let open = state.open.as_mut().expect("a batch was just begun if there was none");
@@ -137,14 +176,6 @@ impl Accumulator {
         self.lock().unsettled.remove(&key);
     }
 
-    /// Takes a builder back.
-    pub(super) fn reuse(&self, builder: BatchBuilder) {
-        let mut state = self.lock();
-        if state.spare.len() < SPARE_BUILDERS_MAX {
-            state.spare.push(builder);
-        }
-    }
-
     /// Whether a record of this size would start a batch. The one that has no room for it is full: it may go.
     pub(super) fn is_between_batches(&self, memory: usize, batch_bytes: usize) -> bool {
         let mut state = self.lock();
@@ -160,13 +191,6 @@ impl Accumulator {
     /// How many batches have no result yet.
     pub(super) fn backlog(&self) -> usize {
         self.lock().unsettled.len()
-    }
-
-    fn builder(&self) -> BatchBuilder {
-        match self.level {
-            Some(level) => BatchBuilder::with_level(self.compression, level),
-            None => BatchBuilder::new(self.compression),
-        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -207,6 +231,10 @@ mod tests {
     const PATIENCE: Patience =
         Patience { linger: Duration::from_millis(5), delivery_timeout: Duration::from_millis(100) };
 
+    fn accumulator() -> Accumulator {
+        Accumulator::new(Arc::new(Builders::new(&ProducerConfig::default())))
+    }
+
     fn at(ms: u64) -> Moment {
         Duration::from_millis(ms)
     }
@@ -223,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_batch_is_taken_when_linger_is_over_and_not_before() {
-        let accumulator = Accumulator::new(Compression::None, None);
+        let accumulator = accumulator();
         drop(push(&accumulator, 10));
         assert_eq!(accumulator.next_take(true, PATIENCE), Some(at(15)));
         assert!(accumulator.take(at(14), true, PATIENCE).is_empty());
@@ -233,7 +261,7 @@ mod tests {
 
     #[test]
     fn full_batches_are_taken_at_once_and_the_rest_grows_while_the_lane_is_busy() {
-        let accumulator = Accumulator::new(Compression::None, None);
+        let accumulator = accumulator();
         for _ in 0..5 {
             drop(push(&accumulator, 0));
         }
@@ -246,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_batch_that_waits_too_long_is_taken_to_be_given_up() {
-        let accumulator = Accumulator::new(Compression::None, None);
+        let accumulator = accumulator();
         drop(push(&accumulator, 0));
         assert!(accumulator.take(at(99), false, PATIENCE).is_empty());
         assert_eq!(counts(&accumulator.take(at(100), false, PATIENCE)), [1]);
@@ -254,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_batch_without_room_for_the_next_record_is_full() {
-        let accumulator = Accumulator::new(Compression::None, None);
+        let accumulator = accumulator();
         assert!(accumulator.is_between_batches(100, 250));
         drop(push(&accumulator, 0));
         assert!(!accumulator.is_between_batches(100, 250));
@@ -265,8 +293,18 @@ mod tests {
     }
 
     #[test]
+    fn spare_builders_are_few_where_batches_are_large() {
+        for (batch_bytes, kept) in [(1 << 20, 8), (64 * 1024, 64), (1, 64), (32 << 20, 1)] {
+            let config = ProducerConfig { batch_bytes, ..ProducerConfig::default() };
+            let builders = Builders::new(&config);
+            (0..100).for_each(|_| builders.reuse(BatchBuilder::new(Compression::None)));
+            assert_eq!(builders.lock().len(), kept, "{batch_bytes}");
+        }
+    }
+
+    #[test]
     fn a_flush_takes_what_is_there_and_names_what_has_no_result() {
-        let accumulator = Accumulator::new(Compression::None, None);
+        let accumulator = accumulator();
         assert!(accumulator.flush().is_empty());
         for _ in 0..3 {
             drop(push(&accumulator, 0));

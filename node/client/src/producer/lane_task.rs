@@ -59,7 +59,7 @@ impl LaneTask {
     /// Starts a lane. It ends when the producer is dropped.
     pub(super) fn start(shared: &Arc<Shared>, topic: &Arc<TopicName>, way: Way) -> Arc<Accumulator> {
         let config = &shared.config;
-        let accumulator = Arc::new(Accumulator::new(config.compression, config.compression_level));
+        let accumulator = Arc::new(Accumulator::new(Arc::clone(&shared.builders)));
         let random = shared.client.net.outside.random();
         let backoff = Backoff::new(config.retry_backoff, config.retry_backoff_max, random);
         let (to_inputs, inputs) = mpsc::unbounded_channel();
@@ -218,7 +218,7 @@ impl LaneTask {
                 let bytes = builder.finish(producer);
                 let finished = std::mem::replace(&mut held.content, Content::Bytes(bytes.clone()));
                 if let Content::Building(builder) = finished {
-                    self.accumulator.reuse(*builder);
+                    self.shared.builders.reuse(*builder);
                 }
                 bytes
             }

@@ -30,8 +30,9 @@ pub use metrics::ProducerMetrics;
 pub use record::Record;
 
 use crate::client::Inner;
-use crate::error::SendError;
+use crate::error::{ClientError, SendError};
 use crate::watched::Watched;
+use accumulator::Builders;
 use ids::ProducerIds;
 use metrics::Counters;
 use topic::{Pushed, Topic};
@@ -71,6 +72,7 @@ struct Shared {
     /// The bytes of the buffer that are free.
     memory: Semaphore,
     counters: Counters,
+    builders: Arc<Builders>,
     ids: ProducerIds,
     closed: AtomicBool,
     /// Becomes true when the last handle is gone: lanes give up what they hold.
@@ -91,6 +93,7 @@ impl Producer {
             client,
             topics: Mutex::default(),
             memory: Semaphore::new(usize::try_from(config.buffer_bytes).unwrap_or(Semaphore::MAX_PERMITS)),
+            builders: Arc::new(Builders::new(&config)),
             config,
             counters: Counters::default(),
             ids: ProducerIds::default(),
@@ -106,15 +109,26 @@ impl Producer {
     /// Records of one lane are stored in the order in which `send` took them; see [`Lanes`].
     ///
     /// # Errors
-    /// [`SendError`]; the record was not sent.
+    /// [`SendError`]; the record was not sent. A producer stays with the topic that had the name when it first sent to
+    /// it: where that was deleted, `send` fails with [`UnknownTopic`](ClientError::UnknownTopic), and with
+    /// [`TopicRecreated`](ClientError::TopicRecreated) once another topic has its name. A new producer sends to that one.
     ///
     /// # Cancel safety
     /// When the future is dropped before it ends, the record was not taken.
     pub async fn send(&self, record: Record<'_>) -> Result<Delivery, SendError> {
         let shared = &self.shared;
+        let mut has_looked = false;
         loop {
             let topic = shared.topic(record.topic).await?;
-            let memory = topic.measure(shared, &record)?;
+            let memory = match topic.measure(shared, &record) {
+                // It may have been added since anybody looked.
+                Err(SendError::Client(ClientError::UnknownPartition { .. })) if !has_looked => {
+                    shared.client.metadata.fresh_topic(&shared.client.net, record.topic).await?;
+                    has_looked = true;
+                    continue;
+                }
+                measured => measured?,
+            };
             shared.reserve(memory).await?;
             // From here to the end nothing waits: what was reserved is used or given back.
             if shared.closed.load(Ordering::Acquire) {
@@ -176,18 +190,17 @@ impl Shared {
             let entry = match metadata.image().topics.get(name) {
                 Some(entry) => Arc::clone(entry),
                 None => {
-                    self.topics().remove(name);
                     metadata.topic(&self.client.net, name).await?;
                     continue;
                 }
             };
-            if let Some(topic) = known.filter(|topic| topic.name.id == entry.id) {
-                topic.update(&entry, version);
-                return Ok(topic);
-            }
             let mut topics = self.topics();
-            // Another task may have been here meanwhile: two topics would be two lanes for one key.
-            if let Some(topic) = topics.get(name).filter(|topic| topic.name.id == entry.id) {
+            // Looked at once more, as another task may have been here: two topics would be two lanes for one key.
+            if let Some(topic) = topics.get(name) {
+                if topic.name.id != entry.id {
+                    return Err(ClientError::TopicRecreated { topic: name.to_owned() }.into());
+                }
+                topic.update(&entry, version);
                 return Ok(Arc::clone(topic));
             }
             let first_sticky = self.client.net.outside.random().next();

@@ -16,8 +16,9 @@ pub struct Record<'a> {
     pub topic: &'a str,
     /// The partition, whatever the topic's partitioner would say; `None` leaves it to that.
     pub partition: Option<PartitionIndex>,
-    /// What the default partitioner goes by, and compaction. Records of one producer with the same key keep their
-    /// order.
+    /// What the default partitioner goes by, and compaction. Records of one producer with the same key keep their order,
+    /// also while partitions are added and leaders move: those without a partition among each other, and those for the
+    /// same [`partition`](Record::partition) among each other.
     pub key: Option<&'a [u8]>,
     /// The content; `None` is a tombstone on a compacted topic.
     pub value: Option<&'a [u8]>,

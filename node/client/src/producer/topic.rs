@@ -90,7 +90,9 @@ impl Topic {
         let memory = BatchBuilder::record_bytes_max(record.key, record.value, record.headers);
         let (limit, partitions) = {
             let state = self.lock();
-            (state.batch_bytes_max.min(shared.config.buffer_bytes), state.partitions)
+            // Of partitions that are about to count, a record may name one already: it waits until they do.
+            let partitions = state.draining_to.unwrap_or(state.partitions);
+            (state.batch_bytes_max.min(shared.config.buffer_bytes), partitions)
         };
         let bytes = HEADER_BYTES + memory;
         if u32::try_from(bytes).map_or(true, |bytes| bytes > limit) {
@@ -124,11 +126,18 @@ impl Topic {
     /// Waits until all that the lanes hold is settled, then lets the new number of partitions hold. Whoever finds the
     /// topic draining may call it; it does not matter who ends first, or gives up waiting.
     pub(super) async fn drain(&self) {
-        self.settle().await;
-        let mut state = self.lock();
-        if let Some(partitions) = state.draining_to.take() {
+        loop {
+            self.settle().await;
+            let mut state = self.lock();
+            let Some(partitions) = state.draining_to else { return };
+            // Another call may have ended the draining that this one began with, and records were taken since.
+            if state.lanes.values().any(|lane| lane.backlog() > 0) {
+                continue;
+            }
             tracing::info!(topic = self.name.name, partitions, "the number of partitions changed");
             state.partitions = partitions;
+            state.draining_to = None;
+            return;
         }
     }
 

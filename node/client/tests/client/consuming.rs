@@ -233,3 +233,34 @@ async fn a_wait_that_is_given_up_loses_nothing() {
     assert_eq!(read, (0..500).collect::<Vec<_>>());
     storing.await.unwrap();
 }
+
+#[tokio::test]
+async fn a_topic_created_again_is_not_what_was_read() {
+    let (fake, client, mut consumer) = with(10, ConsumerConfig::default()).await;
+    consumer.assign("a", P0, StartAt::Earliest).await.unwrap();
+    assert_eq!(read_all(&mut consumer).await.len(), 10);
+    fake.world.delete("a");
+    fake.world.create("a", 1);
+    client.topic("a").await.unwrap();
+    store(&client, 0..20).await;
+    consumer.seek("a", P0, StartAt::Earliest).unwrap();
+    let error = consumer.next_event().await.unwrap_err();
+    assert!(matches!(error, ClientError::TopicRecreated { .. }), "{error:?}");
+    consumer.assign("a", P0, StartAt::Earliest).await.unwrap();
+    assert_eq!(read_all(&mut consumer).await.len(), 20);
+}
+
+#[tokio::test]
+async fn what_was_read_is_counted() {
+    let (fake, _client, mut consumer) = with(100, ConsumerConfig::default()).await;
+    consumer.assign("a", P0, StartAt::Offset(Offset(35))).await.unwrap();
+    assert_eq!(read_all(&mut consumer).await.len(), 65);
+    let bytes: usize =
+        fake.world.lock().topics["a"].partitions[0].batches[3..].iter().map(|b| b.1.len()).sum();
+    let metrics = consumer.metrics();
+    assert_eq!((metrics.batches, metrics.records, metrics.subscriptions), (7, 65, 1));
+    assert_eq!(metrics.bytes, bytes as u64);
+    consumer.seek("a", P0, StartAt::Latest).unwrap();
+    assert_eq!(read_all(&mut consumer).await, []);
+    assert_eq!(consumer.metrics().subscriptions, 2);
+}

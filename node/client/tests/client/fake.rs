@@ -26,9 +26,9 @@ use weir_wire::lane::{LaneAnswer, LaneBatch, LaneOpen, LaneTarget, Outcome, Prom
 use weir_wire::open::{StreamAnswer, StreamKind, StreamOpen};
 use weir_wire::placement;
 use weir_wire::request::{
-    ClusterMetadata, CreateTopic, DeleteTopic, InitProducer, ListOffsets, ListedOffset, Metadata, NodeEntry,
-    OffsetSpec, OffsetsListed, PartitionEntry, ProducerGranted, Request, RequestHeader, ResponseHeader,
-    TopicCreated, TopicDeleted, TopicEntry, decode_body, encode_body,
+    AlterTopic, ClusterMetadata, CreateTopic, DeleteTopic, InitProducer, ListOffsets, ListedOffset, Metadata,
+    NodeEntry, OffsetSpec, OffsetsListed, PartitionEntry, ProducerGranted, Request, RequestHeader,
+    ResponseHeader, TopicAltered, TopicCreated, TopicDeleted, TopicEntry, decode_body, encode_body,
 };
 
 pub(crate) const NODE: NodeId = NodeId(1);
@@ -372,6 +372,16 @@ fn answer(
         DeleteTopic::KIND => {
             let asked: DeleteTopic = decode_body(body)?;
             Ok(encode_body(&TopicDeleted { id: state.delete(&asked.name)? }))
+        }
+        AlterTopic::KIND => {
+            let asked: AlterTopic = decode_body(body)?;
+            state.index += 1;
+            let topic = state.topics.get_mut(&asked.name);
+            let topic = topic.ok_or_else(|| WireError::new(ErrorCode::UnknownTopic, "no such topic"))?;
+            let partitions = asked.partitions.unwrap_or(1);
+            topic.revision.0 += 1;
+            topic.partitions.resize_with(partitions as usize, Log::default);
+            Ok(encode_body(&TopicAltered { id: topic.id, partitions, revision: topic.revision }))
         }
         InitProducer::KIND => {
             let asked: InitProducer = decode_body(body)?;

@@ -1,6 +1,6 @@
 //! The producer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -160,8 +160,7 @@ async fn a_record_that_cannot_be_sent_fails_alone() {
 async fn what_was_sent_and_never_answered_is_unknown_and_what_was_not_is_failed() {
     let fake = Fake::start();
     fake.world.create("a", 1);
-    let config =
-        ProducerConfig { delivery_timeout: Duration::from_millis(200), in_flight_batches: 1, ..small() };
+    let config = ProducerConfig { delivery_timeout: Duration::from_secs(2), in_flight_batches: 1, ..small() };
     let producer = producer(&fake, config).await;
     assert!(producer.send(Record::to("a").value(b"0")).await.unwrap().await.is_stored());
     fake.world.change(|state| state.hold = true);
@@ -221,6 +220,29 @@ async fn more_partitions_take_effect_once_everything_older_is_settled() {
 }
 
 #[tokio::test]
+async fn who_adds_partitions_writes_to_them_at_once() {
+    let fake = Fake::start();
+    fake.world.create("a", 1);
+    let client = Client::connect(fake.config()).await.unwrap();
+    let producer = client.producer(small()).unwrap();
+    let deliveries = send_numbers(&producer, "a", 0..50).await;
+    client.add_partitions("a", 4).await.unwrap();
+    let later = send_numbers(&producer, "a", 50..100).await;
+    producer.close().await;
+    for delivery in deliveries {
+        let DeliveryResult::Stored { partition, .. } = delivery.await else { panic!("not stored") };
+        assert_eq!(partition, PartitionIndex(0), "taken before there were more");
+    }
+    let mut used = BTreeSet::new();
+    for delivery in later {
+        let DeliveryResult::Stored { partition, .. } = delivery.await else { panic!("not stored") };
+        used.insert(partition);
+    }
+    assert!(used.len() > 1, "{used:?}");
+    assert_stored_once_in_order(&fake, "a", 100);
+}
+
+#[tokio::test]
 async fn a_deleted_topic_fails_what_was_not_stored() {
     let fake = Fake::start();
     fake.world.create("a", 1);
@@ -235,18 +257,61 @@ async fn a_deleted_topic_fails_what_was_not_stored() {
         "{late:?}"
     );
     let _ = client.topic("a").await;
-    assert!(producer.send(Record::to("a").value(b"x")).await.is_err());
-    // Another topic of that name is another topic.
+    let refused = producer.send(Record::to("a").value(b"x")).await.map(|_| ()).unwrap_err();
+    assert!(matches!(&refused, SendError::Client(ClientError::UnknownTopic { .. })), "{refused:?}");
+    assert_stays_with_the_old_topic(&fake, &client, &producer).await;
+}
+
+/// Nothing but new metadata tells of it: no lane is asked for anything between the old topic and the new.
+#[tokio::test]
+async fn a_topic_created_again_is_not_what_was_sent_to() {
+    let fake = Fake::start();
     fake.world.create("a", 1);
+    let client = Client::connect(fake.config()).await.unwrap();
+    let producer = client.producer(small()).unwrap();
     assert!(producer.send(Record::to("a").value(b"x")).await.unwrap().await.is_stored());
+    fake.world.delete("a");
+    assert_stays_with_the_old_topic(&fake, &client, &producer).await;
+}
+
+async fn assert_stays_with_the_old_topic(fake: &Fake, client: &Client, producer: &Producer) {
+    fake.world.create("a", 1);
+    client.topic("a").await.unwrap();
+    for _ in 0..2 {
+        let refused = producer.send(Record::to("a").value(b"x")).await.map(|_| ()).unwrap_err();
+        assert!(matches!(&refused, SendError::Client(ClientError::TopicRecreated { .. })), "{refused:?}");
+        assert!(!refused.is_retryable());
+    }
+    assert!(fake.world.records("a")[0].is_empty());
+    let anew = client.producer(small()).unwrap();
+    assert!(anew.send(Record::to("a").value(b"x")).await.unwrap().await.is_stored());
+}
+
+#[tokio::test]
+async fn a_partition_that_was_just_added_is_found() {
+    let fake = Fake::start();
+    fake.world.create("a", 1);
+    let producer = producer(&fake, small()).await;
+    assert!(producer.send(Record::to("a").value(b"x")).await.unwrap().await.is_stored());
+    fake.world.change(|state| {
+        state.index += 1;
+        let topic = state.topics.get_mut("a").unwrap();
+        topic.revision.0 += 1;
+        topic.partitions.resize_with(3, Default::default);
+    });
+    let added = Record::to("a").partition(PartitionIndex(2)).value(b"y");
+    assert!(producer.send(added).await.unwrap().await.is_stored());
+    let missing = Record::to("a").partition(PartitionIndex(3)).value(b"z");
+    let error = producer.send(missing).await.map(|_| ()).unwrap_err();
+    assert!(matches!(error, SendError::Client(ClientError::UnknownPartition { count: 3, .. })), "{error}");
 }
 
 #[tokio::test]
 async fn who_deletes_a_topic_does_not_write_to_it_afterwards() {
     let fake = Fake::start();
     let client = Client::connect(fake.config()).await.unwrap();
-    let producer = client.producer(small()).unwrap();
     for _ in 0..3 {
+        let producer = client.producer(small()).unwrap();
         client.create_topic(NewTopic::new("a").partitions(2)).await.unwrap();
         let stored = producer.send(Record::to("a").value(b"x")).await.unwrap().await;
         assert!(stored.is_stored(), "{stored:?}");

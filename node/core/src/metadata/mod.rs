@@ -8,6 +8,7 @@
 //! that depends on hashing. Who persists and replicates the commands is the shell's business.
 
 mod alter_partition;
+pub mod catalogue;
 mod command;
 mod configs;
 mod elect;

@@ -236,6 +236,9 @@ fn record(log: &mut LogState, now: Now, batches: &[StoredBatch], effects: &mut V
             log.epochs.assign(stored.leader_epoch, stored.base_offset);
         }
         log.producers.record(now, &log.config, log.rules, stored.base_offset, &stored.batch);
+        if let Some(revision) = stored.batch.revision {
+            log.revisions.record(revision, stored.base_offset);
+        }
         log.ends.end = stored.end();
     }
     if log.epochs.newest() != known {

@@ -1,10 +1,10 @@
 //! The leader's part: it gives out offsets, moves the high watermark and keeps promises.
 
-use weir_wire::ids::{LeaderEpoch, Offset, Sequence};
+use weir_wire::ids::{LeaderEpoch, Offset, Revision, Sequence};
 use weir_wire::lane::{Acks, LANE_SEQUENCE_MAX};
 
 use super::log_state::LogState;
-use super::messages::{Append, AppendCheck, BatchMeta, Effect, ProposalNumber, RequestId};
+use super::messages::{Append, AppendCheck, Effect, ProposalNumber, RequestId};
 use super::outcome::{AppendOutcome, FailReason, Interruption, InvalidBatch, Promise, RetryReason};
 use super::producers::{CONTIGUOUS_SEQUENCES, Verdict};
 use super::progress::Progress;
@@ -63,7 +63,7 @@ impl Leader {
                 self.promise(append, end, base_offset, true, effects);
             }
             Decision::Store => {
-                let base_offset = self.store(log, now, append.request, &append.batch, effects);
+                let base_offset = self.store(log, now, append, effects);
                 self.promise(append, log.ends.end, Some(base_offset), false, effects);
             }
         }
@@ -145,19 +145,25 @@ impl Leader {
         self.progress.in_sync() >= log.config.required_in_sync(self.progress.replication_factor())
     }
 
-    fn store(
-        &self,
-        log: &mut LogState,
-        now: Now,
-        request: RequestId,
-        batch: &BatchMeta,
-        effects: &mut Vec<Effect>,
-    ) -> Offset {
+    fn store(&self, log: &mut LogState, now: Now, append: &Append, effects: &mut Vec<Effect>) -> Offset {
+        let Append { request, batch, revision, .. } = append;
+        if let Some(revision) = revision.filter(|_| *revision > log.revisions.newest()) {
+            self.mark(log, *request, revision, effects);
+        }
         let base_offset = log.ends.end;
         log.ends.end = base_offset + u64::from(batch.last_offset_delta) + 1;
         log.producers.record(now, &log.config, log.rules, base_offset, batch);
-        effects.push(Effect::Write { request, base_offset, leader_epoch: self.epoch });
+        log.revisions.appended(*revision, log.ends.end);
+        effects.push(Effect::Write { request: *request, base_offset, leader_epoch: self.epoch });
         base_offset
+    }
+
+    /// Says in the log that a revision holds from here on.
+    fn mark(&self, log: &mut LogState, request: RequestId, revision: Revision, effects: &mut Vec<Effect>) {
+        let base_offset = log.ends.end;
+        log.ends.end = base_offset + 1;
+        log.revisions.record(revision, base_offset);
+        effects.push(Effect::WriteRevision { request, revision, base_offset, leader_epoch: self.epoch });
     }
 
     /// Remembers that an append wants an answer once `end` is covered. `acks=0` is answered at once and promised
@@ -214,7 +220,8 @@ fn validate(log: &LogState, append: &Append) -> Result<(), FailReason> {
     if u64::from(batch.record_count) > offsets {
         return invalid(InvalidBatch::MoreRecordsThanOffsets);
     }
-    if Offset::MAX.since(log.ends.end) < offsets {
+    let marker = u64::from(append.revision > log.revisions.newest());
+    if Offset::MAX.since(log.ends.end) < offsets + marker {
         return Err(FailReason::LogFull);
     }
     match (append.check, batch.producer) {

@@ -1,10 +1,11 @@
-//! What a replica is, whatever its role: the ends of its log, its reigns, its producers.
+//! What a replica is, whatever its role: the ends of its log, its reigns, its producers, its revisions.
 
 use weir_wire::ids::Offset;
 
 use super::epochs::EpochCache;
 use super::messages::Effect;
 use super::producers::Producers;
+use super::revisions::Revisions;
 use super::rules::{Rule, Rules};
 use super::settings::PartitionConfig;
 
@@ -15,6 +16,7 @@ pub(crate) struct LogState {
     pub(crate) ends: LogEnds,
     pub(crate) epochs: EpochCache,
     pub(crate) producers: Producers,
+    pub(crate) revisions: Revisions,
     pub(crate) rules: Rules,
     /// What the flush under way was asked to cover.
     flush_under_way: Option<Offset>,
@@ -48,8 +50,17 @@ impl LogState {
         ends: LogEnds,
         epochs: EpochCache,
         producers: Producers,
+        revisions: Revisions,
     ) -> LogState {
-        LogState { config, ends, epochs, producers, rules: Rules::default(), flush_under_way: None }
+        LogState {
+            config,
+            ends,
+            epochs,
+            producers,
+            revisions,
+            rules: Rules::default(),
+            flush_under_way: None,
+        }
     }
 
     /// The end that counts for the high watermark and for acknowledgements on this replica.
@@ -123,6 +134,7 @@ impl LogState {
         if to > self.ends.log_start {
             self.ends.log_start = to;
             self.epochs.truncate_from_start(to);
+            self.revisions.truncate_from_start(to);
             effects.push(Effect::LogStart(to));
         }
     }

@@ -1,7 +1,9 @@
 //! What a replica is told, and what it asks for.
 
 use serde::{Deserialize, Serialize};
-use weir_wire::ids::{LeaderEpoch, NodeId, Offset, PartitionEpoch, ProducerEpoch, ProducerId, Sequence};
+use weir_wire::ids::{
+    LeaderEpoch, NodeId, Offset, PartitionEpoch, ProducerEpoch, ProducerId, Revision, Sequence,
+};
 use weir_wire::lane::Acks;
 
 use super::epochs::EpochCheckpoint;
@@ -118,6 +120,8 @@ pub struct Append {
     pub check: AppendCheck,
     /// The promise asked for.
     pub acks: Acks,
+    /// The revision of the topic's pipeline that made it; `None` for the one that the topic was created with.
+    pub revision: Option<Revision>,
 }
 
 /// What the core knows of a batch: fields of its header, none of which the core changes.
@@ -133,6 +137,9 @@ pub struct BatchMeta {
     pub max_timestamp_ms: i64,
     /// Whether it is a control batch: written by nodes, skipped by consumers, of no producer.
     pub is_control: bool,
+    /// Which revision it marks, if it is a control batch that marks one. Not in the header: see
+    /// [`StoredBatch::read`].
+    pub revision: Option<Revision>,
     /// The producer, if it is idempotent.
     pub producer: Option<ProducerStamp>,
 }
@@ -197,6 +204,18 @@ pub enum Effect {
         /// The append that brought the bytes.
         request: RequestId,
         /// Where it lies.
+        base_offset: Offset,
+        /// The reign in which it lies.
+        leader_epoch: LeaderEpoch,
+    },
+    /// Write a control batch that says that this revision holds from here on, behind everything written before, stamped
+    /// with these two. The batch of the same request follows.
+    WriteRevision {
+        /// The append that is the first of its revision.
+        request: RequestId,
+        /// The revision.
+        revision: Revision,
+        /// Where the control batch lies.
         base_offset: Offset,
         /// The reign in which it lies.
         leader_epoch: LeaderEpoch,

@@ -35,8 +35,8 @@
 //! What holds after every call is asserted in `invariants`. Roles live in files of their own (`leader`, `follower`),
 //! and share what a replica is whatever its role (`log_state`).
 //!
-//! Revisions of the topic's pipeline will stand in the log as control batches. [`messages::BatchMeta::is_control`]
-//! keeps them apart today: appends refuse them, and replaying passes the producers by.
+//! Revisions of the topic's pipeline stand in the log as control batches: the leader asks for one before the first batch
+//! of a later revision ([`Effect::WriteRevision`]), everybody else reads them ([`messages::BatchMeta::revision`]).
 
 mod epochs;
 mod follower;
@@ -54,6 +54,7 @@ mod purgatory;
 mod reads;
 mod reign;
 mod restore;
+mod revisions;
 mod roles;
 mod rules;
 mod serving;
@@ -79,6 +80,7 @@ pub use purgatory::WAITING_MAX;
 pub use reads::{ReadError, ReadWindow};
 pub use reign::{Assigned, Following, Member, Reign};
 pub use restore::{Checkpoints, Rebuilt, Restore, RestoreError};
+pub use revisions::{REVISIONS_REMEMBERED_MAX, RevisionProgress, RevisionStart};
 #[doc(hidden)]
 pub use rules::Rule;
 pub use settings::{PRODUCERS_MAX, PartitionConfig, REPLICA_LAG_TIME_MAX_MS};
@@ -92,6 +94,7 @@ use follower::{Cut, Follower};
 use leader::Leader;
 use log_state::{LogEnds, LogState};
 use producers::Producers;
+use revisions::Revisions;
 use rules::Rules;
 
 /// One replica of one partition.
@@ -135,7 +138,8 @@ impl Partition {
     pub fn new(config: PartitionConfig) -> Partition {
         let zero = Offset::ZERO;
         let ends = LogEnds { log_start: zero, high_watermark: zero, flushed: zero, written: zero, end: zero };
-        Partition::from_log(LogState::new(config, ends, epochs::EpochCache::default(), Producers::new()))
+        let (epochs, revisions) = (epochs::EpochCache::default(), Revisions::default());
+        Partition::from_log(LogState::new(config, ends, epochs, Producers::new(), revisions))
     }
 
     fn from_log(log: LogState) -> Partition {

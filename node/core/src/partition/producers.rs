@@ -111,6 +111,10 @@ impl Producers {
         self.states.len()
     }
 
+    pub(crate) fn ids(&self) -> impl Iterator<Item = ProducerId> {
+        self.states.keys().copied()
+    }
+
     pub(crate) fn evicted(&self) -> u64 {
         self.evicted
     }

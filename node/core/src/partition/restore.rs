@@ -7,6 +7,7 @@ use super::epochs::{EpochCache, EpochCheckpoint};
 use super::log_state::{LogEnds, LogState};
 use super::messages::StoredBatch;
 use super::producers::{ProducerCheckpoint, Producers};
+use super::revisions::Revisions;
 use super::settings::PartitionConfig;
 use crate::time::Now;
 
@@ -123,9 +124,13 @@ impl Restore {
         if let Some(snapshot_end) = snapshot_end.filter(|end| *end > log_end) {
             return Err(RestoreError::SnapshotAheadOfLog { snapshot_end, log_end });
         }
-        let producers = match producers {
-            Some(snapshot) => Producers::load(now, snapshot).ok_or(RestoreError::SnapshotUnsound)?,
-            None => Producers::new(),
+        let (producers, revisions) = match producers {
+            Some(snapshot) => {
+                let revisions = Revisions::load(&snapshot.revisions, snapshot.end);
+                let producers = Producers::load(now, snapshot);
+                producers.zip(revisions).ok_or(RestoreError::SnapshotUnsound)?
+            }
+            None => (Producers::new(), Revisions::default()),
         };
         let producers_from = snapshot_end.unwrap_or(log_start);
         let next = if epochs_known { producers_from.max(log_start) } else { log_start };
@@ -136,7 +141,8 @@ impl Restore {
             written: log_end,
             end: log_end,
         };
-        let log = LogState::new(config, ends, epochs, producers);
+        let mut log = LogState::new(config, ends, epochs, producers, revisions);
+        log.revisions.truncate_from_start(log_start);
         Ok(Restore { now, log, next, producers_from, last_epoch: None })
     }
 
@@ -169,6 +175,9 @@ impl Restore {
         }
         if stored.end() > self.producers_from {
             self.log.producers.record(self.now, &self.log.config, self.log.rules, base_offset, &batch);
+            if let Some(revision) = batch.revision {
+                self.log.revisions.record(revision, base_offset);
+            }
         }
         self.last_epoch = Some(leader_epoch);
         self.next = stored.end();

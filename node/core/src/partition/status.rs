@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use weir_wire::ids::{LeaderEpoch, NodeId, Offset};
+use weir_wire::ids::{LeaderEpoch, NodeId, Offset, ProducerId};
 
 use super::epochs::{EpochCheckpoint, EpochEnd};
 use super::messages::RetireCause;
 use super::producers::ProducerCheckpoint;
 use super::reign::Member;
+use super::revisions::RevisionProgress;
 use super::subscription::SubscriptionNumber;
 use super::{Partition, Role};
 
@@ -151,12 +152,24 @@ impl Partition {
         self.log.epochs.checkpoint()
     }
 
-    /// The producers of the log, to be stored beside it under the offset that it names, when a segment rolls and at
+    /// The producers and revisions of the log, to be stored beside it under the offset that it names, when a segment rolls and at
     /// shutdown. Restoring needs one at or below the end of the log that recovery finds, so keep the last few, and
     /// delete those above that end before anything is appended: they tell of batches that are gone.
     #[must_use]
     pub fn producer_checkpoint(&self) -> ProducerCheckpoint {
-        self.log.producers.checkpoint(self.log.ends.end)
+        self.log.producers.checkpoint(self.log.ends.end, self.log.revisions.starts())
+    }
+
+    /// How far the log is with the newest revision of the pipeline that it has a marker of.
+    #[must_use]
+    pub fn revision_progress(&self) -> Option<RevisionProgress> {
+        self.log.revisions.progress()
+    }
+
+    /// The producers that are remembered: of each the newest batch must stay in the log.
+    #[must_use]
+    pub fn remembered_producers(&self) -> BTreeSet<ProducerId> {
+        self.log.producers.ids().collect()
     }
 
     /// Figures for metrics.

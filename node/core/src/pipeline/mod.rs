@@ -9,5 +9,6 @@ pub mod draft;
 pub mod entry;
 pub mod failing;
 pub mod placing;
+pub mod relapse;
 pub mod splitting;
 pub mod throttle;

@@ -155,7 +155,7 @@ impl Schedule {
         let batch = meta(message.batch);
         self.wrapped |= batch.producer.is_some_and(|stamp| stamp.base_sequence.0 < FIRST_SEQUENCE);
         let (leader_epoch, check) = (self.replica.epoch, AppendCheck::Contiguous { after: message.after });
-        let append = Append { request, leader_epoch, batch, check, acks: Acks::All };
+        let append = Append { request, leader_epoch, batch, check, acks: Acks::All, revision: None };
         let answered = self.replica.append(self.now, append);
         self.take(answered);
     }
@@ -214,6 +214,7 @@ fn meta(batch: usize) -> BatchMeta {
         last_offset_delta: records(batch) - 1,
         max_timestamp_ms: 0,
         is_control: false,
+        revision: None,
         producer: Some(ProducerStamp { id: ProducerId(8), epoch: ProducerEpoch(0), base_sequence }),
     }
 }

@@ -3,7 +3,20 @@
 use std::collections::BTreeMap;
 
 use weir_core::partition::{BatchMeta, Effect, RequestId, StoredBatch};
-use weir_wire::ids::Offset;
+use weir_wire::ids::{Offset, Revision};
+
+/// The control batch that marks a revision.
+pub(crate) fn marker(revision: Revision) -> BatchMeta {
+    BatchMeta {
+        bytes: 100,
+        record_count: 1,
+        last_offset_delta: 0,
+        max_timestamp_ms: 0,
+        is_control: true,
+        revision: Some(revision),
+        producer: None,
+    }
+}
 
 /// Every batch that was written, in order.
 #[derive(Clone, Debug, Default)]
@@ -20,8 +33,15 @@ impl History {
 
     /// Appends what a `Write` asks for; true if it did.
     pub(crate) fn take_note(&mut self, effect: &Effect) -> bool {
-        let Effect::Write { request, base_offset, leader_epoch } = *effect else { return false };
-        let batch = self.offered[&request];
+        let (base_offset, leader_epoch, batch) = match *effect {
+            Effect::Write { request, base_offset, leader_epoch } => {
+                (base_offset, leader_epoch, self.offered[&request])
+            }
+            Effect::WriteRevision { revision, base_offset, leader_epoch, .. } => {
+                (base_offset, leader_epoch, marker(revision))
+            }
+            _ => return false,
+        };
         assert_eq!(self.end(), base_offset, "a write goes behind the one before it");
         self.batches.push(StoredBatch { base_offset, leader_epoch, batch });
         true

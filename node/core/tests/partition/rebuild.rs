@@ -91,6 +91,7 @@ impl Run {
             last_offset_delta: step.records - 1,
             max_timestamp_ms: step.timestamp_ms,
             is_control: false,
+            revision: None,
             producer: (step.producer > 0).then_some(ProducerStamp {
                 id: ProducerId(step.producer),
                 epoch: ProducerEpoch(step.epoch),
@@ -110,6 +111,7 @@ impl Run {
             batch,
             check,
             acks: Acks::None,
+            revision: None,
         }));
         self.snapshots.push(self.partition.producer_checkpoint());
     }
@@ -192,6 +194,7 @@ fn stored_batch(base_offset: u64, epoch: u32, records: u32) -> StoredBatch {
         last_offset_delta: records - 1,
         max_timestamp_ms: 0,
         is_control: false,
+        revision: None,
         producer: None,
     };
     StoredBatch { base_offset: Offset(base_offset), leader_epoch: LeaderEpoch(epoch), batch }
@@ -264,7 +267,8 @@ fn an_unsound_snapshot_is_refused() {
         batches,
     };
     let load = |producers: Vec<ProducerSnapshot>| {
-        let snapshot = ProducerCheckpoint { end: Offset(10), log_time_ms: 100, producers };
+        let snapshot =
+            ProducerCheckpoint { end: Offset(10), log_time_ms: 100, producers, revisions: Vec::new() };
         let epochs = Some(EpochCheckpoint::default());
         restore(Checkpoints { epochs, producers: Some(snapshot), ..found_nothing(Offset(10)) }, &[]).err()
     };
@@ -302,7 +306,7 @@ fn a_log_without_offsets_left_takes_no_more() {
         effects.clear();
         partition.handle(
             Now::default(),
-            Input::Append(Append { request, leader_epoch, batch, check, acks }),
+            Input::Append(Append { request, leader_epoch, batch, check, acks, revision: None }),
             &mut effects,
         );
         format!("{effects:?}")

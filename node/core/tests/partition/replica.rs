@@ -96,10 +96,11 @@ impl Replica {
             last_offset_delta: 0,
             max_timestamp_ms: timestamp_ms,
             is_control: false,
+            revision: None,
             producer: Some(producer),
         };
         let (leader_epoch, check) = (self.epoch, AppendCheck::Lane { after: None });
-        self.append(now, Append { request, leader_epoch, batch, check, acks: Acks::None });
+        self.append(now, Append { request, leader_epoch, batch, check, acks: Acks::None, revision: None });
     }
 
     pub(crate) fn finish_flush(&mut self, now: Now) -> Vec<Answered> {
@@ -169,7 +170,8 @@ impl Replica {
     fn restore(&self, now: Now, mut found: Checkpoints) -> Partition {
         if self.fault == Fault::ProducersLostAtRestart {
             let (end, log_time_ms) = (found.log_end, i64::MIN);
-            found.producers = Some(ProducerCheckpoint { end, log_time_ms, producers: Vec::new() });
+            let (producers, revisions) = (Vec::new(), Vec::new());
+            found.producers = Some(ProducerCheckpoint { end, log_time_ms, producers, revisions });
         }
         let mut restore = Restore::new(now, self.config, found).expect("checkpoints fit the log");
         let from = restore.replay_from();

@@ -182,6 +182,7 @@ impl Node {
                     batch: self.offered[&request],
                 });
             }
+            Effect::WriteRevision { .. } => unreachable!("these topics have one revision"),
             Effect::WriteReplicated { skip, base_offset, end } => {
                 assert_eq!(self.disk.end(), base_offset, "a write goes behind the one before it");
                 self.disk.batches.extend(&frame[skip..]);

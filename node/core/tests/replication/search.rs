@@ -175,10 +175,11 @@ impl State {
             last_offset_delta: 0,
             max_timestamp_ms: 0,
             is_control: false,
+            revision: None,
             producer: None,
         };
         let (request, check, acks) = (RequestId(self.records), AppendCheck::Unchecked, Acks::None);
-        let append = Append { request, leader_epoch, batch, check, acks };
+        let append = Append { request, leader_epoch, batch, check, acks, revision: None };
         let (mut out, now) = (Vec::new(), self.now(place));
         self.nodes[place].append(now, append, &mut out);
         self.settle(place, out);

@@ -5,6 +5,8 @@ mod member;
 mod range;
 mod sink;
 
+use std::io::IsTerminal;
+
 use clap::ValueEnum;
 use serde::Serialize;
 use tokio::time::Instant;
@@ -20,6 +22,7 @@ use self::range::{Ranges, Start};
 use self::sink::{Hangup, Sink};
 use super::global::Global;
 use super::output::{Done, Exit, Failure, Output};
+use super::progress::Progress;
 use super::signals::Interrupts;
 
 #[derive(Debug, clap::Args)]
@@ -120,7 +123,9 @@ impl Reading {
             Some(group) => {
                 Reading::Member(Box::new(Member::start(args, group, client, printing, output).await?))
             }
-            None => Reading::Alone(Box::new(Alone::start(args, client, printing, output).await?)),
+            None => Reading::Alone(Box::new(
+                Alone::start(args, global.verbose > 0, client, printing, output).await?,
+            )),
         })
     }
 
@@ -210,12 +215,15 @@ struct Alone {
     topic: String,
     ranges: Ranges,
     printing: Printing,
+    progress: Progress,
+    is_verbose: bool,
     output: Output,
 }
 
 impl Alone {
     async fn start(
         args: &Args,
+        is_verbose: bool,
         client: Client,
         printing: Printing,
         output: Output,
@@ -227,7 +235,14 @@ impl Alone {
         for (partition, from) in ranges.open() {
             consumer.assign(&args.topic, partition, from).await?;
         }
-        Ok(Alone { client, consumer, topic: args.topic.clone(), ranges, printing, output })
+        let progress = match args.max.or(ranges.record_count()) {
+            // Whoever sees the records sees how far they have come.
+            _ if std::io::stdout().is_terminal() => Progress::hidden(),
+            Some(records) => Progress::towards(records, "records"),
+            None => Progress::endless("records"),
+        };
+        let topic = args.topic.clone();
+        Ok(Alone { client, consumer, topic, ranges, printing, progress, is_verbose, output })
     }
 
     async fn all(&mut self) -> Result<Ended, Failure> {
@@ -248,13 +263,17 @@ impl Alone {
                 ConsumerEvent::Records(batch) => {
                     let end = self.ranges.end_of(batch.partition());
                     self.printing.print(&batch, end);
+                    self.progress.at(self.printing.records);
                     self.reached(batch.partition(), batch.next_offset());
                 }
-                ConsumerEvent::CaughtUp { partition, high_watermark, .. } => {
+                ConsumerEvent::CaughtUp { topic, partition, high_watermark } => {
+                    if self.is_verbose {
+                        self.say(&format!("read all of {topic}-{partition}, up to offset {high_watermark}"));
+                    }
                     self.reached(partition, high_watermark);
                 }
-                ConsumerEvent::Reset { partition, from, to, .. } => {
-                    self.output.note(&moved(&self.topic, partition, from, to));
+                ConsumerEvent::Reset { topic, partition, from, to } => {
+                    self.say(&moved(&topic, partition, from, to));
                     self.reached(partition, to);
                 }
                 // It takes part in none.
@@ -267,7 +286,12 @@ impl Alone {
         Ok(Ended::Done)
     }
 
+    fn say(&self, line: &str) {
+        self.progress.around(|| self.output.note(line));
+    }
+
     async fn close(mut self) -> Result<u64, Failure> {
+        self.progress.end();
         self.printing.hand_over().await;
         let bytes = self.printing.sink.close().await?;
         self.client.close().await;
@@ -300,6 +324,12 @@ fn in_our_words(error: ClientError) -> Failure {
         ClientError::OffsetOutOfRange { topic, partition, position, log_start, high_watermark } => {
             Failure::new(format!(
                 "offset {position} of {topic}-{partition} is not stored: give --offset {log_start} to {high_watermark}, earliest or latest"
+            ))
+        }
+        ClientError::LogTruncated { topic, partition, diverges_at, .. } => {
+            let from = diverges_at.offset;
+            Failure::new(format!(
+                "the log of {topic}-{partition} was truncated: what was printed from offset {from} on is not stored any more; read on with --partition {partition} --offset {from}"
             ))
         }
         other => other.into(),

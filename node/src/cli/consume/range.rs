@@ -143,6 +143,15 @@ impl Ranges {
         self.open.iter().map(|(partition, range)| (*partition, range.from)).collect()
     }
 
+    /// About how many records there are to read, where every partition has an end; compaction may have taken some.
+    pub(super) fn record_count(&self) -> Option<u64> {
+        let of = |range: &Range| match (range.from, range.end) {
+            (StartAt::Offset(from), Some(end)) => Some(end.0.saturating_sub(from.0)),
+            _ => None,
+        };
+        if self.endless { None } else { self.open.values().map(of).sum() }
+    }
+
     /// The offset behind the last record to read of a partition, if it has one.
     pub(super) fn end_of(&self, partition: PartitionIndex) -> Option<Offset> {
         self.open.get(&partition).and_then(|range| range.end)
@@ -202,6 +211,17 @@ mod tests {
         assert!(!ranges.is_done());
         assert!(ranges.reached(PartitionIndex(2), Offset(3)));
         assert!(ranges.is_done());
+    }
+
+    #[test]
+    fn the_records_to_read_are_counted_where_all_have_an_end() {
+        let range =
+            |from: u64, end: u64| Range { from: StartAt::Offset(Offset(from)), end: Some(Offset(end)) };
+        let open = BTreeMap::from([(PartitionIndex(0), range(5, 10)), (PartitionIndex(3), range(0, 3))]);
+        assert_eq!(Ranges { open: open.clone(), endless: false }.record_count(), Some(8));
+        assert_eq!(Ranges { open, endless: true }.record_count(), None);
+        assert_eq!(until(&[]).record_count(), Some(0));
+        assert_eq!(until(&[(0, 10)]).record_count(), None, "where it begins is not known yet");
     }
 
     #[test]

@@ -7,9 +7,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use weir_client::{Client, NodeId, PartitionIndex};
 
-use super::child::NodeProcess;
 use super::story::{Killed, Story};
 use super::{PARTITIONS, TOPIC};
+use crate::cli::child::NodeProcess;
 use crate::cli::output::Failure;
 
 /// How often a leader is killed.

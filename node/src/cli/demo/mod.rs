@@ -11,7 +11,6 @@
 //! The checker sees only what the producer was told and what the reader got; it shares no state with either.
 
 mod chaos;
-mod child;
 mod events;
 mod reader;
 mod sender;
@@ -25,10 +24,10 @@ use tokio::time::Instant;
 use weir_client::{Client, ClientConfig, NewTopic, NodeId, PartitionIndex};
 
 use self::chaos::{Downtime, KILLS, Plan};
-use self::child::{NodeFiles, NodeProcess};
 use self::events::Replay;
 use self::reader::Ends;
 use self::story::{Measured, Story, Summary};
+use super::child::{NodeFiles, NodeProcess};
 use super::output::{Done, Exit, Failure, Output, grouped};
 use super::signals::Interrupts;
 use crate::check::{History, Report, check};

@@ -67,9 +67,9 @@ struct Notes {
 
 impl Notes {
     fn sent(&mut self, number: u64, key: &[u8], delivery: Delivery) {
-        let key = self.history.key(key);
+        let key = Some(self.history.key(key));
         // Until something else is known.
-        self.history.sends.push(Sent { number, key, outcome: Outcome::Unknown });
+        self.history.sends.push(Sent { process: 0, number, key, outcome: Outcome::Unknown });
         self.pending.push_back((number, delivery));
     }
 

@@ -1,14 +1,24 @@
 //! `weir plugins`: plugins from their author's first line to a node.
 
+mod activate;
+mod bind;
+mod delete;
 mod group_file;
+mod list;
+mod logs;
 mod new;
+mod push;
 mod records;
+pub(super) mod show;
+mod status;
 mod test;
 mod trial;
 
 use clap::Subcommand;
 
-use super::output::{Done, Output};
+use super::global::Global;
+use super::output::{Done, Exit, Output};
+use super::signals::Interrupts;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -22,11 +32,55 @@ enum PluginsCommand {
     New(new::Args),
     /// Run a component on records, twice, under a node's limits, without a node
     Test(test::Args),
+    /// Make a component known to the cluster, under a name and a version
+    Push(push::Args),
+    /// List the plugins that can be bound, those that ship too
+    List,
+    /// Change a topic's plugins: made ready on every node, then put in force between two batches
+    Bind(bind::Args),
+    /// As bind, but only have them made ready
+    Stage(bind::Args),
+    /// Put staged plugins in force
+    Activate(activate::ActivateArgs),
+    /// Go back to the plugins before the last activation
+    Rollback(activate::RollbackArgs),
+    /// Show which plugins are in force, from which offset on, and what they did
+    Status(status::Args),
+    /// Show what plugins write
+    Logs(logs::Args),
+    /// Forget a version that no topic uses
+    Delete(delete::Args),
 }
 
-pub(super) async fn run(args: Args, output: Output) -> Done {
+pub(super) async fn run(args: Args, global: &Global, output: Output) -> Done {
     match args.command {
         PluginsCommand::New(args) => new::run(&args, output),
         PluginsCommand::Test(args) => test::run(args, output).await,
+        command => {
+            let mut interrupts = Interrupts::listen()?;
+            tokio::select! {
+                done = ask(command, global, output) => done,
+                () = interrupts.next() => Ok(Exit::Interrupted),
+            }
+        }
     }
+}
+
+/// What a node is needed for.
+async fn ask(command: PluginsCommand, global: &Global, output: Output) -> Done {
+    let client = global.connect(output).await?;
+    let exit = match command {
+        PluginsCommand::Push(args) => push::run(args, &client, output).await?,
+        PluginsCommand::List => list::run(&client, output).await?,
+        PluginsCommand::Bind(args) => bind::run(args, &client, output, false).await?,
+        PluginsCommand::Stage(args) => bind::run(args, &client, output, true).await?,
+        PluginsCommand::Activate(args) => activate::activate(args, &client, output).await?,
+        PluginsCommand::Rollback(args) => activate::roll_back(args, &client, output).await?,
+        PluginsCommand::Status(args) => status::run(args, &client, output).await?,
+        PluginsCommand::Logs(args) => logs::run(args, &client, output).await?,
+        PluginsCommand::Delete(args) => delete::run(args, &client, output).await?,
+        PluginsCommand::New(_) | PluginsCommand::Test(_) => Exit::Success,
+    };
+    client.close().await;
+    Ok(exit)
 }

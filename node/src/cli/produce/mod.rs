@@ -137,10 +137,22 @@ struct Sending<'a> {
 impl Sending<'_> {
     /// Sends every line. Dropping the future leaves the tally right: what was not taken was not counted.
     async fn all(&mut self, chunks: &mut mpsc::Receiver<std::io::Result<Chunk>>) -> Ended {
-        while let Some(chunk) = chunks.recv().await {
+        loop {
+            let chunk = tokio::select! {
+                biased;
+                chunk = chunks.recv() => chunk,
+                // While the input pauses, results are told as they come, and tell whether to go on makes sense.
+                () = self.tally.take_oldest(), if self.tally.is_waiting() => {
+                    if self.tally.cluster_is_gone() {
+                        return Ended::GaveUp;
+                    }
+                    continue;
+                }
+            };
             let chunk = match chunk {
-                Ok(chunk) => chunk,
-                Err(error) => {
+                None => return Ended::InputDone,
+                Some(Ok(chunk)) => chunk,
+                Some(Err(error)) => {
                     self.tally.complain(&format!("cannot read on: {error}"));
                     return Ended::GaveUp;
                 }
@@ -152,7 +164,6 @@ impl Sending<'_> {
             }
             self.progress.at(chunk.input_bytes());
         }
-        Ended::InputDone
     }
 
     async fn line(&mut self, number: u64, line: Line<'_>) -> Result<(), Ended> {

@@ -131,7 +131,13 @@ impl Tally {
         }
     }
 
-    async fn take_oldest(&mut self) {
+    /// Whether results are still awaited.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Waits for the result of the oldest record without one. Dropping the future keeps what was not counted yet.
+    pub(super) async fn take_oldest(&mut self) {
         let Some((line, delivery)) = self.pending.front_mut() else { return };
         let (line, result) = (*line, delivery.await);
         self.pending.pop_front();
@@ -167,9 +173,16 @@ impl Tally {
     }
 }
 
-/// Whether an error means that all of `delivery.timeout.ms` went by without anybody to store the record.
+/// Whether an error means that all of `delivery.timeout.ms` went by without anybody to store the record, or that the
+/// topic is gone.
 fn says_nobody_is_there(error: &WireError) -> bool {
-    matches!(error.code, ErrorCode::TimedOut | ErrorCode::LeaderNotAvailable | ErrorCode::UnknownTopic)
+    matches!(
+        error.code,
+        ErrorCode::TimedOut
+            | ErrorCode::LeaderNotAvailable
+            | ErrorCode::UnknownTopic
+            | ErrorCode::TopicRecreated
+    )
 }
 
 /// What became of the records, all told.

@@ -28,10 +28,10 @@ impl Replica {
         if self.core.retired().is_some() {
             return;
         }
+        self.end_compaction().await;
         while self.log().is_removing() || self.log().is_repairing() {
             // Files of the old log must not be taken away from under the new one.
-            let done = self.state.done.1.recv().await.expect("the sender is kept beside the receiver");
-            self.work_done(done);
+            self.wait_for_work().await;
         }
         tracing::info!(partition = %self.name, ?order, end = %self.core.log_end(), "cutting the log");
         let mut log = self.log.take().expect("the log is here between two cuts");

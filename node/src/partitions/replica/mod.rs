@@ -14,10 +14,12 @@
 //! | `mod` | the task: this node's own business |
 //! | `peers` | followers, leaders, and who is in sync |
 //! | `cutting` | taking back the end of the log |
+//! | `compacting` | rounds of compaction |
 //!
 //! `apply` does not wait: everything that takes time was started and reports back as the next event. Appends that
 //! arrived together are written together, and reported written once.
 
+mod compacting;
 mod cutting;
 mod peers;
 
@@ -25,18 +27,21 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tracing::{Span, field};
 use weir_core::partition::{
     Append, AppendOutcome, Effect, EpochCheckpoint, Input, Member, Partition, ReadError, RequestId,
     RetireCause, RetryReason, StorageFault,
 };
+use weir_wire::batch::control::{self, RevisionMarker};
 use weir_wire::batch::{self, BatchHeader};
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::fetch::FetchEnd;
 use weir_wire::ids::{LeaderEpoch, Offset};
 
-use super::handle::{AppendRequest, AppendTag, CloseReport, MESSAGES_QUEUED_MAX, Message, TopicSettings};
+use super::handle::{
+    AppendRequest, AppendTag, CloseReport, MESSAGES_QUEUED_MAX, Message, Progress, TopicSettings,
+};
 use super::links::Links;
 use super::mailbox::{Credit, Mailbox};
 use super::roles::Role;
@@ -45,8 +50,8 @@ use super::view::{Standing, View};
 use crate::controller::Controller;
 use crate::outside::Outside;
 use crate::storage::{
-    DataFolder, Flushed, Log, PartitionKey, ReadError as LogReadError, Removed, Repaired, StampedBatch,
-    StorageError,
+    Compacted, DataFolder, Flushed, Log, PartitionKey, ReadError as LogReadError, Removed, Repaired,
+    StampedBatch, StorageError,
 };
 use cutting::CutOrder;
 use peers::Peers;
@@ -78,7 +83,8 @@ pub(super) struct Replica {
 
 /// What the task keeps between events.
 pub(super) struct State {
-    /// Where what workers did arrives. At most one flush, one removal and one repair are under way.
+    /// Where what workers did arrives. At most one flush, one removal, one repair and one step of compaction are under
+    /// way.
     done: (mpsc::UnboundedSender<Done>, mpsc::UnboundedReceiver<Done>),
     next_request: u64,
     /// Appends that were asked and not completed.
@@ -98,6 +104,8 @@ pub(super) struct State {
     flushing: Flushing,
     /// The flush that is under way began before the log was cut: it says nothing about what was written since.
     flush_is_stale: bool,
+    /// Who waits for the round of compaction that is under way.
+    compaction: Option<oneshot::Sender<()>>,
 }
 
 /// At most one flush is under way; who wants one meanwhile shares the next.
@@ -113,6 +121,7 @@ enum Done {
     Flush(Flushed),
     Removal(Removed),
     Repair(Repaired),
+    Compaction(Box<Compacted>),
 }
 
 struct Waiting {
@@ -120,6 +129,8 @@ struct Waiting {
     reply: mpsc::UnboundedSender<(AppendTag, AppendOutcome)>,
     /// Until the core asks for it to be written or refuses it.
     batch: Option<(Bytes, Option<Arc<OwnedSemaphorePermit>>)>,
+    /// What made it, for the marker that may have to go before it.
+    made_by: Option<Arc<RevisionMarker>>,
 }
 
 impl State {
@@ -137,6 +148,7 @@ impl State {
             snapshot_due: false,
             flushing: Flushing::No,
             flush_is_stale: false,
+            compaction: None,
         }
     }
 }
@@ -165,6 +177,7 @@ impl Replica {
                             Message::Append(request) => self.append(request),
                             Message::Delete(reply) => {
                                 self.handle(Input::Delete);
+                                self.end_compaction().await;
                                 // Who asked has given up waiting; the replica is gone all the same.
                                 let _ = reply.send(());
                                 return;
@@ -210,10 +223,12 @@ impl Replica {
             }
             Message::Progress(reply) => {
                 // Who asked may be gone.
-                let _ = reply.send(self.state.peers.log_ends());
+                let revision = self.core.revision_progress();
+                let _ = reply.send(Progress { log_ends: self.state.peers.log_ends(), revision });
             }
             Message::Configure(settings) => self.configure(*settings),
             Message::Housekeep => self.housekeep(),
+            Message::Compact(reply) => self.begin_compaction(reply),
             Message::Append(_) | Message::Delete(_) | Message::Close(_) => {
                 unreachable!("handled by the loop, which knows what they end")
             }
@@ -260,11 +275,12 @@ impl Replica {
             let _ = request.reply.send((request.tag, outcome));
             return;
         }
-        let AppendRequest { batch, meta, leader_epoch, check, acks, tag, reply, memory } = request;
+        let AppendRequest { batch, meta, leader_epoch, check, acks, made_by, tag, reply, memory } = request;
         let id = RequestId(self.state.next_request);
         self.state.next_request += 1;
-        self.state.waiting.insert(id, Waiting { tag, reply, batch: Some((batch, memory)) });
-        self.handle(Input::Append(Append { request: id, leader_epoch, batch: meta, check, acks }));
+        let revision = made_by.as_ref().map(|marker| marker.revision);
+        self.state.waiting.insert(id, Waiting { tag, reply, batch: Some((batch, memory)), made_by });
+        self.handle(Input::Append(Append { request: id, leader_epoch, batch: meta, check, acks, revision }));
     }
 
     /// Gives the core an input and carries out its effects.
@@ -283,6 +299,9 @@ impl Replica {
         match effect {
             Effect::Write { request, base_offset, leader_epoch } => {
                 self.stamp(request, base_offset, leader_epoch);
+            }
+            Effect::WriteRevision { request, base_offset, leader_epoch, .. } => {
+                self.mark(request, base_offset, leader_epoch);
             }
             Effect::Flush { .. } => self.start_flush(),
             Effect::Complete { request, outcome } => {
@@ -328,6 +347,20 @@ impl Replica {
         let header = BatchHeader::parse(&bytes).expect("the batch was validated before it came here");
         self.state.to_write.push(StampedBatch { header, bytes });
         self.state.memory.extend(memory);
+    }
+
+    /// Lines up the control batch that says what made the batch of this request and those behind it.
+    fn mark(&mut self, request: RequestId, base_offset: Offset, leader_epoch: LeaderEpoch) {
+        let waiting = self.state.waiting.get(&request).expect("a marker is asked for an append in hand");
+        let marker = waiting.made_by.as_ref().expect("the core knows of a revision from the request alone");
+        let unstamped = control::encode_revision(marker, self.outside.clock.now().wall_ms);
+        let mut bytes = BytesMut::from(&unstamped[..]);
+        batch::stamp(&mut bytes, base_offset, leader_epoch);
+        let bytes = bytes.freeze();
+        let header = BatchHeader::parse(&bytes).expect("a batch that was just made");
+        tracing::info!(partition = %self.name, revision = %marker.revision, offset = %(base_offset + 1),
+            "the first batch of a revision of the topic's pipeline");
+        self.state.to_write.push(StampedBatch { header, bytes });
     }
 
     /// Writes what is lined up, in one go, and tells the core.
@@ -386,6 +419,7 @@ impl Replica {
                     tracing::warn!(partition = %self.name, %error, "old segments could not be deleted; trying again");
                 }
             },
+            Done::Compaction(outcome) => self.step_compacted(*outcome),
             Done::Repair(outcome) => match self.log_mut().repair_done(outcome) {
                 Ok(()) => tracing::info!(partition = %self.name, "an index was made anew"),
                 Err(error @ LogReadError::Corrupt { .. }) => {
@@ -420,10 +454,20 @@ impl Replica {
         if self.core.retired().is_none() {
             self.start_flush();
         }
-        while self.state.flushing != Flushing::No || self.log().is_removing() || self.log().is_repairing() {
-            let done = self.state.done.1.recv().await.expect("the sender is kept beside the receiver");
-            self.work_done(done);
+        self.log().cancel_compaction();
+        while self.state.flushing != Flushing::No
+            || self.log().is_compacting()
+            || self.log().is_removing()
+            || self.log().is_repairing()
+        {
+            self.wait_for_work().await;
         }
+    }
+
+    /// Waits for the next thing that a worker does for this replica.
+    async fn wait_for_work(&mut self) {
+        let done = self.state.done.1.recv().await.expect("the sender is kept beside the receiver");
+        self.work_done(done);
     }
 
     /// What a failed write or flush left behind is not known, so the replica stops for good; a restart recovers it.
@@ -444,7 +488,8 @@ impl Replica {
     fn raise_log_start(&mut self, to: Offset) {
         self.view.set_log_start(to);
         // What could not go now goes with the next retention; until then readers are held back by the view.
-        if to <= self.log().start() || to > self.log().end() || self.log().is_removing() {
+        let is_busy = self.log().is_removing() || self.log().is_compacting();
+        if to <= self.log().start() || to > self.log().end() || is_busy {
             return;
         }
         if let Some(job) = self.log_mut().set_log_start(to) {

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 
 use weir_core::metadata::{AlterPartition, Command, MetadataError};
 use weir_core::partition::{
-    Effect, Input, Member, ProposalNumber, Replicated, StoredBatch, SubscribeAnswer, SubscriptionNumber,
+    Effect, Input, Member, ProposalNumber, Replicated, SubscribeAnswer, SubscriptionNumber,
 };
 use weir_wire::ids::{Incarnation, LeaderEpoch, NodeId, Offset, PartitionEpoch};
 
 use super::super::links::{FollowerOrder, FollowingReplica};
 use super::super::mailbox::{FollowerMail, FollowerSink, Mail, PeerMessage, ReplicaFrame};
+use super::super::open::stored;
 use super::Replica;
 use crate::controller::SubmitError;
 use crate::storage::StampedBatch;
@@ -89,7 +90,7 @@ impl Replica {
             // It asks again at the next tick; when there is room, what it lacks comes.
             return self.handle(Input::SubscriptionEnded(subscription));
         }
-        let headers = batches.iter().map(|batch| StoredBatch::from(&batch.header)).collect();
+        let headers = batches.iter().map(|batch| stored(&batch.header, &batch.bytes, &self.name)).collect();
         self.state.peers.frame = batches;
         let replicated = Replicated { subscription, from, batches: headers, high_watermark, log_start };
         self.handle(Input::Replicated(replicated));

@@ -22,6 +22,7 @@
 //! [`Log::prepare_flush`], [`FlushJob::run`], [`Log::flush_done`].
 
 mod append;
+mod compact;
 mod flush;
 pub(super) mod rebuild;
 mod retention;
@@ -42,6 +43,7 @@ use super::shared::{Segment, Shared};
 use super::side_files::{PartitionKey, SideFiles};
 
 pub use append::{APPEND_BYTES_MAX, Appended, StampedBatch};
+pub use compact::CompactionProgress;
 pub use flush::{FlushJob, Flushed};
 use rebuild::SegmentIndexes;
 pub use rebuild::{RepairJob, Repaired};
@@ -49,6 +51,7 @@ pub use retention::{RemovalJob, Removed, Retention, RetentionLimits};
 pub use truncate::TruncateError;
 
 use append::ActiveSegment;
+use compact::Compacting;
 use flush::{DirtySegment, Flushing};
 
 /// How a log lays out its files. Kafka's names in the comments.
@@ -132,6 +135,7 @@ pub struct Log {
     unremoved: Vec<Segment>,
     /// Whether an index is being repaired.
     repairing: bool,
+    compacting: Compacting,
     /// Why nothing is taken any more.
     retired: Option<String>,
     /// The epoch of the last batch, if it is known.
@@ -170,6 +174,7 @@ impl Log {
             removing: false,
             unremoved: Vec::new(),
             repairing: false,
+            compacting: Compacting::default(),
             retired: None,
             last_epoch: None,
         }

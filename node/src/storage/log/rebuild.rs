@@ -63,7 +63,7 @@ impl Log {
     /// # Errors
     /// When it is the last segment's, and that cannot be ended.
     pub fn prepare_repair(&mut self) -> Result<Option<RepairJob>, StorageError> {
-        if self.repairing {
+        if self.repairing || self.is_compacting() {
             return Ok(None);
         }
         let suspect = self.shared.state().segments.iter().rposition(|segment| segment.suspect);

@@ -84,7 +84,7 @@ impl RemovalJob {
 
 impl Log {
     /// Finds the segments that may go: below `high_watermark` as a whole, not being appended to, and over a limit.
-    /// `now_ms` is the wall clock's, in milliseconds since 1970. Does nothing while a removal is under way.
+    /// `now_ms` is the wall clock's, in milliseconds since 1970. Does nothing while a removal or a compaction is under way.
     ///
     /// # Errors
     /// When the age of a segment cannot be read.
@@ -94,7 +94,7 @@ impl Log {
         high_watermark: Offset,
         limits: &RetentionLimits,
     ) -> Result<Retention, StorageError> {
-        if self.removing {
+        if self.removing || self.is_compacting() {
             return Ok(Retention { job: None, last_segment_expired: false });
         }
         let views = self.views();
@@ -122,10 +122,10 @@ impl Log {
     /// at once, and for good once the job is done. `None` if the log starts there or later already.
     ///
     /// # Panics
-    /// If `offset` lies behind the log's end, or a removal is under way ([`is_removing`](Log::is_removing)).
+    /// If `offset` lies behind the log's end, or a removal or a compaction is under way.
     pub fn set_log_start(&mut self, offset: Offset) -> Option<RemovalJob> {
         assert!(offset <= self.end(), "offset {offset} lies behind the log's end {}", self.end());
-        assert!(!self.removing, "one removal at a time");
+        assert!(!self.removing && !self.is_compacting(), "segments leave a log one way at a time");
         (offset > self.start()).then(|| self.start_at(offset))
     }
 

@@ -50,6 +50,8 @@ impl Log {
         if new_end <= start {
             return Ok(self.restart_at(new_end)?);
         }
+        assert!(!self.is_compacting(), "a log is not cut while it is compacted");
+        self.uncleaned_from(new_end)?;
         self.lower_recovery_point(new_end)?;
         let done = self.cut_at(index, &view, &cut);
         self.retire_on_error(done)?;
@@ -66,6 +68,8 @@ impl Log {
     pub fn restart_at(&mut self, offset: Offset) -> Result<Offset, StorageError> {
         self.check_in_service()?;
         assert!(!self.removing, "a log is not restarted while a removal is under way");
+        assert!(!self.is_compacting(), "a log is not cut while it is compacted");
+        self.uncleaned_from(Offset::ZERO)?;
         let lowest = offset.min(self.start());
         // Older recovery points may lie behind what is left, at whatever point a crash interrupts this.
         self.side.change_meta(|meta| {

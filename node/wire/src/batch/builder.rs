@@ -171,7 +171,9 @@ impl BatchBuilder {
         );
         assert!(offset_delta <= i32::MAX.unsigned_abs(), "an offset delta fits Kafka's signed field");
         if self.record_count == 0 {
-            self.base_timestamp_ms = timestamp_ms;
+            if !self.attributes.has_delete_horizon() {
+                self.base_timestamp_ms = timestamp_ms;
+            }
             self.max_timestamp_ms = timestamp_ms;
         }
         self.max_timestamp_ms = self.max_timestamp_ms.max(timestamp_ms);
@@ -231,6 +233,16 @@ impl BatchBuilder {
         if self.record_count == 0 {
             self.max_timestamp_ms = original.max_timestamp_ms;
         }
+    }
+
+    /// Says until when compaction keeps the tombstones that will be pushed (KIP-534).
+    ///
+    /// # Panics
+    /// If a record was pushed already: its timestamp was counted from another time.
+    pub fn set_delete_horizon(&mut self, horizon_ms: i64) {
+        assert!(self.is_empty(), "the delete horizon is what timestamps are counted from");
+        self.attributes.set_delete_horizon();
+        self.base_timestamp_ms = horizon_ms;
     }
 
     /// How many bytes the batch has so far, its header included, before compression.

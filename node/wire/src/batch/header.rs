@@ -141,6 +141,10 @@ impl Attributes {
         self.0 |= Self::CONTROL;
     }
 
+    pub(super) fn set_delete_horizon(&mut self) {
+        self.0 |= Self::DELETE_HORIZON;
+    }
+
     fn has(self, bits: u16) -> bool {
         self.0 & bits != 0
     }

@@ -14,6 +14,7 @@ mod group;
 mod init_producer;
 mod list_offsets;
 mod metadata;
+mod plugins;
 
 pub use alter_topic::{AlterTopic, TopicAltered};
 pub use create_topic::{CreateTopic, TopicCreated};
@@ -34,6 +35,13 @@ pub use group::{
 pub use init_producer::{InitProducer, ProducerGranted};
 pub use list_offsets::{ListOffsets, ListedOffset, OffsetSpec, OffsetsListed};
 pub use metadata::{ClusterMetadata, Metadata, NodeEntry, PartitionEntry, TopicEntry};
+pub use plugins::{
+    ActivatePipeline, BoundPlugin, ChunkTaken, DeletePlugin, DescribePipelines, ExplainTopic, ListPlugins,
+    PartitionRevision, PipelineActivated, PipelineChange, PipelineDescription, PipelineRolledBack,
+    PipelineStaged, PipelinesDescribed, PlacementExplained, PluginBinding, PluginDeleted, PluginEntry,
+    PluginFigures, PluginPushed, PluginsListed, PushPlugin, RollBackPipeline, StagePipeline,
+    StagedDescription, TopicExplained, UploadComponent,
+};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

@@ -17,14 +17,16 @@ use weir_wire::metadata::{
     Propose, Proposed, QuorumDescription, VoteAnswered,
 };
 use weir_wire::open::{StreamAnswer, StreamOpen};
+use weir_wire::plugin::{ComponentAsk, PluginLines, PluginLinesOpen};
 use weir_wire::replication::{FollowerFrame, LeaderFrame, ReplicaOpen};
 use weir_wire::request::{
-    AlterTopic, ClusterDescription, ClusterMetadata, CommitOffsets, CreateTopic, DeleteOffsets, DeleteTopic,
-    DescribeCluster, DescribeTopic, ElectLeaders, FetchOffsets, GroupDescription, GroupExplanation,
-    GroupHeartbeat, GroupsListed, InitProducer, JoinGroup, LeadersElected, LeaveGroup, ListOffsets,
-    Membership, Metadata, OffsetsCommitted, OffsetsFetched, OffsetsListed, OffsetsReset, ProducerGranted,
-    RequestHeader, ResetOffsets, ResponseHeader, SetAssignor, TopicAltered, TopicCreated, TopicDeleted,
-    TopicDescription, encode_body,
+    ActivatePipeline, AlterTopic, ClusterDescription, ClusterMetadata, CommitOffsets, CreateTopic,
+    DeleteOffsets, DeleteTopic, DescribeCluster, DescribeTopic, ElectLeaders, FetchOffsets, GroupDescription,
+    GroupExplanation, GroupHeartbeat, GroupsListed, InitProducer, JoinGroup, LeadersElected, LeaveGroup,
+    ListOffsets, Membership, Metadata, OffsetsCommitted, OffsetsFetched, OffsetsListed, OffsetsReset,
+    PipelineStaged, PipelinesDescribed, PluginPushed, PluginsListed, ProducerGranted, PushPlugin,
+    RequestHeader, ResetOffsets, ResponseHeader, SetAssignor, StagePipeline, TopicAltered, TopicCreated,
+    TopicDeleted, TopicDescription, TopicExplained, UploadComponent, encode_body,
 };
 
 /// What decodes is a value that encodes again, and to a value that is the same.
@@ -76,6 +78,18 @@ fn take_as_every_message(bytes: &[u8]) {
     take::<GroupDescription>(bytes);
     take::<SetAssignor>(bytes);
     take::<GroupExplanation>(bytes);
+    take::<UploadComponent>(bytes);
+    take::<PushPlugin>(bytes);
+    take::<PluginPushed>(bytes);
+    take::<PluginsListed>(bytes);
+    take::<StagePipeline>(bytes);
+    take::<PipelineStaged>(bytes);
+    take::<ActivatePipeline>(bytes);
+    take::<PipelinesDescribed>(bytes);
+    take::<TopicExplained>(bytes);
+    take::<ComponentAsk>(bytes);
+    take::<PluginLinesOpen>(bytes);
+    take::<PluginLines>(bytes);
     let _ = GroupRecord::decode(bytes, None);
     let _ = GroupRecord::decode(bytes, Some(bytes));
     take::<LaneOpen>(bytes);

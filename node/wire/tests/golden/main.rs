@@ -7,8 +7,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod arbitrary;
+mod between_nodes;
 mod groups;
 mod messages;
+mod plugins;
 
 use std::fmt::{Debug, Write as _};
 

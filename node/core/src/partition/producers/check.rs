@@ -115,7 +115,7 @@ impl Producers {
         };
         let highest = state.newest().base_sequence;
         if stamp.base_sequence <= highest && rules.hold(Rule::StoredOnce) {
-            return stored_part(state, stamp.base_sequence, batch.record_count);
+            return stored_part(state, stamp.base_sequence, batch.last_offset_delta);
         }
         if after.is_some_and(|after| after > highest) && rules.hold(Rule::AfterIsStored) {
             return Verdict::Missing(RetryReason::MissingPart);
@@ -136,10 +136,11 @@ impl Producers {
 }
 
 /// A part at or below the highest stored sequence: stored, if the pipeline is a pure function. Where the memory
-/// shows that it is not, or shows nothing, no success is made up.
-fn stored_part(state: &ProducerState, sequence: Sequence, record_count: u32) -> Verdict {
+/// shows that it is not, or shows nothing, no success is made up. Parts are dense, so their offsets say how many records
+/// there were; the record count of a batch may have become less by compaction.
+fn stored_part(state: &ProducerState, sequence: Sequence, last_offset_delta: u32) -> Verdict {
     if let Some(known) = state.batches.iter().rev().find(|known| known.base_sequence == sequence) {
-        return if known.record_count == record_count {
+        return if known.last_offset_delta == last_offset_delta {
             Verdict::Stored { base_offset: Some(known.base_offset), covered_by: known.end() }
         } else {
             Verdict::Unknown(UnknownReason::NondeterministicPipeline)

@@ -7,6 +7,7 @@ use weir_wire::ids::{Offset, ProducerEpoch, ProducerId, Sequence};
 use weir_wire::stored::Stored;
 
 use super::{ProducerState, Producers, REMEMBERED_MAX};
+use crate::partition::revisions::RevisionStart;
 use crate::time::Now;
 
 /// The producers of a log up to one offset. Kafka stores only the newest batch of each producer, which shrinks what
@@ -19,11 +20,13 @@ pub struct ProducerCheckpoint {
     pub log_time_ms: i64,
     /// In the order of their ids.
     pub producers: Vec<ProducerSnapshot>,
+    /// The markers of the pipeline's revisions, in the order of the log.
+    pub revisions: Vec<RevisionStart>,
 }
 
 impl Stored for ProducerCheckpoint {
     const NAME: &'static str = "producer snapshot";
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 }
 
 /// One producer.
@@ -55,8 +58,8 @@ pub struct RememberedBatch {
 }
 
 impl Producers {
-    /// The stored form, where the log ends at `end`.
-    pub(crate) fn checkpoint(&self, end: Offset) -> ProducerCheckpoint {
+    /// The stored form, where the log ends at `end` and has these markers.
+    pub(crate) fn checkpoint(&self, end: Offset, revisions: Vec<RevisionStart>) -> ProducerCheckpoint {
         let snapshot = |(id, state): (&ProducerId, &ProducerState)| ProducerSnapshot {
             id: *id,
             epoch: state.epoch,
@@ -68,6 +71,7 @@ impl Producers {
             end,
             log_time_ms: self.log_time_ms,
             producers: self.states.iter().map(snapshot).collect(),
+            revisions,
         }
     }
 

@@ -250,11 +250,18 @@ impl World {
             last_offset_delta: part.records - 1,
             max_timestamp_ms: self.now.wall_ms,
             is_control: false,
+            revision: None,
             producer: Some(part.stamp),
         };
         let check = AppendCheck::Lane { after: part.after };
-        let append =
-            Append { request, leader_epoch: part.leader_epoch, batch, check, acks: self.setting.acks };
+        let append = Append {
+            request,
+            leader_epoch: part.leader_epoch,
+            batch,
+            check,
+            acks: self.setting.acks,
+            revision: None,
+        };
         self.asked.insert(request, part);
         let answered = self.replicas[part.place].append(self.now, append);
         self.note(|| format!("r{} delivered: {part:?}", self.requests));

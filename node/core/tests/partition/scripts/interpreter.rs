@@ -9,7 +9,7 @@ use weir_core::partition::{
 };
 use weir_core::time::Now;
 use weir_wire::fetch::Position;
-use weir_wire::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence};
+use weir_wire::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Revision, Sequence};
 use weir_wire::lane::Acks;
 
 use super::replication;
@@ -120,6 +120,7 @@ impl Runner {
             }
             "show" => self.show(),
             "producers" => self.producers(),
+            "revisions" => self.revisions(),
             "restart" => self.restart(line),
             _ => self.input(replication::input(line)),
         }
@@ -203,11 +204,13 @@ impl Runner {
             last_offset_delta: line.number("delta").unwrap_or(record_count.saturating_sub(1)),
             max_timestamp_ms: line.number("ts").unwrap_or(0),
             is_control: line.has("control"),
+            revision: None,
             producer: lane.or(producer),
         };
         let acks = line.values.get("acks").map_or(Acks::All, |text| parse(text));
         self.history.offer(request, batch);
-        self.input(Input::Append(Append { request, leader_epoch: self.believed(line), batch, check, acks }));
+        let (leader_epoch, revision) = (self.believed(line), line.number("rev").map(Revision));
+        self.input(Input::Append(Append { request, leader_epoch, batch, check, acks, revision }));
     }
 
     fn configure(&mut self, line: &Line<'_>) {
@@ -272,6 +275,22 @@ impl Runner {
         }
     }
 
+    fn revisions(&mut self) {
+        let markers: Vec<String> = self
+            .partition
+            .producer_checkpoint()
+            .revisions
+            .iter()
+            .map(|start| format!("{} behind {}", start.revision, start.marker))
+            .collect();
+        let markers = if markers.is_empty() { "none".to_owned() } else { markers.join(", ") };
+        self.print(&markers);
+        if let Some(progress) = self.partition.revision_progress() {
+            let (revision, first) = (progress.revision, progress.first_offset);
+            self.print(&format!("{revision} from {first}, alone from {}", progress.older_end));
+        }
+    }
+
     fn restart(&mut self, line: &Line<'_>) {
         let p = &self.partition;
         let log_end = Offset(line.number("end").unwrap_or(p.written_end().0));
@@ -312,6 +331,9 @@ fn describe(effect: &Effect) -> String {
     match effect {
         Effect::Write { request, base_offset, leader_epoch } => {
             format!("write r{} at {base_offset} epoch {leader_epoch}", request.0)
+        }
+        Effect::WriteRevision { revision, base_offset, leader_epoch, .. } => {
+            format!("mark revision {revision} at {base_offset} epoch {leader_epoch}")
         }
         Effect::Flush { up_to } => format!("flush up to {up_to}"),
         Effect::Complete { request, outcome } => format!("r{} {}", request.0, describe_outcome(outcome)),

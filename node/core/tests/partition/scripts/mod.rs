@@ -3,15 +3,15 @@
 //! ```text
 //! lead EPOCH [of=REPLICATION_FACTOR] [isr=N,N] [lives=I,I] [pe=PARTITION_EPOCH] [ineligible=N] [unflushed=N,N]
 //! append rN [lane=ID/EPOCH | producer=ID/EPOCH] [seq=S] [after=S] [n=RECORDS] [delta=D] [bytes=B] [ts=MS]
-//!           [acks=0|1|all] [epoch=E] [control] [unchecked]
+//!           [acks=0|1|all] [epoch=E] [rev=REVISION] [control] [unchecked]
 //! written [END]   flushed [END]   write-failed   flush-failed
 //! config KEY=VALUE...   start OFFSET   tick   wait MS   resign   delete
-//! read at=OFFSET [seen=EPOCH] [epoch=E]   latest [epoch=E]   end-of EPOCH   show   producers
+//! read at=OFFSET [seen=EPOCH] [epoch=E]   latest [epoch=E]   end-of EPOCH   show   producers   revisions
 //! follow EPOCH [leader=N/I] [pe=PARTITION_EPOCH] [as=N/I]
 //! subscribe N/I sub=S end=N [flushed=N] [last=EPOCH] [epoch=EPOCH] [leader=N/I]
 //! report N/I sub=S end=N [flushed=N]   unsubscribe N/I sub=S   isr-refused P   isr-unknown P
 //! subscribed S   diverged S epoch=E end=N   out-of-range S start=N   refused S   ended S   truncated
-//! frame S from=N [AT:RECORDS:EPOCH...] [hw=N] [start=N]
+//! frame S from=N [AT:RECORDS:EPOCH... AT:1:EPOCH:MARKED_REVISION...] [hw=N] [start=N]
 //! restart [end=N] [flushed=N] [hw=N] [no-snapshot] [no-epochs] [no-replay]
 //! ```
 //!
@@ -28,6 +28,7 @@ mod producers;
 mod reads;
 mod replication;
 mod restore;
+mod revisions;
 mod roles;
 mod subscriptions;
 

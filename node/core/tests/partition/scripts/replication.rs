@@ -6,9 +6,10 @@ use weir_core::partition::{
     Assigned, BatchMeta, Effect, EpochEnd, Following, Input, Member, ProposalNumber, Reign, Replicated,
     Report, StoredBatch, Subscribe, SubscribeAnswer, SubscribeRefusal, SubscriptionNumber,
 };
-use weir_wire::ids::{Incarnation, LeaderEpoch, NodeId, Offset, PartitionEpoch};
+use weir_wire::ids::{Incarnation, LeaderEpoch, NodeId, Offset, PartitionEpoch, Revision};
 
 use super::interpreter::{Line, parse};
+use crate::history::marker;
 
 const ME: Member = Member { node: NodeId(0), incarnation: Incarnation(1) };
 
@@ -45,9 +46,12 @@ pub(super) fn frame(line: &Line<'_>) -> Replicated {
             last_offset_delta: records - 1,
             max_timestamp_ms: 0,
             is_control: false,
+            revision: None,
             producer: None,
         };
         let leader_epoch = LeaderEpoch(u32::try_from(fields[2]).unwrap());
+        let marked = fields.get(3).map(|revision| marker(Revision(u32::try_from(*revision).unwrap())));
+        let batch = marked.unwrap_or(batch);
         StoredBatch { base_offset: Offset(fields[0]), leader_epoch, batch }
     };
     Replicated {

@@ -122,6 +122,7 @@ impl Client {
             last_offset_delta: 1,
             max_timestamp_ms: 0,
             is_control: false,
+            revision: None,
             producer: Some(ProducerStamp { id: self.id(), epoch: ProducerEpoch(0), base_sequence }),
         }
     }

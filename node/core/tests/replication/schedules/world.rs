@@ -291,6 +291,7 @@ impl World {
             last_offset_delta,
             max_timestamp_ms: 0,
             is_control: false,
+            revision: None,
             producer: None,
         };
         self.append(place, batch, AppendCheck::Unchecked, acks, Asked::Plain { content, acks }, tally);
@@ -310,7 +311,7 @@ impl World {
         let leader_epoch = self.nodes[place].partition.leading().unwrap_or_default();
         self.asked.insert((self.nodes[place].me.node, request), asked);
         self.note(|| format!("node {place} r{} is to append {batch:?}", request.0));
-        let append = Append { request, leader_epoch, batch, check, acks };
+        let append = Append { request, leader_epoch, batch, check, acks, revision: None };
         self.on(place, |node, now, out| node.append(now, append, out), tally);
     }
 

@@ -1,4 +1,4 @@
-//! The demo's own `weir node` processes.
+//! `weir node` processes of a command's own: the demo's and the bench's.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,8 +9,8 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use weir_wire::ids::NodeId;
 
-use super::super::files;
-use super::super::output::Failure;
+use super::files;
+use super::output::Failure;
 
 /// How long a node may take until it serves; recovery of a demo's log is a matter of seconds.
 const READY_AFTER_MAX: Duration = Duration::from_secs(60);
@@ -25,7 +25,7 @@ const LOG_BYTES_MAX: u64 = 16 << 20;
 #[derive(Clone, Debug)]
 pub(super) struct NodeFiles {
     pub(super) program: PathBuf,
-    /// The demo's folder; all nodes share its certificates.
+    /// The command's folder; all nodes share its certificates.
     pub(super) folder: PathBuf,
     pub(super) node: NodeId,
     /// A node of the cluster to join; `None` for the one that forms it.
@@ -101,7 +101,7 @@ impl NodeFiles {
             command.args(["--join", &address.to_string()]);
         }
         command.arg("--stop-with-stdin");
-        // Ctrl-C is for the demo, which then ends the nodes.
+        // Ctrl-C is for the command, which then ends the nodes.
         command.process_group(0).kill_on_drop(true);
         command
     }
@@ -114,6 +114,11 @@ impl NodeProcess {
 
     pub(super) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The process's number; `None` once it ended.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.child.id()
     }
 
     /// Kills it as `kill -9` does, and starts another on the same data and address, after a pause.

@@ -1,0 +1,117 @@
+//! How long a lane waits: for a record's result, for a node that is silent, and with nothing to do.
+
+use std::time::Duration;
+
+use weir_wire::error::{ErrorCode, WireError};
+
+use super::{Effect, Lane, Producer, settle_whole};
+use crate::backoff::Moment;
+use crate::producer::delivery::DeliveryResult;
+
+/// A lane without a batch for this long gives its stream back.
+const IDLE_MAX: Duration = Duration::from_secs(60);
+/// A node that is silent for so long may be gone: the metadata is asked, and if somebody else leads, the lane goes there.
+const SUSPICION: Duration = Duration::from_secs(1);
+
+impl Lane {
+    /// When to call [`handle`](Lane::handle) with [`Input::Tick`](super::Input::Tick) at the latest.
+    pub(crate) fn next_wake(&self) -> Option<Moment> {
+        // Batches are made in order with one timeout, so the first of each queue expires first.
+        let deadlines =
+            [self.in_flight.front().map(|sent| sent.batch.deadline), self.queue.front().map(|b| b.deadline)];
+        let waits_for_id = matches!(self.producer, Producer::Asked);
+        let reopen = self.reopen_at.filter(|_| !self.is_idle() && !waits_for_id);
+        let silence = [self.patience_ends(), self.suspicion_ends()];
+        deadlines.into_iter().chain(silence).chain([reopen, self.idle_ends()]).flatten().min()
+    }
+
+    pub(super) fn expire(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        let mut gap = false;
+        while let Some(sent) = self.in_flight.pop_front_if(|sent| sent.batch.deadline <= now) {
+            let error = WireError::new(
+                ErrorCode::OutcomeUnknown,
+                "the record was sent, and no answer came within delivery.timeout.ms: it may or may not be stored",
+            );
+            settle_whole(&sent.batch, DeliveryResult::Unknown(error), effects);
+            self.release(effects);
+            gap = true;
+        }
+        while let Some(batch) = self.queue.pop_front_if(|batch| batch.deadline <= now) {
+            let error = WireError::new(
+                ErrorCode::TimedOut,
+                "the record could not be sent within delivery.timeout.ms: is the partition's leader up?",
+            );
+            settle_whole(&batch, DeliveryResult::Failed(error), effects);
+        }
+        if gap {
+            self.leave_gap();
+        }
+    }
+
+    /// A lane that nobody uses gives its stream back: a node serves a limited number of them.
+    pub(super) fn rest(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        self.idle_since.get_or_insert(now);
+        if self.idle_ends().is_some_and(|end| end <= now)
+            && let Some(stream) = self.stream.take()
+        {
+            effects.push(Effect::Close(stream.opening));
+        }
+    }
+
+    fn idle_ends(&self) -> Option<Moment> {
+        self.idle_since.filter(|_| self.stream.is_some()).map(|since| since + IDLE_MAX)
+    }
+
+    /// A node that neither answers nor closes the stream is left.
+    pub(super) fn give_up_on_silence(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        if self.patience_ends().is_some_and(|end| end <= now)
+            && let Some(stream) = self.stream.take()
+        {
+            effects.push(Effect::Close(stream.opening));
+            effects.push(Effect::RefreshMetadata);
+            self.reopen_later(now);
+        }
+    }
+
+    /// A lane that sends nothing twice lets go of what is in flight when its stream ends.
+    pub(super) fn give_up_resending(&mut self, effects: &mut Vec<Effect>) {
+        if !self.settings.resends && !self.in_flight.is_empty() {
+            let error = WireError::new(
+                ErrorCode::OutcomeUnknown,
+                "the stream ended before the node had answered, and with acks=0 nothing is sent twice",
+            );
+            self.settle_in_flight(&error, effects);
+        }
+    }
+
+    /// When the stream has been silent for too long. A node that leads no more has less time to answer for what it
+    /// got while it did: it may be gone, and its connection does not know yet.
+    fn patience_ends(&self) -> Option<Moment> {
+        let request_timeout = self.settings.request_timeout;
+        let patience = if self.has_moved() { request_timeout.min(SUSPICION) } else { request_timeout };
+        Some(self.silent_since()? + patience)
+    }
+
+    /// Since when the stream has been silent: since it was asked for, or since the oldest batch was sent on it.
+    fn silent_since(&self) -> Option<Moment> {
+        let stream = self.stream.as_ref()?;
+        if !stream.ready {
+            return Some(stream.since);
+        }
+        let oldest = self.in_flight.front().filter(|sent| sent.opening == stream.opening)?;
+        Some(oldest.at.max(stream.since))
+    }
+
+    /// Asks whether somebody else leads, now and then while a node is silent.
+    pub(super) fn suspect(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        if self.suspicion_ends().is_some_and(|end| end <= now) {
+            self.suspected_at = Some(now);
+            effects.push(Effect::RefreshMetadata);
+        }
+    }
+
+    fn suspicion_ends(&self) -> Option<Moment> {
+        let since = self.silent_since()?;
+        Some(self.suspected_at.map_or(since, |at| at.max(since)) + SUSPICION)
+    }
+}

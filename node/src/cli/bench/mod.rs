@@ -1,0 +1,245 @@
+//! `weir bench`: what a node does, as figures that a script can compare.
+//!
+//! ```text
+//!   transport     batches ──QUIC──▶ a stream that counts and drops them: what the network alone gives
+//!   produce       records ──▶ producers ──▶ topic
+//!   consume                                 topic (filled before) ──▶ consumers
+//!   end-to-end    records ──▶ producers ──▶ topic ──▶ consumers, at once
+//! ```
+//!
+//! Every client has a thread and a connection of its own. What happened in the warm-up is not counted. With `--rate` a
+//! record's time runs from when it should have been sent, not from when a full buffer let it: a stall is paid for by
+//! every record that should have been sent meanwhile.
+
+mod consume;
+mod latencies;
+mod machine;
+mod payload;
+mod phase;
+mod produce;
+mod summary;
+mod target;
+mod transport;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Subcommand;
+use weir_client::{Acks, Compression};
+
+use self::phase::{Phase, Span};
+use self::summary::Summary;
+use self::target::{Target, Where};
+use super::global::Global;
+use super::output::{Done, Exit, Failure, Output};
+use super::signals::Interrupts;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: BenchCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum BenchCommand {
+    /// Send batches to a stream that counts and drops them
+    Transport(Run),
+    /// Send records
+    Produce(Run),
+    /// Read records that were stored before; the times are of waiting for a batch
+    Consume(Run),
+    /// Send records and read them, at once; the times are from sending to reading
+    EndToEnd(Run),
+}
+
+/// One run.
+///
+/// The object of --output json has records_per_second, megabytes_per_second (10^6 bytes of keys and values), p50_ms,
+/// p99_ms, p999_ms, cpu_seconds_client, cpu_seconds_node, other_cores (what everybody else used meanwhile; above 0.1 the
+/// machine was not quiet) and more.
+#[derive(Debug, clap::Args)]
+struct Run {
+    #[command(flatten)]
+    load: Load,
+    #[command(flatten)]
+    place: Where,
+}
+
+/// What is sent and read.
+#[derive(Clone, Debug, clap::Args)]
+struct Load {
+    /// Bytes of a record's value
+    #[arg(long, value_name = "BYTES", default_value_t = 1000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(16..=8_000_000))]
+    record_size: u32,
+    /// Bytes of a batch, before compression
+    #[arg(long, value_name = "BYTES", conflicts_with = "batch_records")]
+    #[arg(value_parser = clap::value_parser!(u32).range(100..=16_000_000))]
+    batch_size: Option<u32>,
+    /// Records of a batch, instead of its bytes
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    batch_records: Option<u32>,
+    /// What must hold before a record counts as stored: 0, 1 or all
+    #[arg(long, value_name = "0|1|all", default_value = "all")]
+    acks: Acks,
+    /// How batches are compressed: none, gzip, snappy, lz4 or zstd
+    #[arg(long, value_name = "C", default_value = "none")]
+    compression: Compression,
+    /// Partitions of the topic
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    partitions: u32,
+    /// Configuration of the topic, such as write.caching=true; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    config: Vec<(String, String)>,
+    /// How many different keys; 0 for records without one
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    keys: u32,
+    /// Clients that send
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
+    producers: u32,
+    /// Clients that read
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
+    consumers: u32,
+    /// Records a second, all clients together [default: as many as it takes]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    rate: Option<u32>,
+    /// At most so many records of a client unanswered; 1 sends one at a time
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    window: Option<u32>,
+    /// Batches of a client under way at a time
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=64))]
+    in_flight_batches: u32,
+    /// How long a batch waits for more records [default: 5, with --window 0]
+    #[arg(long, value_name = "MS")]
+    linger_ms: Option<u64>,
+    /// Stop after so many records, all clients together
+    #[arg(long, value_name = "N", conflicts_with = "seconds", value_parser = clap::value_parser!(u64).range(1..))]
+    records: Option<u64>,
+    /// Stop after so many seconds
+    #[arg(long, value_name = "S", default_value_t = 5.0, value_parser = some_seconds)]
+    seconds: f64,
+    /// What is not counted at the start
+    #[arg(long, value_name = "S", default_value_t = 1.0, value_parser = some_seconds)]
+    warmup_seconds: f64,
+}
+
+/// Batches when nobody says otherwise: about a thousand records of a thousand bytes.
+const BATCH_BYTES_DEFAULT: u32 = 1 << 20;
+/// What a record takes in a batch beside its key and value, at most.
+const RECORD_OVERHEAD_BYTES: u32 = 36;
+/// What the header of a batch takes.
+const BATCH_HEADER_BYTES: u32 = 61;
+/// The longest run.
+const SECONDS_MAX: f64 = 86_400.0;
+
+impl Load {
+    /// The size at which a batch is sent.
+    fn batch_bytes(&self) -> u32 {
+        let of_records = self.batch_records.map(|records| {
+            let record = self.record_size + self.key_bytes() + RECORD_OVERHEAD_BYTES;
+            records.saturating_mul(record).saturating_add(BATCH_HEADER_BYTES)
+        });
+        let most = weir_client::ProducerConfig::BATCH_BYTES_MAX;
+        self.batch_size.or(of_records).unwrap_or(BATCH_BYTES_DEFAULT).min(most)
+    }
+
+    /// How many records of a batch fit, about.
+    fn records_per_batch(&self) -> u32 {
+        let record = self.record_size + self.key_bytes() + RECORD_OVERHEAD_BYTES;
+        self.batch_records.unwrap_or_else(|| (self.batch_bytes() / record).max(1))
+    }
+
+    fn key_bytes(&self) -> u32 {
+        if self.keys > 0 { payload::KEY_BYTES } else { 0 }
+    }
+
+    /// Bytes of a record that count.
+    fn payload_bytes(&self) -> u32 {
+        self.record_size + self.key_bytes()
+    }
+
+    fn linger(&self) -> Duration {
+        let default = if self.window.is_some() { 0 } else { 5 };
+        Duration::from_millis(self.linger_ms.unwrap_or(default))
+    }
+
+    fn span(&self) -> Span {
+        match self.records {
+            Some(records) => Span::Records(records),
+            None => Span::Time(Duration::from_secs_f64(self.seconds)),
+        }
+    }
+
+    fn warmup(&self) -> Duration {
+        Duration::from_secs_f64(self.warmup_seconds)
+    }
+}
+
+pub(super) async fn run(args: Args, global: &Global, output: Output) -> Done {
+    let mut interrupts = Interrupts::listen()?;
+    let measured = tokio::select! {
+        measured = measure(&args.command, global, output) => measured?,
+        // The node, its folder and the clients end with the future that is dropped here.
+        () = interrupts.next() => return Ok(Exit::Interrupted),
+    };
+    for line in measured.lines() {
+        output.line(&line)?;
+    }
+    if !measured.quiet {
+        output.note(
+            "weir: others used more than a tenth of a core meanwhile: compare nothing with these figures",
+        );
+    }
+    output.result(&measured)?;
+    Ok(Exit::Success)
+}
+
+async fn measure(command: &BenchCommand, global: &Global, output: Output) -> Result<Summary, Failure> {
+    let (BenchCommand::Transport(run)
+    | BenchCommand::Produce(run)
+    | BenchCommand::Consume(run)
+    | BenchCommand::EndToEnd(run)) = command;
+    let load = &run.load;
+    let target = Arc::new(Target::start(&run.place, global, output).await?);
+    let phase = Phase::new(load.span());
+    let topic = match command {
+        BenchCommand::Transport(_) => None,
+        _ => Some(target.create_topic(load).await?),
+    };
+    let measured = match (command, topic.as_deref()) {
+        (BenchCommand::Produce(_), Some(topic)) => produce::run(load, &target, topic, &phase).await,
+        (BenchCommand::Consume(_), Some(topic)) => consume::run(load, &target, topic, &phase).await,
+        (BenchCommand::EndToEnd(_), Some(topic)) => consume::end_to_end(load, &target, topic, &phase).await,
+        _ => transport::run(load, &target, &phase).await,
+    };
+    let measured = measured?;
+    // All clients have ended.
+    if let Ok(target) = Arc::try_unwrap(target) {
+        target.stop(topic.as_deref()).await?;
+    }
+    Ok(Summary::new(command.name(), load, &measured, &phase.latencies))
+}
+
+impl BenchCommand {
+    fn name(&self) -> &'static str {
+        match self {
+            BenchCommand::Transport(_) => "transport",
+            BenchCommand::Produce(_) => "produce",
+            BenchCommand::Consume(_) => "consume",
+            BenchCommand::EndToEnd(_) => "end-to-end",
+        }
+    }
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
+    let (key, value) = pair.ok_or_else(|| "write KEY=VALUE, such as write.caching=true".to_owned())?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+fn some_seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.0..=SECONDS_MAX).contains(seconds));
+    seconds.ok_or_else(|| format!("take 0 to {SECONDS_MAX} seconds"))
+}

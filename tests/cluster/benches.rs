@@ -1,0 +1,67 @@
+//! `weir bench`: every kind runs, says all that is promised, and leaves nothing behind.
+
+use super::{Place, text, weir};
+
+/// Figures that scripts read.
+const FIGURES: [&str; 8] = [
+    "records_per_second",
+    "megabytes_per_second",
+    "p50_ms",
+    "p99_ms",
+    "p999_ms",
+    "cpu_seconds_client",
+    "cpu_seconds_node",
+    "other_cores",
+];
+
+/// Short runs: what they measure does not matter here.
+const SHORT: [&str; 6] = ["--seconds", "0.3", "--warmup-seconds", "0.2", "--output", "json"];
+
+#[test]
+fn every_kind_says_its_figures() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = text(folder.path());
+    for (kind, flags) in [
+        ("transport", &["--batch-size", "100000"][..]),
+        ("produce", &["--acks", "1", "--config", "write.caching=true", "--batch-records", "100"]),
+        ("produce", &["--window", "1", "--record-size", "100", "--producers", "2"]),
+        ("consume", &["--records", "2000", "--partitions", "2", "--compression", "zstd"]),
+        ("end-to-end", &["--rate", "2000", "--keys", "10", "--partitions", "3", "--consumers", "2"]),
+    ] {
+        let short = if flags.contains(&"--records") { &SHORT[2..] } else { &SHORT[..] };
+        let said = weir().run(&[&["bench", kind, "--folder", &place], flags, short].concat()).ok();
+        let figures = said.json();
+        for name in FIGURES {
+            assert!(figures[name].is_number(), "{kind} does not say {name}: {said}");
+        }
+        assert!(figures["records_per_second"].as_u64() > Some(0), "{said}");
+        assert!(figures["megabytes_per_second"].as_f64() > Some(0.0), "{said}");
+        assert!(figures["p50_ms"].as_f64() <= figures["p999_ms"].as_f64(), "{said}");
+        assert_eq!(figures["failed"], 0, "{said}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "a folder was left behind");
+}
+
+#[test]
+fn a_running_node_is_measured_and_left_as_it_was() {
+    let place = Place::new();
+    let (address, certs) = (place.node.address().to_string(), text(&place.path("data/certs")));
+    let at = ["--node", &address, "--certs", &certs];
+    let said = place.weir.run(&[&["bench", "produce"], &at[..], &SHORT].concat()).ok();
+    let figures = said.json();
+    assert!(figures["cpu_seconds_node"].is_null(), "its process was not named: {said}");
+    let pid = place.node.process().id().to_string();
+    let with_pid = [&["bench", "produce", "--node-pid", &pid], &at[..], &SHORT].concat();
+    assert!(place.weir.run(&with_pid).ok().json()["cpu_seconds_node"].is_number());
+    let topics = place.weir.run(&["topics", "list"]).ok();
+    assert!(!topics.text().contains("weir-bench"), "{topics}");
+    place.assert_serves();
+}
+
+#[test]
+fn what_cannot_be_measured_is_refused() {
+    weir().run(&["bench", "produce", "--record-size", "3"]).refused(&["--record-size", "16"]);
+    weir().run(&["bench", "produce", "--config", "write.caching"]).refused(&["KEY=VALUE"]);
+    weir().run(&["bench", "produce", "--seconds", "1", "--records", "1"]).refused(&["cannot be used"]);
+    weir().run(&["bench", "produce", "--folder", "/nonexistent"]).refused(&["/nonexistent"]);
+}

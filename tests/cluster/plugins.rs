@@ -1,0 +1,191 @@
+//! Plugins on real nodes: pushed, bound while records flow, swapped, rolled back, still there after a kill, on three nodes
+//! of which one is away.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use super::quorum::Cluster;
+use super::{Place, text};
+
+/// A guest of this repository.
+macro_rules! guest {
+    ($path:literal) => {
+        concat!(env!("CARGO_MANIFEST_DIR"), "/guests/", $path)
+    };
+}
+const PASS: &str = guest!("pass-flat/pass-flat.wasm");
+const PASS_CORE: &str = guest!("pass-flat/pass-flat.core.wasm");
+const PASS_TYPED: &str = guest!("pass-typed/pass-typed.wasm");
+const WASI: &str = guest!("wasi/wasi.wasm");
+const RECORDS: usize = 20_000;
+
+fn push<'a>(file: &'a str, name: &'a str, version: &'a str) -> Vec<&'a str> {
+    vec!["plugins", "push", file, "--name", name, "--version", version]
+}
+
+fn status(place: &Place, topic: &str) -> Value {
+    place.weir.run(&["plugins", "status", topic, "--output", "json"]).ok().json()
+}
+
+fn plugin_names(status: &Value) -> Vec<String> {
+    let plugins = status["plugins"].as_array().unwrap();
+    plugins
+        .iter()
+        .map(|plugin| format!("{}@{}", plugin["name"].as_str().unwrap(), plugin["version"].as_str().unwrap()))
+        .collect()
+}
+
+/// Three swaps under one produce, each at some offset; nothing is lost or stored twice; a kill takes no pipeline away.
+#[test]
+fn plugins_are_swapped_while_records_flow_and_come_back_after_a_kill() {
+    let mut place = Place::that_restarts();
+    place.create("q", &["--partitions", "3"]);
+    place.weir.run(&push(PASS, "pass", "1")).ok();
+    place.weir.run(&push(PASS_TYPED, "pass", "2")).ok();
+    let reader = place.weir.spawn(&["consume", "q", "--from-beginning", "--max", &RECORDS.to_string()]);
+    let (input, mut lines) = std::io::pipe().unwrap();
+    let produce = ["produce", "q", "--key-field", "k", "--output", "json"];
+    let producer = place.weir.spawn_with(&produce, Stdio::from(input));
+    let writer = |lines: &mut std::io::PipeWriter, from: usize, to: usize| {
+        let batch: String = (from..to).map(|n| format!("{{\"k\":\"{}\",\"n\":{n}}}\n", n % 7)).collect();
+        lines.write_all(batch.as_bytes()).unwrap();
+    };
+    let quarter = RECORDS / 4;
+    writer(&mut lines, 0, quarter);
+    reader.wait_for_lines(quarter / 2);
+    place.weir.run(&["plugins", "bind", "q", "--interceptor", "pass@1"]).ok();
+    writer(&mut lines, quarter, 2 * quarter);
+    reader.wait_for_lines(quarter + quarter / 2);
+    place.weir.run(&["plugins", "bind", "q", "--interceptor", "pass", "--interceptor", "stamp"]).ok();
+    writer(&mut lines, 2 * quarter, 3 * quarter);
+    reader.wait_for_lines(2 * quarter + quarter / 2);
+    let swapped = status(&place, "q");
+    assert_eq!(
+        (&swapped["revision"], plugin_names(&swapped)),
+        (&3.into(), vec!["pass@2".into(), "stamp@0.1.0".into()])
+    );
+    let offsets: Vec<Option<u64>> = swapped["partitions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|partition| partition["first_offset"].as_u64())
+        .collect();
+    assert!(offsets.iter().flatten().any(|offset| *offset > 0), "swapped in the middle: {swapped}");
+
+    place.node.kill();
+    place.node.start();
+    writer(&mut lines, 3 * quarter, RECORDS);
+    drop(lines);
+    let summary = producer.finish().ok().json();
+    assert_eq!(summary["acknowledged"], RECORDS, "{summary}");
+    let mut read: Vec<String> = reader.finish().ok().text().lines().map(str::to_owned).collect();
+    assert_eq!(read.len(), RECORDS);
+    read.sort_unstable();
+    read.dedup();
+    assert_eq!(read.len(), RECORDS, "a record is stored twice");
+    let again = status(&place, "q");
+    assert_eq!((&again["revision"], plugin_names(&again)), (&3.into(), plugin_names(&swapped)));
+    assert!(again["figures"][0]["calls"].as_u64().unwrap() > 0, "the pipeline runs after the kill: {again}");
+
+    let back = place.weir.run(&["plugins", "rollback", "q", "--output", "json"]).ok().json();
+    assert_eq!((&back["revision"], &back["to"]), (&4.into(), &2.into()));
+    assert_eq!(plugin_names(&status(&place, "q")), ["pass@1"]);
+    place.weir.run_with_input(&["produce", "q"], b"one more\n").ok();
+    place.weir.run(&["plugins", "bind", "q", "--no", "interceptor"]).ok();
+    assert!(plugin_names(&status(&place, "q")).is_empty());
+    place.weir.run_with_input(&["produce", "q"], b"and one\n").ok();
+}
+
+#[test]
+fn what_cannot_be_is_answered_with_what_to_do() {
+    let place = Place::new();
+    place.create("q", &[]);
+    place.weir.run(&push(PASS, "pass", "1")).ok();
+    // Again, and as the core module that the component was made of: the same bytes.
+    place.weir.run(&push(PASS, "pass", "1")).ok();
+    place.weir.run(&push(PASS_CORE, "pass", "1")).ok();
+    place.weir.run(&push(PASS_TYPED, "pass", "1")).refused(&["exists already", "another version"]);
+    place.weir.run(&push(WASI, "runtime", "1")).refused(&["imports wasi:", "--allow wasi"]);
+    let truncated = place.file("half.wasm", &std::fs::read(PASS).unwrap()[..4000]);
+    place.weir.run(&push(&truncated, "half", "1")).refused(&["again"]);
+    place.weir.run(&push(PASS, "../evil", "1")).refused(&["'/' is not allowed"]);
+
+    let bind = |words: &[&str]| place.weir.run(&[&["plugins", "bind", "q"], words].concat());
+    bind(&["--interceptor", "redcat"]).refused(&["no plugin 'redcat'", "did you mean 'redact'"]);
+    bind(&["--interceptor", "pass@7"]).refused(&["no version 7", "it has 1"]);
+    bind(&["--interceptor", "hash"]).refused(&["hash@0.1.0 is a partitioner", "--partitioner"]);
+    bind(&["--partitioner", "range"]).refused(&["assignor", "set-assignor"]);
+    bind(&["--interceptor", "redact", "--option", "nonsense=1"]).refused(&["redact@0.1.0", "nonsense"]);
+    bind(&["--interceptor", "redact", "--limit", "memory=1"]).refused(&["memory.bytes"]);
+    bind(&["--interceptor", "pass", "--on-failure", "explode"]).refused(&["reject, pass or dead-letter"]);
+    bind(&["--interceptor", "pass", "--expected", "9"]).refused(&["at revision 1, not 9", "plugins status"]);
+    bind(&[]).refused(&["nothing to bind"]);
+    place.weir.run(&["plugins", "bind", "none", "--interceptor", "pass"]).refused(&["no topic 'none'"]);
+    place.weir.run(&["plugins", "activate", "q"]).refused(&["nothing is staged", "plugins stage"]);
+    place.weir.run(&["plugins", "rollback", "q"]).refused(&["nothing was in force before it"]);
+    assert_eq!(status(&place, "q")["revision"], 1, "what is refused changes nothing");
+
+    bind(&["--interceptor", "pass"]).ok();
+    place.weir.run(&["plugins", "delete", "pass@1"]).refused(&["used by revision 2 of topic 'q'"]);
+    place.weir.run(&["plugins", "delete", "pass"]).refused(&["which version"]);
+    place.assert_serves();
+}
+
+#[test]
+fn explain_says_where_a_key_goes_and_stores_nothing() {
+    let place = Place::new();
+    place.create("q", &["--partitions", "5"]);
+    let explain = ["explain", "q", "--key", "k", "--output", "json"];
+    let by_default = place.weir.run(&explain).ok().json();
+    place.weir.run(&["plugins", "bind", "q", "--partitioner", "hash"]).ok();
+    let by_plugin = place.weir.run(&explain).ok().json();
+    assert_eq!(by_plugin["placement"]["partition"], by_default["placement"]["partition"]);
+    assert_eq!((&by_plugin["revision"], &by_plugin["plugins"][0]["name"]), (&2.into(), &"hash".into()));
+    assert_eq!(by_plugin["placement"]["leader"], 1);
+    place.weir.run(&["plugins", "bind", "q", "--partitioner", "murmur2"]).ok();
+    let murmur = place.weir.run(&explain).ok().json();
+    assert!(place.stored("q").is_empty());
+    let input = place.file("input", b"k:v\n");
+    place.weir.run(&["produce", "q", "--input", &input, "--key-separator", ":"]).ok();
+    let stored =
+        place.weir.run(&["consume", "q", "--from-beginning", "--until-end", "--format", "json"]).ok();
+    let record: Value = serde_json::from_str(stored.text().lines().next().unwrap()).unwrap();
+    assert_eq!(record["partition"], murmur["placement"]["partition"]);
+    place.weir.run(&["explain", "none"]).refused(&["no topic 'none'"]);
+}
+
+/// One of three nodes is away: the others activate without it, and it has everything when it is back.
+#[test]
+fn three_nodes_swap_as_one_and_one_that_was_away_catches_up() {
+    let mut cluster = Cluster::new();
+    cluster.client(0).run(&["topics", "create", "q", "--partitions", "3", "--replication-factor", "3"]).ok();
+    let pushed = [&push(PASS, "pass", "1")[..], &["--output", "json"]].concat();
+    let pushed = cluster.client(0).run(&pushed).ok().json();
+    assert_eq!(pushed["nodes"], serde_json::json!([1, 2, 3]), "{pushed}");
+    cluster.client(1).run(&["plugins", "bind", "q", "--interceptor", "pass"]).ok();
+    for index in 0..3 {
+        cluster.client(index).run_with_input(&["produce", "q"], b"a record\n").ok();
+    }
+
+    cluster.nodes[2].kill();
+    cluster.client(0).run(&push(PASS_TYPED, "pass", "2")).ok();
+    let staged =
+        cluster.client(0).run(&["plugins", "stage", "q", "--interceptor", "pass@2", "--output", "json"]);
+    assert_eq!(staged.ok().json()["staged"], 3);
+    cluster.client(1).run(&["plugins", "activate", "q", "--without", "3"]).ok();
+    for index in 0..2 {
+        cluster.client(index).run_with_input(&["produce", "q"], b"a record\n").ok();
+    }
+    cluster.nodes[2].start();
+    // Pulled from another node, compiled, in force.
+    cluster.client(2).run_with_input(&["produce", "q"], b"a record\n").ok();
+    let back = cluster.client(2).run(&["plugins", "status", "q", "--output", "json"]).ok().json();
+    assert_eq!((&back["revision"], plugin_names(&back)), (&3.into(), vec!["pass@2".to_owned()]));
+    let components = cluster.nodes[2].data().join("components");
+    let held = std::fs::read_dir(&components).unwrap().count();
+    assert_eq!(held, 2, "the returned node holds both components in {}", text(&components));
+    let read = cluster.client(0).run(&["consume", "q", "--from-beginning", "--until-end"]).ok();
+    assert_eq!(read.lines().count(), 6);
+}
