@@ -2,7 +2,7 @@
 //!
 //! The only file that knows everyone; nobody imports it but the command line and the tests.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,8 +23,10 @@ use crate::controller::{
     Controller, ControllerConfig, ControllerError, ENTRIES_PER_SNAPSHOT, Introduction, JoinError, Lives,
     RegisterError, SubmitError, Timing,
 };
+use crate::groups::Groups;
 use crate::handlers::{
-    self, FORWARD_MEMORY_BYTES, PIPELINE_MEMORY_BYTES, PRODUCE_MEMORY_BYTES, ProducerIds, Services, Uploads,
+    self, Caller, FORWARD_MEMORY_BYTES, PIPELINE_MEMORY_BYTES, PRODUCE_MEMORY_BYTES, ProducerIds, Services,
+    Uploads,
 };
 use crate::outside::Outside;
 use crate::partitions::Partitions;
@@ -424,6 +426,8 @@ async fn join_and_open(
     partitions.start(incarnation).await;
     pipelines.start(wanted);
     components.start();
+    let groups = Groups::new(outside.clone(), controller.clone(), partitions.clone(), Arc::clone(stopping));
+    groups.start();
     Ok(Arc::new(Services {
         node: config.node_id,
         cluster,
@@ -431,6 +435,7 @@ async fn join_and_open(
         controller: controller.clone(),
         partitions,
         replication,
+        groups,
         pipelines,
         components,
         uploads: Uploads::default(),
@@ -535,6 +540,7 @@ impl StreamHandler for Streams {
     async fn serve(
         &self,
         principal: Arc<Principal>,
+        host: IpAddr,
         protocol: Protocol,
         reader: FrameReader,
         writer: FrameWriter,
@@ -543,7 +549,8 @@ impl StreamHandler for Streams {
             (Protocol::Client, _) => {
                 let services = self.services.wait_until(Option::is_some).await;
                 if let Some(services) = &*services {
-                    handlers::serve_stream(Arc::clone(services), principal, reader, writer).await;
+                    let caller = Caller { principal, host };
+                    handlers::serve_stream(Arc::clone(services), caller, reader, writer).await;
                 }
             }
             (Protocol::Replication, Principal::Node(_)) => {

@@ -11,6 +11,7 @@ mod compaction;
 mod delete_records;
 mod examples;
 mod full_disk;
+mod groups;
 mod interrupt;
 mod kill9;
 mod leaders;

@@ -52,6 +52,7 @@ impl Leader {
             last_offset_delta: RECORDS - 1,
             max_timestamp_ms: 0,
             is_control: false,
+            revision: None,
             producer: Some(ProducerStamp {
                 id: ProducerId(self.appended % self.producers),
                 epoch: ProducerEpoch(0),
@@ -64,6 +65,7 @@ impl Leader {
             batch,
             check: AppendCheck::Lane { after: round.checked_sub(1).map(sequence) },
             acks: Acks::Leader,
+            revision: None,
         };
         self.appended += 1;
         self.effects.clear();

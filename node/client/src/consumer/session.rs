@@ -12,6 +12,7 @@ use weir_wire::fetch::{FetchCommand, FetchEnd, FetchEvent, Position};
 use weir_wire::ids::{NodeId, Offset, PartitionIndex};
 use weir_wire::request::{ListedOffset, OffsetSpec, TopicEntry};
 
+use super::group::{Grouped, Woken};
 use super::partition::{Assigned, DataFrame, Place, Ready, State, What, take_apart};
 use super::stream::{FetchStream, StreamNumber, Told};
 use super::{ConsumerConfig, ConsumerEvent, ConsumerMetrics, ResetPolicy, StartAt};
@@ -31,12 +32,12 @@ const CREDIT_PIECES: u64 = 8;
 
 /// Everything that a consumer holds.
 pub(super) struct Session {
-    client: Arc<Inner>,
-    config: ConsumerConfig,
+    pub(super) client: Arc<Inner>,
+    pub(super) config: ConsumerConfig,
     backoff: Backoff,
     /// The assigned partitions by a number that is never used twice: what comes late for a partition that was
     /// unassigned finds nobody.
-    assigned: BTreeMap<u64, Assigned>,
+    pub(super) assigned: BTreeMap<u64, Assigned>,
     streams: BTreeMap<NodeId, FetchStream>,
     /// For keys, streams, subscriptions and look-ups alike.
     next_number: u64,
@@ -46,6 +47,8 @@ pub(super) struct Session {
     /// What the application gets next, in order.
     ready: VecDeque<Ready>,
     metrics: ConsumerMetrics,
+    /// The part in a group, if there is one.
+    pub(super) grouped: Option<Grouped>,
 }
 
 /// Both ends: the sending one is cloned into tasks.
@@ -65,6 +68,7 @@ impl Session {
         Session {
             backoff: client.net.backoff(),
             metadata: client.metadata.watch(),
+            grouped: Grouped::new(&client, &config),
             client,
             config,
             assigned: BTreeMap::new(),
@@ -87,6 +91,7 @@ impl Session {
         partition: PartitionIndex,
         start: StartAt,
     ) -> Result<(), ClientError> {
+        self.check_assigns_itself()?;
         let entry = self.client.metadata.fresh_topic(&self.client.net, topic).await?;
         if find_partition(&entry, partition).is_none() {
             let (topic, count) = (topic.to_owned(), entry.partitions.len());
@@ -97,11 +102,20 @@ impl Session {
     }
 
     pub(super) async fn assign_all(&mut self, topic: &str, start: StartAt) -> Result<u32, ClientError> {
+        self.check_assigns_itself()?;
         let entry = self.client.metadata.fresh_topic(&self.client.net, topic).await?;
         for partition in &entry.partitions {
             self.assign_known(&entry, partition.index, start);
         }
         Ok(u32::try_from(entry.partitions.len()).unwrap_or(u32::MAX))
+    }
+
+    fn check_assigns_itself(&self) -> Result<(), ClientError> {
+        if self.grouped.as_ref().is_some_and(Grouped::is_subscribed) {
+            let sentence = "a consumer assigns partitions itself or subscribes, not both";
+            return Err(ClientError::Config(sentence.to_owned()));
+        }
+        Ok(())
     }
 
     fn assign_known(&mut self, entry: &TopicEntry, partition: PartitionIndex, start: StartAt) {
@@ -168,29 +182,57 @@ impl Session {
 
     /// The next event. Everything that is awaited keeps what it has when it is dropped.
     pub(super) async fn next(&mut self) -> Result<ConsumerEvent, ClientError> {
+        self.application_is_back();
         loop {
-            while let Some(item) = self.ready.pop_front() {
+            if let Some(event) = self.follow_group() {
+                return event;
+            }
+            while let Some(item) = self.take_ready() {
                 if let Some(event) = self.hand_out(item) {
                     return event;
                 }
             }
             let retry_at = self.advance();
             let silent_at = self.silent_at();
-            if !self.ready.is_empty() {
+            if self.has_ready() {
                 // A step that failed has something to say, and nothing else may ever come.
                 continue;
             }
+            let commit_at = self.grouped.as_ref().and_then(|grouped| grouped.commits_at(&self.config));
+            let wake_at = [retry_at, commit_at].into_iter().flatten().min();
             tokio::select! {
                 biased;
+                woken = group_woken(&mut self.grouped) => self.woken(woken),
                 // What comes seldom goes first: a stream that always has something must not keep another partition
                 // from being found, or from its new leader.
                 () = self.metadata.changed() => self.follow_leaders(),
                 Some((key, number, found)) = self.found.1.recv() => self.looked_up(key, number, found),
                 Some((stream, told)) = self.told.1.recv() => self.take(stream, told),
-                () = sleep_until(retry_at) => {}
+                () = sleep_until(wake_at) => {}
                 () = sleep_until(silent_at) => self.doubt_the_silent(),
             }
         }
+    }
+
+    /// The first item that may be handed out at this moment. What a group may have given to another consumer stays,
+    /// until the session goes on or the group takes it away.
+    fn take_ready(&mut self) -> Option<Ready> {
+        let at = self.first_ready()?;
+        self.ready.remove(at)
+    }
+
+    fn has_ready(&self) -> bool {
+        self.first_ready().is_some()
+    }
+
+    fn first_ready(&self) -> Option<usize> {
+        let Some(grouped) = self.grouped.as_ref().filter(|grouped| grouped.is_subscribed()) else {
+            return (!self.ready.is_empty()).then_some(0);
+        };
+        self.ready.iter().position(|item| {
+            let assigned = self.assigned.get(&item.key);
+            assigned.is_none_or(|assigned| grouped.may_hand_out(&(assigned.topic_id, assigned.partition)))
+        })
     }
 
     /// Hands an item to the application: its credit comes back and its position counts.
@@ -496,13 +538,13 @@ impl Session {
     }
 
     /// Reports an error behind what was fetched before it: those records are good. Only a seek goes on.
-    fn fail(&mut self, key: u64, error: ClientError) {
+    pub(super) fn fail(&mut self, key: u64, error: ClientError) {
         self.with(key, |assigned| assigned.state = State::WaitsForSeek);
         self.ready.push_back(Ready { key, credit: None, then: None, what: What::Failed(error) });
     }
 
     /// Stops a partition's stream and throws away what is ready of it.
-    fn unsubscribe(&mut self, key: u64) {
+    pub(super) fn unsubscribe(&mut self, key: u64) {
         self.unsubscribe_keeping_ready(key);
         self.throw_away(key);
     }
@@ -539,7 +581,7 @@ impl Session {
         }
     }
 
-    fn with(&mut self, key: u64, change: impl FnOnce(&mut Assigned)) {
+    pub(super) fn with(&mut self, key: u64, change: impl FnOnce(&mut Assigned)) {
         if let Some(assigned) = self.assigned.get_mut(&key) {
             change(assigned);
         }
@@ -555,7 +597,7 @@ impl Session {
         self.key_of(topic, partition).ok_or_else(error)
     }
 
-    fn number(&mut self) -> u64 {
+    pub(super) fn number(&mut self) -> u64 {
         self.next_number += 1;
         self.next_number
     }
@@ -564,6 +606,14 @@ impl Session {
 async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What wakes a consumer that takes part in a group; nothing where it does not. Cancel safe.
+async fn group_woken(grouped: &mut Option<Grouped>) -> Woken {
+    match grouped {
+        Some(grouped) => grouped.next().await,
         None => std::future::pending().await,
     }
 }

@@ -111,6 +111,9 @@ impl Image {
             Command::FailReplicas { node, incarnation, replicas } => {
                 self.fail_replicas(rules, *node, *incarnation, replicas)
             }
+            Command::EnsureInternalTopic { name, id, partitions, configs } => {
+                self.ensure_internal_topic(name, *id, *partitions, configs)
+            }
         }
     }
 

@@ -323,6 +323,9 @@ pub enum MetadataError {
          oldest are closed, or lower its pipeline.revision.grace.ms"
     )]
     TooManyRevisions(String),
+    /// The topic is the cluster's own.
+    #[error("topic '{0}' belongs to the cluster itself: it is neither deleted nor given more partitions")]
+    InternalTopic(String),
 }
 
 /// Why a node cannot be counted as in sync (KIP-841, KIP-903).
