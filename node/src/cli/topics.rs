@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use clap::Subcommand;
 use serde::Serialize;
-use weir_client::{AlterTopic, Client, NewTopic, PartitionState, TopicDescription, TopicEntry};
+use weir_client::{
+    AlterTopic, Client, NewTopic, Offset, PartitionIndex, PartitionState, TopicDescription, TopicEntry,
+};
 
 use super::global::Global;
 use super::output::{Done, Exit, Failure, Output, columns};
@@ -53,6 +55,17 @@ enum TopicsCommand {
         #[arg(long, value_name = "N")]
         partitions: Option<u32>,
     },
+    /// Delete the oldest records of a partition
+    DeleteRecords {
+        /// The topic
+        name: String,
+        /// The partition
+        #[arg(long, value_name = "N")]
+        partition: u32,
+        /// The first offset that stays; -1 deletes all that is committed
+        #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = before_offset)]
+        before_offset: BeforeOffset,
+    },
     /// Delete a topic with all its records
     Delete {
         /// The topic
@@ -81,6 +94,9 @@ async fn carry_out(command: TopicsCommand, global: &Global, output: Output) -> D
             let set = configs.into_iter().map(|(key, value)| (key, Some(value)));
             let configs = set.chain(deleted.into_iter().map(|key| (key, None))).collect();
             alter(&client, AlterTopic { name, configs, partitions }, output).await?;
+        }
+        TopicsCommand::DeleteRecords { name, partition, before_offset } => {
+            delete_records(&client, &name, PartitionIndex(partition), before_offset, output).await?;
         }
         TopicsCommand::Delete { name } => delete(&client, &name, output).await?,
     }
@@ -132,6 +148,19 @@ async fn alter(client: &Client, request: AlterTopic, output: Output) -> Result<(
     output.result(&serde_json::json!({
         "name": name, "id": altered.id.to_string(), "partitions": partitions, "revision": revision,
     }))
+}
+
+async fn delete_records(
+    client: &Client,
+    name: &str,
+    partition: PartitionIndex,
+    before: BeforeOffset,
+    output: Output,
+) -> Result<(), Failure> {
+    let deleted = client.delete_records(name, partition, before.0).await?;
+    let log_start = deleted.log_start.0;
+    output.line(&format!("deleted records of {name}-{partition}: it starts at offset {log_start}"))?;
+    output.result(&serde_json::json!({ "name": name, "partition": partition.0, "log_start": log_start }))
 }
 
 async fn delete(client: &Client, name: &str, output: Output) -> Result<(), Failure> {
@@ -280,9 +309,31 @@ pub(super) fn key_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// An offset, or none for the high watermark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct BeforeOffset(Option<Offset>);
+
+fn before_offset(text: &str) -> Result<BeforeOffset, String> {
+    if text == "-1" {
+        return Ok(BeforeOffset(None));
+    }
+    let offset = text.parse().ok().map(Offset).filter(|offset| *offset <= Offset::MAX);
+    offset
+        .map(|offset| BeforeOffset(Some(offset)))
+        .ok_or_else(|| "write an offset, or -1 for all that is committed".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn records_are_deleted_before_an_offset_or_all_of_them() {
+        assert_eq!(before_offset("42"), Ok(BeforeOffset(Some(Offset(42)))));
+        assert_eq!(before_offset("-1"), Ok(BeforeOffset(None)));
+        assert!(before_offset("-2").is_err() && before_offset("").is_err());
+        assert!(before_offset("18446744073709551615").is_err());
+    }
 
     #[test]
     fn settings_are_key_and_value() {

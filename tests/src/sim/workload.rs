@@ -344,6 +344,7 @@ async fn audit(common: &Common, config: ClientConfig) {
             Ok(ConsumerEvent::Reset { partition, from, to, .. }) => {
                 common.journal.violated(format_args!("reading {partition} from {from} was moved to {to}"));
             }
+            Ok(ConsumerEvent::Group(_)) => {}
             Err(error) => common.failed("reading everything", &error).await,
         }
     }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use weir_wire::ids::{
-    ClusterId, Incarnation, LeaderEpoch, MetadataIndex, NodeId, PartitionEpoch, PartitionIndex, ProducerId,
-    Revision, TopicId,
+    ClusterId, Incarnation, LeaderEpoch, MetadataIndex, NodeId, Offset, PartitionEpoch, PartitionIndex,
+    ProducerId, Revision, TopicId,
 };
 use weir_wire::stored::Stored;
 
@@ -32,6 +32,8 @@ pub struct Image {
     pub plugins: BTreeMap<String, BTreeMap<String, PluginState>>,
     /// The plugins of topics that will be created.
     pub new_topic_pipeline: PipelineSpec,
+    /// The offsets below which an operator had records deleted.
+    pub log_starts: BTreeMap<(TopicId, PartitionIndex), Offset>,
 }
 
 /// A registered node.
@@ -107,6 +109,10 @@ pub struct PartitionState {
     /// Replicas that may hold acknowledged records in memory only, since `write.caching` was switched off and their
     /// leader has not said yet that they flushed what they had. They lose what an unclean stop takes as if it were on.
     pub unflushed: BTreeSet<NodeId>,
+    /// Replicas that take nothing more, as their node said, which lives. They hold what they had, as far as anybody
+    /// knows. Until another process of the node registers they are in no ISR and lead nothing, but for one that leads
+    /// since nobody else can.
+    pub failed: BTreeSet<NodeId>,
 }
 
 impl NodeState {
@@ -132,6 +138,7 @@ impl PartitionState {
             unclean: false,
             cut: BTreeMap::new(),
             unflushed: BTreeSet::new(),
+            failed: BTreeSet::new(),
         }
     }
 }

@@ -11,13 +11,11 @@ mod alter_partition;
 pub mod catalogue;
 mod command;
 mod configs;
+mod delete_records;
 mod elect;
 mod fence;
 mod hosted;
 mod image;
-pub mod leases;
-#[cfg(test)]
-mod leases_tests;
 mod older;
 mod outcome;
 mod partition;
@@ -107,6 +105,15 @@ impl Image {
             }
             Command::RetireRevisions { now_ms } => Ok(self.retire_revisions(rules, *now_ms)),
             Command::SetNewTopicPipeline { spec } => self.set_new_topic_pipeline(spec),
+            Command::DeleteRecords { topic, partition, before } => {
+                self.delete_records(*topic, *partition, *before)
+            }
+            Command::FailReplicas { node, incarnation, replicas } => {
+                self.fail_replicas(rules, *node, *incarnation, replicas)
+            }
+            Command::EnsureInternalTopic { name, id, partitions, configs } => {
+                self.ensure_internal_topic(name, *id, *partitions, configs)
+            }
         }
     }
 

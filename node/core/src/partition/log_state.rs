@@ -18,6 +18,8 @@ pub(crate) struct LogState {
     pub(crate) producers: Producers,
     pub(crate) revisions: Revisions,
     pub(crate) rules: Rules,
+    /// What an operator has deleted lies below this.
+    pub(crate) deleted_before: Offset,
     /// What the flush under way was asked to cover.
     flush_under_way: Option<Offset>,
 }
@@ -59,6 +61,7 @@ impl LogState {
             producers,
             revisions,
             rules: Rules::default(),
+            deleted_before: Offset::ZERO,
             flush_under_way: None,
         }
     }
@@ -83,7 +86,8 @@ impl LogState {
         if !self.rules.hold(Rule::ProducersSurviveReload) {
             producers = Producers::new();
         }
-        *self = LogState { config: self.config, rules: self.rules, ends, producers, ..left };
+        let LogState { config, rules, deleted_before, .. } = *self;
+        *self = LogState { config, rules, deleted_before, ends, producers, ..left };
         // A reign that this replica began and wrote nothing in goes too (KAFKA-10706).
         self.epochs.truncate_from_end(ends.end);
         effects.push(Effect::SaveEpochs(self.epochs.checkpoint()));

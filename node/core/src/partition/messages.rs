@@ -21,6 +21,12 @@ pub struct RequestId(pub u64);
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
+    /// An operator has deleted what lies below: the log starts there as soon as so much is committed, whatever role this
+    /// replica has, and whatever becomes of its log.
+    DeleteRecords {
+        /// The first offset that stays.
+        before: Offset,
+    },
     /// The metadata says that this replica leads.
     ///
     /// Ignored when the metadata is older than what is known (a lower leader epoch or partition epoch). The same reign
@@ -343,4 +349,12 @@ pub enum RetireCause {
     FlushFailed,
     /// Its topic was deleted.
     Deleted,
+    /// Its leader's log ends, or parts from this one, below what was committed: one of the two is wrong, and a follower
+    /// that obeyed would destroy what may be the only copies.
+    WouldCutCommitted {
+        /// Where it would have cut.
+        to: Offset,
+        /// The end of what it knows to be committed.
+        high_watermark: Offset,
+    },
 }

@@ -183,6 +183,7 @@ impl Partition {
                 }
                 Role::Idle | Role::Retired { .. } => {}
             }
+            self.log.move_log_start(self.log.deleted_before, effects);
         }
         invariants::assert_all(self, if is_cut { self.log.ends } else { before });
     }
@@ -199,6 +200,9 @@ impl Partition {
             Input::StorageFailed(StorageFault::Flush) => self.retire(RetireCause::FlushFailed, effects),
             Input::Truncated(left) => self.truncated(now, left, effects),
             Input::Tick => self.tick(now),
+            Input::DeleteRecords { before } => {
+                self.log.deleted_before = self.log.deleted_before.max(before);
+            }
             // Reports of what was under way when the replica stopped, and orders that came too late.
             Input::Written { .. } | Input::Flushed { .. } | Input::MoveLogStart { .. }
                 if self.is_resting() => {}
@@ -253,7 +257,10 @@ impl Partition {
         match input {
             Input::SubscribeAnswered { subscription, answer } => {
                 let cut = follower.answered(&mut self.log, subscription, answer, effects);
-                self.cut(cut, effects);
+                match cut.and_then(|cut| follower.would_lose_committed(&self.log, cut)) {
+                    Some(cause) => self.retire(cause, effects),
+                    None => self.cut(cut, effects),
+                }
             }
             Input::Replicated(frame) => follower.replicated(&mut self.log, now, &frame, effects),
             Input::SubscriptionEnded(subscription) => follower.ended(subscription),

@@ -40,7 +40,7 @@ impl Replica {
 
     pub(super) fn step_compacted(&mut self, compacted: Compacted) {
         match self.log_mut().compaction_done(compacted) {
-            Ok(CompactionProgress::More(job)) => return self.start_compaction(job),
+            Ok(CompactionProgress::More(job)) => return self.start_compaction(*job),
             Ok(CompactionProgress::Done(done)) => {
                 // Places in files that are gone were written down before.
                 self.view.set_recovery_point(self.log().recovery_point());

@@ -289,7 +289,7 @@ impl World {
         let outcome = job.run();
         let progress = self.log().compaction_done(outcome);
         match self.tolerate(progress)? {
-            Some(CompactionProgress::More(job)) => self.round = Some(job),
+            Some(CompactionProgress::More(job)) => self.round = Some(*job),
             Some(CompactionProgress::Done(done)) => {
                 self.rounds += 1;
                 self.records_gone += done.records_gone;

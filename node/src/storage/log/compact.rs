@@ -31,7 +31,7 @@ pub(super) struct Compacting {
 #[expect(clippy::large_enum_variant, reason = "made once per step and taken apart at once")]
 pub enum CompactionProgress {
     /// The next step.
-    More(CompactionJob),
+    More(Box<CompactionJob>),
     /// The round is over.
     Done(Compaction),
     /// The round was ended early, on request.
@@ -102,16 +102,16 @@ impl Log {
         assert!(self.compacting.cancel.is_some(), "a step of compaction is done that was never handed out");
         let Compacted { job, outcome } = compacted;
         match outcome {
-            Outcome::More => Ok(CompactionProgress::More(job)),
+            Outcome::More => Ok(CompactionProgress::More(Box::new(job))),
             Outcome::Committed { old, new } => {
                 self.take_in(&old, new);
-                Ok(CompactionProgress::More(job))
+                Ok(CompactionProgress::More(Box::new(job)))
             }
             Outcome::InPlace { number } => {
                 if let Some(segment) = self.shared.state().segment_mut(number) {
                     segment.swap_end = None;
                 }
-                Ok(CompactionProgress::More(job))
+                Ok(CompactionProgress::More(Box::new(job)))
             }
             Outcome::Finished(cleaned) => {
                 self.compacting.cancel = None;

@@ -6,6 +6,7 @@
 
 mod alter_topic;
 mod create_topic;
+mod delete_records;
 mod delete_topic;
 mod describe_cluster;
 mod describe_topic;
@@ -18,6 +19,7 @@ mod plugins;
 
 pub use alter_topic::{AlterTopic, TopicAltered};
 pub use create_topic::{CreateTopic, TopicCreated};
+pub use delete_records::{DeleteRecords, RecordsDeleted};
 pub use delete_topic::{DeleteTopic, TopicDeleted};
 pub use describe_cluster::{
     ClusterDescription, DescribeCluster, NodeDescription, NodeStanding, PartitionFigures, QuorumView,

@@ -21,12 +21,12 @@ use weir_wire::plugin::{ComponentAsk, PluginLines, PluginLinesOpen};
 use weir_wire::replication::{FollowerFrame, LeaderFrame, ReplicaOpen};
 use weir_wire::request::{
     ActivatePipeline, AlterTopic, ClusterDescription, ClusterMetadata, CommitOffsets, CreateTopic,
-    DeleteOffsets, DeleteTopic, DescribeCluster, DescribeTopic, ElectLeaders, FetchOffsets, GroupDescription,
-    GroupExplanation, GroupHeartbeat, GroupsListed, InitProducer, JoinGroup, LeadersElected, LeaveGroup,
-    ListOffsets, Membership, Metadata, OffsetsCommitted, OffsetsFetched, OffsetsListed, OffsetsReset,
-    PipelineStaged, PipelinesDescribed, PluginPushed, PluginsListed, ProducerGranted, PushPlugin,
-    RequestHeader, ResetOffsets, ResponseHeader, SetAssignor, StagePipeline, TopicAltered, TopicCreated,
-    TopicDeleted, TopicDescription, TopicExplained, UploadComponent, encode_body,
+    DeleteOffsets, DeleteRecords, DeleteTopic, DescribeCluster, DescribeTopic, ElectLeaders, FetchOffsets,
+    GroupDescription, GroupExplanation, GroupHeartbeat, GroupsListed, InitProducer, JoinGroup,
+    LeadersElected, LeaveGroup, ListOffsets, Membership, Metadata, OffsetsCommitted, OffsetsFetched,
+    OffsetsListed, OffsetsReset, PipelineStaged, PipelinesDescribed, PluginPushed, PluginsListed,
+    ProducerGranted, PushPlugin, RequestHeader, ResetOffsets, ResponseHeader, SetAssignor, StagePipeline,
+    TopicAltered, TopicCreated, TopicDeleted, TopicDescription, TopicExplained, UploadComponent, encode_body,
 };
 
 /// What decodes is a value that encodes again, and to a value that is the same.
@@ -49,6 +49,7 @@ fn take_as_every_message(bytes: &[u8]) {
     take::<ClusterMetadata>(bytes);
     take::<CreateTopic>(bytes);
     take::<TopicCreated>(bytes);
+    take::<DeleteRecords>(bytes);
     take::<DeleteTopic>(bytes);
     take::<TopicDeleted>(bytes);
     take::<DescribeTopic>(bytes);

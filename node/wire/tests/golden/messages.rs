@@ -19,12 +19,12 @@ use weir_wire::open::{
 };
 use weir_wire::replication::{FollowerFrame, LeaderFrame, ReplicaOpen, Subscription};
 use weir_wire::request::{
-    AlterTopic, ClusterDescription, ClusterMetadata, ConfigEntry, CreateTopic, DeleteTopic, DescribeCluster,
-    DescribeTopic, ElectLeaders, Election, ElectionKind, InitProducer, LeadersElected, ListOffsets,
-    ListedOffset, Metadata, NodeDescription, NodeEntry, NodeStanding, OffsetSpec, OffsetsListed,
-    PartitionEntry, PartitionFigures, PartitionState, ProducerGranted, QuorumView, ReplicaState, Request,
-    RequestHeader, RequestKind, ResponseHeader, TopicAltered, TopicCreated, TopicDeleted, TopicDescription,
-    TopicEntry,
+    AlterTopic, ClusterDescription, ClusterMetadata, ConfigEntry, CreateTopic, DeleteRecords, DeleteTopic,
+    DescribeCluster, DescribeTopic, ElectLeaders, Election, ElectionKind, InitProducer, LeadersElected,
+    ListOffsets, ListedOffset, Metadata, NodeDescription, NodeEntry, NodeStanding, OffsetSpec, OffsetsListed,
+    PartitionEntry, PartitionFigures, PartitionState, ProducerGranted, QuorumView, RecordsDeleted,
+    ReplicaState, Request, RequestHeader, RequestKind, ResponseHeader, TopicAltered, TopicCreated,
+    TopicDeleted, TopicDescription, TopicEntry,
 };
 
 use crate::Golden;
@@ -125,6 +125,7 @@ fn the_numbers_of_requests_are_given_once_and_for_all() {
     let kinds = [
         (Metadata::KIND, Metadata::NAME),
         (CreateTopic::KIND, CreateTopic::NAME),
+        (DeleteRecords::KIND, DeleteRecords::NAME),
         (DeleteTopic::KIND, DeleteTopic::NAME),
         (DescribeTopic::KIND, DescribeTopic::NAME),
         (InitProducer::KIND, InitProducer::NAME),
@@ -160,6 +161,10 @@ fn requests_about_topics() {
         },
     );
     golden.body("create_topic answer", &TopicCreated { id: TOPIC, partitions: 12, replication_factor: 3 });
+    let (topic, partition) = (TopicId([7; 16]), PartitionIndex(3));
+    golden.body("delete_records", &DeleteRecords { topic, partition, before: Some(Offset(77)) });
+    golden.body("delete_records all", &DeleteRecords { topic, partition, before: None });
+    golden.body("records_deleted", &RecordsDeleted { log_start: Offset(77) });
     golden.body("delete_topic", &DeleteTopic { name: "quakes".to_owned() });
     golden.body("delete_topic answer", &TopicDeleted { id: TOPIC });
     golden.body("describe_topic", &DescribeTopic { name: "quakes".to_owned() });
