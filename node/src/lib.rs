@@ -7,6 +7,7 @@ pub mod check;
 pub mod cli;
 pub mod components;
 pub mod controller;
+pub mod groups;
 pub mod handlers;
 pub mod outside;
 pub mod partitions;

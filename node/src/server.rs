@@ -2,7 +2,7 @@
 //!
 //! The only file that knows everyone; nobody imports it but the command line and the tests.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,8 +23,10 @@ use crate::controller::{
     Controller, ControllerConfig, ControllerError, ENTRIES_PER_SNAPSHOT, Introduction, JoinError, Lives,
     RegisterError, SubmitError, Timing,
 };
+use crate::groups::Groups;
 use crate::handlers::{
-    self, FORWARD_MEMORY_BYTES, PIPELINE_MEMORY_BYTES, PRODUCE_MEMORY_BYTES, ProducerIds, Services, Uploads,
+    self, Caller, FORWARD_MEMORY_BYTES, PIPELINE_MEMORY_BYTES, PRODUCE_MEMORY_BYTES, ProducerIds, Services,
+    Uploads,
 };
 use crate::outside::Outside;
 use crate::partitions::Partitions;
@@ -85,6 +87,8 @@ pub struct NodeConfig {
     pub rack: Option<String>,
     /// How soon nodes notice that one of them is gone.
     pub timing: Timing,
+    /// What it goes by while it runs, unless the cluster's metadata says otherwise.
+    pub settings: weir_core::node_config::NodeConfig,
     /// What runs plugins, where the machine itself does not (simulation).
     pub engines: Option<Engines>,
     /// After how many entries of the metadata log a snapshot takes their place.
@@ -122,6 +126,7 @@ impl NodeConfig {
             voters: VOTERS_DEFAULT,
             rack: None,
             timing: Timing::default(),
+            settings: weir_core::node_config::NodeConfig::default(),
             engines: None,
             entries_per_snapshot: ENTRIES_PER_SNAPSHOT,
             #[cfg(feature = "sim")]
@@ -327,6 +332,7 @@ impl Listening {
             voters: config.voters,
             entries_per_snapshot: config.entries_per_snapshot,
             timing: config.timing,
+            settings: config.settings.clone(),
             without: config.without().1,
         };
         let folder = config.data.join(METADATA_FOLDER);
@@ -420,6 +426,8 @@ async fn join_and_open(
     partitions.start(incarnation).await;
     pipelines.start(wanted);
     components.start();
+    let groups = Groups::new(outside.clone(), controller.clone(), partitions.clone(), Arc::clone(stopping));
+    groups.start();
     Ok(Arc::new(Services {
         node: config.node_id,
         cluster,
@@ -427,6 +435,7 @@ async fn join_and_open(
         controller: controller.clone(),
         partitions,
         replication,
+        groups,
         pipelines,
         components,
         uploads: Uploads::default(),
@@ -531,6 +540,7 @@ impl StreamHandler for Streams {
     async fn serve(
         &self,
         principal: Arc<Principal>,
+        host: IpAddr,
         protocol: Protocol,
         reader: FrameReader,
         writer: FrameWriter,
@@ -539,7 +549,8 @@ impl StreamHandler for Streams {
             (Protocol::Client, _) => {
                 let services = self.services.wait_until(Option::is_some).await;
                 if let Some(services) = &*services {
-                    handlers::serve_stream(Arc::clone(services), principal, reader, writer).await;
+                    let caller = Caller { principal, host };
+                    handlers::serve_stream(Arc::clone(services), caller, reader, writer).await;
                 }
             }
             (Protocol::Replication, Principal::Node(_)) => {

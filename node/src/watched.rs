@@ -31,6 +31,15 @@ impl<T> Watched<T> {
         self.changed.notify_waiters();
     }
 
+    /// Changes the value and wakes who waits.
+    pub fn change(&self, edit: impl FnOnce(&mut T))
+    where
+        T: Clone,
+    {
+        edit(Arc::make_mut(&mut self.lock()));
+        self.changed.notify_waiters();
+    }
+
     /// Waits until the value passes the test, and returns it. Returns at once if it does already.
     pub async fn wait_until(&self, mut test: impl FnMut(&T) -> bool) -> Arc<T> {
         loop {

@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use weir_client::{
@@ -13,13 +16,114 @@ use weir_client::{
 use weir_core::metadata::{Image, PartitionState};
 use weir_node::outside::Outside;
 use weir_node::server::{Node, NodeConfig};
+use weir_node::storage::{Disk, DiskFile, DiskLock, Entry, EntryKind, OpenMode};
 
 /// How long anything may take that heals by itself.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A disk that fails, for one topic, when it is told to.
+#[derive(Clone)]
+struct FailingDisk {
+    sound: Arc<dyn Disk>,
+    fails: Arc<AtomicBool>,
+}
+
+struct FailingFile {
+    sound: Arc<dyn DiskFile>,
+    fails: Arc<AtomicBool>,
+}
+
+/// What an operating system says of a broken disk (`EIO`).
+fn input_output_error() -> io::Error {
+    io::Error::from_raw_os_error(5)
+}
+
+impl FailingDisk {
+    fn new(sound: Arc<dyn Disk>) -> FailingDisk {
+        FailingDisk { sound, fails: Arc::default() }
+    }
+}
+
+impl Disk for FailingDisk {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+        let sound = self.sound.open(path, mode)?;
+        let is_of_topic = path.to_string_lossy().contains("/topics/t-0/");
+        let fails = if is_of_topic { Arc::clone(&self.fails) } else { Arc::default() };
+        Ok(Arc::new(FailingFile { sound, fails }))
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.sound.create_dir_all(path)
+    }
+
+    fn make_private(&self, path: &Path) -> io::Result<()> {
+        self.sound.make_private(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.sound.rename(from, to)
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.sound.hard_link(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.sound.remove_file(path)
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.sound.remove_dir_all(path)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
+        self.sound.list(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.sound.sync_dir(path)
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<Option<EntryKind>> {
+        self.sound.stat(path)
+    }
+
+    fn try_lock(&self, path: &Path) -> io::Result<Option<DiskLock>> {
+        self.sound.try_lock(path)
+    }
+
+    fn available_bytes(&self, path: &Path) -> io::Result<u64> {
+        self.sound.available_bytes(path)
+    }
+}
+
+impl DiskFile for FailingFile {
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        self.sound.read_at(buffer, position)
+    }
+
+    fn write_at(&self, parts: &[&[u8]], position: u64) -> io::Result<()> {
+        self.sound.write_at(parts, position)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        if self.fails.load(Ordering::SeqCst) { Err(input_output_error()) } else { self.sound.sync_data() }
+    }
+
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        self.sound.set_len(bytes)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.sound.len()
+    }
+}
+
 /// Three nodes on one certs folder.
 struct Cluster {
     folder: tempfile::TempDir,
+    /// The disk of each node, in the order of their numbers.
+    disks: Vec<FailingDisk>,
     nodes: Vec<Option<Node>>,
     addresses: Vec<SocketAddr>,
 }
@@ -27,7 +131,8 @@ struct Cluster {
 impl Cluster {
     async fn start() -> Cluster {
         let folder = tempfile::tempdir().unwrap();
-        let mut cluster = Cluster { folder, nodes: Vec::new(), addresses: Vec::new() };
+        let disks = (0..3).map(|_| FailingDisk::new(Outside::real().unwrap().disk)).collect();
+        let mut cluster = Cluster { folder, disks, nodes: Vec::new(), addresses: Vec::new() };
         for number in 1..=3 {
             let node = cluster.start_node(number).await;
             cluster.addresses.push(node.address());
@@ -44,7 +149,8 @@ impl Cluster {
         config.node_id = NodeId(number);
         config.certs = Some(self.folder.path().join("certs"));
         config.join = self.addresses.first().map(ToString::to_string).into_iter().collect();
-        Node::start(config, Outside::real().unwrap()).await.unwrap()
+        let disk: Arc<dyn Disk> = Arc::new(self.disks[at].clone());
+        Node::start(config, Outside { disk, ..Outside::real().unwrap() }).await.unwrap()
     }
 
     async fn stop(&mut self, node: NodeId) {
@@ -304,4 +410,50 @@ async fn every_node_says_of_a_topic_what_its_leaders_know() {
     let state =
         cluster.partition("it is known to be gone", |image, state| image.offline(state) == [NodeId(2)]).await;
     assert!(!state.isr.contains(&NodeId(2)));
+}
+
+#[tokio::test]
+async fn a_leader_whose_disk_fails_gives_its_leadership_up_and_nothing_is_lost_or_stored_twice() {
+    let mut cluster = Cluster::start().await;
+    let client = cluster.client().await;
+    client.create_topic(NewTopic::new("t").partitions(1).replication_factor(3)).await.unwrap();
+    let producer = client.producer(ProducerConfig::default()).unwrap();
+    produce(&producer, "t", 0..50).await;
+    let leader = cluster.all_in_sync(3).await.leader.unwrap();
+    let at = usize::try_from(leader.0).unwrap() - 1;
+    cluster.disks[at].fails.store(true, Ordering::SeqCst);
+    // The producer goes on by itself: it is not told of the failed disk, only that another node leads.
+    produce(&producer, "t", 50..100).await;
+    let state =
+        cluster.partition("another leads", |_, state| state.leader.is_some_and(|now| now != leader)).await;
+    assert!(!state.isr.contains(&leader), "{state:?}");
+    let described = client.describe_topic("t").await.unwrap().partitions.remove(0);
+    assert_eq!(described.offline, [leader], "its node lives, and the replica is offline");
+    assert_eq!(consume(&client, "t", 100).await, numbers(0..100));
+
+    // A restart finds out what is on the disk, and the replica takes its place again.
+    cluster.stop(leader).await;
+    cluster.disks[at].fails.store(false, Ordering::SeqCst);
+    cluster.restart(leader).await;
+    let state = cluster.all_in_sync(3).await;
+    assert!(state.failed.is_empty(), "{state:?}");
+    produce(&producer, "t", 100..110).await;
+    assert_eq!(consume(&client, "t", 110).await, numbers(0..110));
+}
+
+#[tokio::test]
+async fn a_follower_whose_disk_fails_is_offline_and_the_others_go_on() {
+    let cluster = Cluster::start().await;
+    let client = cluster.client().await;
+    client.create_topic(NewTopic::new("t").partitions(1).replication_factor(3)).await.unwrap();
+    let producer = client.producer(ProducerConfig::default()).unwrap();
+    produce(&producer, "t", 0..10).await;
+    let state = cluster.all_in_sync(3).await;
+    let follower = *state.isr.iter().find(|node| Some(**node) != state.leader).unwrap();
+    cluster.disks[usize::try_from(follower.0).unwrap() - 1].fails.store(true, Ordering::SeqCst);
+    // Not after `replica.lag.time.max.ms`: at once.
+    produce(&producer, "t", 10..20).await;
+    let state = cluster.partition("it is offline", |image, state| image.offline(state) == [follower]).await;
+    assert_eq!(state.isr.len(), 2);
+    assert_eq!(consume(&client, "t", 20).await, numbers(0..20));
 }

@@ -4,22 +4,29 @@
 #![expect(clippy::disallowed_methods, reason = "the tests write inputs and look at files as a person would")]
 
 mod benches;
+mod bursts;
 mod certificates;
 mod checking;
 mod compaction;
 mod delete_records;
 mod examples;
 mod full_disk;
+mod groups;
 mod interrupt;
 mod kill9;
+mod leaders;
+mod lost_majority;
 mod plugin_authors;
 mod plugins;
 mod quorum;
+mod redrive;
 mod refusals;
 mod roundtrip;
 mod signals;
 mod successors;
+mod swaps;
 mod terminals;
+mod three_nodes;
 mod topics;
 mod upkeep;
 

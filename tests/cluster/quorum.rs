@@ -1,65 +1,9 @@
 //! Three real nodes: they form one cluster, go on without one of them, and refuse what does not belong to them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use tempfile::TempDir;
-use weir_tests::process::{Node, Weir, free_address};
-
+use super::three_nodes::Cluster;
 use super::{text, weir};
-
-/// Three nodes on one machine that share a folder of certificates.
-pub(super) struct Cluster {
-    // Before the folder, so that the processes are gone when their files go.
-    pub(super) nodes: Vec<Node>,
-    certs: PathBuf,
-    folder: TempDir,
-}
-
-impl Cluster {
-    /// Starts all of them at once on an empty folder: one forms the cluster, the others join it as soon as they can.
-    pub(super) fn new() -> Cluster {
-        let folder = tempfile::tempdir().unwrap();
-        let certs = folder.path().join("certs");
-        let addresses = [free_address(), free_address(), free_address()];
-        let start = |index: usize| {
-            let (id, certs) = ((index + 1).to_string(), text(&certs));
-            let first = addresses[0].to_string();
-            let mut flags = vec!["--node-id", &id, "--certs", &certs];
-            if index > 0 {
-                flags.extend(["--join", &first]);
-            }
-            weir().node_with(&folder.path().join(format!("data-{id}")), addresses[index], &flags)
-        };
-        let nodes = std::thread::scope(|scope| {
-            let starting: Vec<_> = (0..3).map(|index| scope.spawn(move || start(index))).collect();
-            starting.into_iter().map(|thread| thread.join().unwrap()).collect()
-        });
-        let cluster = Cluster { nodes, certs, folder };
-        cluster.wait_for_quorum();
-        cluster
-    }
-
-    fn wait_for_quorum(&self) {
-        self.nodes[0].process().wait_for_stderr("the metadata quorum changes");
-    }
-
-    /// The program as a client of one node.
-    pub(super) fn client(&self, index: usize) -> Weir {
-        weir().client_of(self.nodes[index].address(), &self.certs)
-    }
-
-    fn create(&self, index: usize, topic: &str) {
-        self.client(index).run(&["topics", "create", topic, "--replication-factor", "1"]).ok();
-    }
-
-    fn topics(&self, index: usize) -> String {
-        self.client(index).run(&["topics", "list"]).ok().text()
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-}
 
 #[test]
 fn three_nodes_form_a_cluster_go_on_without_any_one_of_them_and_stop_in_order() {
@@ -115,4 +59,25 @@ fn nodes_that_do_not_belong_say_so_when_they_start() {
     // The folder knows its cluster, so `--join` does not matter to it.
     cluster.nodes[1].start();
     cluster.create(1, "still-there");
+}
+
+/// From one voter to three the quorum passes through a moment in which both the one and two of the three must agree.
+#[test]
+fn a_node_that_dies_while_the_first_voters_are_made_holds_nobody_up_for_good() {
+    // A new voter: the old one and the other new one are enough, in that moment and after it.
+    let mut cluster = Cluster::new();
+    cluster.nodes[1].kill();
+    cluster.create(0, "without-2");
+    cluster.create(2, "without-2-by-3");
+    cluster.nodes[1].start();
+    assert_eq!(cluster.voters(&[0, 1, 2]), 3);
+    // The old one: without it nothing is decided until the change is, and it takes the change up again when it is back.
+    let mut cluster = Cluster::new();
+    cluster.nodes[0].kill();
+    cluster.nodes[0].start();
+    cluster.create(1, "with-1-again");
+    assert_eq!(cluster.voters(&[0, 1, 2]), 3);
+    for node in &mut cluster.nodes {
+        node.stop().ok();
+    }
 }

@@ -74,9 +74,11 @@ fn a_producer_does_not_go_on_in_a_topic_created_again() {
     place.create("t", &[]);
     // Its input pauses behind this line and does not end.
     lines.write_all(b"two\n").unwrap();
-    let said = producer.finish().refused(&["line 2", "'t'"]);
+    let said = producer.finish().refused(&["line 2"]);
     let summary = said.json();
-    assert_eq!((&summary["acknowledged"], &summary["failed"]), (&1.into(), &1.into()), "{said}");
+    // Whether the old topic took the line on its way out, nobody can say.
+    let lost = summary["failed"].as_u64().unwrap() + summary["unknown"].as_u64().unwrap();
+    assert_eq!((summary["acknowledged"].as_u64(), lost), (Some(1), 1), "{said}");
     drop(lines);
     assert_eq!(place.stored("t"), b"");
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use weir_client::Acks;
+use weir_tests::sim::damage::Damage;
 use weir_tests::sim::dice::Dice;
 use weir_tests::sim::hunt::{Limits, hunt};
 use weir_tests::sim::plan::{End, Fault, Others, Plan, Planned, Ways, Whom};
@@ -51,6 +52,15 @@ impl Faults {
 
     fn end(&mut self, whom: Whom, end: End, down: u64) -> &mut Faults {
         self.strike(whom, Fault::End { end, down: millis(down) })
+    }
+
+    /// One of the nodes, whatever it does.
+    fn any_node(&mut self) -> Whom {
+        Whom::Node(NodeId(u32::try_from(self.dice.within(1..=3)).unwrap()))
+    }
+
+    fn replace_disk(&mut self, whom: Whom, down: u64) -> &mut Faults {
+        self.strike(whom, Fault::ReplaceDisk { down: millis(down) })
     }
 
     fn plan(&mut self) -> Plan {
@@ -152,6 +162,36 @@ fn an_isr_whose_fate_is_unknown_is_taken_for_the_larger_one() {
     });
 }
 
+/// 7. A follower has caught up, and its leader asks for it to be taken into the ISR; the answer is late, and meanwhile
+/// the follower begins anew with an empty disk (KIP-903).
+#[test]
+fn a_follower_that_lost_its_disk_is_not_in_sync_by_what_it_had() {
+    holds(|_, faults| {
+        for _ in 0..2 {
+            let follower = faults.any_node();
+            faults.wait(500, 1500).end(follower, KILLED, 1500);
+            let cut = Fault::Cut { from: Others::Controller, ways: Ways::FromNode, lasts: millis(800) };
+            faults.wait(1500, 2000).strike(LEADER, cut);
+            faults.wait(0, 600).replace_disk(follower, 20);
+            faults.wait(500, 1500).end(LEADER, KILLED, 1000);
+            faults.wait(5000, 6000);
+        }
+        faults.plan()
+    });
+}
+
+/// 7. One disk after the other is replaced, each when the node before has come back.
+#[test]
+fn every_disk_can_be_replaced_in_turn() {
+    holds(|_, faults| {
+        for number in [3, 1, 2] {
+            faults.wait(500, 1500).replace_disk(Whom::Node(NodeId(number)), 500);
+            faults.wait(8000, 9000);
+        }
+        faults.plan()
+    });
+}
+
 /// 8. The followers are away, the last replica goes on alone and loses power; the others come back first.
 #[test]
 fn the_last_replica_that_loses_power_is_waited_for() {
@@ -162,6 +202,20 @@ fn the_last_replica_that_loses_power_is_waited_for() {
         faults.wait(7000, 7000);
         let mut plan = faults.plan();
         plan.workload.min_insync = if seed.is_multiple_of(2) { 1 } else { 2 };
+        plan
+    });
+}
+
+/// 8. The same with `write.caching`, under which a power cut takes what was acknowledged: what two have, two must lose.
+#[test]
+fn with_write_caching_a_leader_that_loses_power_loses_only_its_own() {
+    holds(|_, faults| {
+        for _ in 0..3 {
+            faults.wait(1000, 2000).end(LEADER, End::PowerCut, 1500);
+            faults.wait(4000, 5000);
+        }
+        let mut plan = faults.plan();
+        (plan.workload.write_caching, plan.is_careful) = (true, true);
         plan
     });
 }
@@ -198,6 +252,42 @@ fn a_sync_that_fails_acknowledges_nothing() {
         }
         faults.plan()
     });
+}
+
+/// 11. Bits flip on one node's disk where everything can be made anew.
+#[test]
+fn bits_that_flip_in_what_can_be_made_anew_are_nobodys_loss() {
+    for damage in [Damage::Indexes, Damage::LeaderEpochs, Damage::ProducerSnapshots] {
+        holds(|_, faults| {
+            for _ in 0..2 {
+                let node = faults.any_node();
+                faults.wait(1500, 2500).strike(node, Fault::Damage { damage, flips: 3, down: millis(100) });
+                faults.wait(1000, 2000).end(LEADER, KILLED, 900);
+                faults.wait(2500, 3500);
+            }
+            let mut plan = faults.plan();
+            plan.workload.segment_bytes = 4_096;
+            plan
+        });
+    }
+}
+
+/// 11. Bits flip in committed batches, or in the snapshot of the metadata, of one node, which leads for a while, until
+/// somebody replaces its disk: nobody is shown anything else, and nobody else loses anything.
+#[test]
+fn bits_that_flip_in_what_was_committed_cost_one_disk() {
+    for damage in [Damage::ClosedSegments, Damage::MetadataSnapshot] {
+        holds(|_, faults| {
+            let node = faults.any_node();
+            faults.wait(2000, 3000).strike(node, Fault::Damage { damage, flips: 3, down: millis(100) });
+            faults.wait(1500, 2500).end(LEADER, KILLED, 1500);
+            faults.wait(3000, 4000).replace_disk(node, 500);
+            faults.wait(6000, 7000);
+            let mut plan = faults.plan();
+            plan.workload.segment_bytes = 4_096;
+            plan
+        });
+    }
 }
 
 /// 12. Five batches are under way, answers are lost, and leaders die; producers are read back from snapshots.
@@ -243,6 +333,24 @@ fn a_single_replica_acknowledges_nothing_where_two_are_asked_for() {
         }
         let mut plan = faults.plan();
         plan.workload.acks = vec![Acks::All, Acks::Leader];
+        plan
+    });
+}
+
+/// 15. A follower is away until its leader has let go of what it lacks (KAFKA-7104).
+#[test]
+fn retention_overtakes_a_follower_that_was_away() {
+    holds(|_, faults| {
+        for _ in 0..2 {
+            let lasts = faults.dice.time(millis(31_000)..=millis(36_000));
+            let cut = Fault::Cut { from: Others::Nodes, ways: Ways::Both, lasts };
+            faults.wait(500, 1000).strike(FOLLOWER, cut);
+            faults.wait(39_000, 40_000);
+        }
+        let mut plan = faults.plan();
+        (plan.workload.segment_bytes, plan.workload.retention_bytes) = (4_096, Some(8_192));
+        (plan.workload.records, plan.workload.burst) = (400, 5);
+        plan.workload.pause = millis(0)..=millis(1600);
         plan
     });
 }

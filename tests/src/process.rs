@@ -225,10 +225,23 @@ impl Node {
     /// If the system does not tell.
     #[must_use]
     pub fn resident_bytes(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most that it has held in memory so far, in bytes (`VmHWM`).
+    ///
+    /// # Panics
+    /// If the system does not tell.
+    #[must_use]
+    pub fn peak_resident_bytes(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, name: &str) -> u64 {
         let path = format!("/proc/{}/status", self.process().id);
         let status = std::fs::read_to_string(path).expect("Linux tells how much memory a process holds");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS is in it");
-        let kib = line.trim().trim_end_matches("kB").trim().parse::<u64>().expect("VmRSS is a number of KiB");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("the figure is in it");
+        let kib = line.trim().trim_end_matches("kB").trim().parse::<u64>().expect("it is a number of KiB");
         kib * 1024
     }
 }

@@ -59,6 +59,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
             Ok(ConsumerEvent::Reset { partition, from, to, .. }) => {
                 eprintln!("partition {partition}: offset {from} is not stored any more, going on at {to}");
             }
+            // Only of a consumer that subscribes as a member of a group, which this one is not.
+            Ok(ConsumerEvent::Group(_)) => {}
             // Only after an unclean election: what was read from there on was taken back.
             Err(ClientError::LogTruncated { topic, partition, diverges_at, .. }) => {
                 eprintln!(

@@ -125,6 +125,17 @@ pub enum ClientError {
         /// The partition.
         partition: PartitionIndex,
     },
+    /// The group has not come anywhere in the partition yet, and no reset policy says where to begin. The partition waits
+    /// for a seek.
+    #[error("group '{group}' has committed nothing for {topic}-{partition}: seek, or set a reset policy")]
+    NoCommittedOffset {
+        /// The group.
+        group: String,
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: PartitionIndex,
+    },
     /// A node said what the protocol does not allow.
     #[error("{address} broke the protocol: {detail}; is it a weir node of this version?")]
     Protocol {
@@ -152,6 +163,7 @@ impl ClientError {
             | ClientError::UnknownTopic { .. }
             | ClientError::UnknownPartition { .. }
             | ClientError::NotAssigned { .. }
+            | ClientError::NoCommittedOffset { .. }
             | ClientError::OffsetOutOfRange { .. } => ErrorClass::CallersFault,
             ClientError::Socket(_)
             | ClientError::Refused(_)

@@ -81,15 +81,16 @@
 //!
 //! | module | what it holds | what it does not know |
 //! |---|---|---|
-//! | `client`, `admin`, `admin_cluster`, `admin_plugins` | the entrance; topics, the cluster and plugins | records |
+//! | `client`, `admin`, `admin_cluster`, `admin_groups`, `admin_plugins` | the entrance, and requests | records |
 //! | `net` | connections, the control stream, retries | topics |
 //! | `metadata` | who leads what, kept fresh | streams |
 //! | `producer` | `lane` decides (values only); `lane_task` carries it out; `accumulator` makes batches | fetching |
-//! | `group` | `member` decides what a member of a group does (values only) | streams |
+//! | `group` | `member` decides what a member of a group does (values only); `membership` carries it out | streams |
 //! | `consumer` | `session` decides, one thing after the other; `stream` moves frames | producing |
 
 mod admin;
 mod admin_cluster;
+mod admin_groups;
 mod admin_plugins;
 mod admin_records;
 mod backoff;
@@ -97,7 +98,6 @@ mod client;
 mod config;
 mod consumer;
 mod error;
-#[cfg_attr(not(test), expect(dead_code, reason = "the consumer that takes part in groups is still to come"))]
 mod group;
 mod metadata;
 mod net;
@@ -110,8 +110,8 @@ pub use admin_plugins::{FollowedLines, NewPlugin};
 pub use client::Client;
 pub use config::{ClientConfig, Credentials};
 pub use consumer::{
-    ConsumedBatch, ConsumedRecord, ConsumedRecords, Consumer, ConsumerConfig, ConsumerEvent, ConsumerMetrics,
-    ResetPolicy, StartAt,
+    Commit, ConsumedBatch, ConsumedRecord, ConsumedRecords, Consumer, ConsumerConfig, ConsumerEvent,
+    ConsumerMetrics, GroupEvent, ResetPolicy, StartAt,
 };
 pub use error::{ClientError, SendError};
 pub use producer::{
@@ -131,12 +131,14 @@ pub use weir_wire::lane::{Acks, Promise};
 pub use weir_wire::metadata::VoterProgress;
 pub use weir_wire::plugin::{PluginDigest, PluginKind, PluginLine, PluginLines, PluginShape};
 pub use weir_wire::request::{
-    ActivatePipeline, AlterTopic, BoundPlugin, ClusterDescription, ClusterMetadata, ConfigEntry,
-    DeletePlugin, ElectLeaders, Election, ElectionKind, ExplainTopic, LeadersElected, ListedOffset,
-    NodeDescription, NodeEntry, NodeStanding, OffsetSpec, PartitionEntry, PartitionFigures,
+    ActivatePipeline, AlterTopic, AssignorSet, BoundPlugin, ClusterDescription, ClusterMetadata,
+    CommittedOffset, ConfigEntry, DeletePlugin, ElectLeaders, Election, ElectionKind, ExplainTopic,
+    GroupDeleted, GroupDescription, GroupExplanation, GroupListing, GroupPartition, GroupState,
+    LeadersElected, ListedOffset, MemberDescription, MemberLoad, MemberState, NodeDescription, NodeEntry,
+    NodeStanding, OffsetSpec, OffsetsReset, PartitionEntry, PartitionFigures, PartitionMove, PartitionOffset,
     PartitionRevision, PartitionState, PipelineActivated, PipelineChange, PipelineDescription,
     PipelineRolledBack, PipelineStaged, PipelinesDescribed, PlacementExplained, PluginBinding, PluginEntry,
     PluginFigures, PluginPushed, PluginsListed, QuorumView, RecordsDeleted, ReplicaState, RollBackPipeline,
-    StagePipeline, StagedDescription, TopicAltered, TopicCreated, TopicDeleted, TopicDescription, TopicEntry,
-    TopicExplained,
+    StagePipeline, StagedDescription, Subscription, TopicAltered, TopicCreated, TopicDeleted,
+    TopicDescription, TopicEntry, TopicExplained, TopicPartitions,
 };

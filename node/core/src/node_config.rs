@@ -11,12 +11,12 @@ use crate::config_keys::{ConfigError, ConfigKey, Configurable, whole, whole_u32}
 pub struct NodeConfig {
     /// `auto.leader.rebalance.enable`.
     pub auto_leader_rebalance: bool,
-    /// `broker.session.timeout.ms`.
-    pub session_timeout_ms: u64,
     /// `default.replication.factor`; `None` is three, or as many as there are nodes.
     pub default_replication_factor: Option<u32>,
     /// `leader.imbalance.check.interval.seconds`.
     pub leader_imbalance_check_interval_s: u64,
+    /// `leader.imbalance.per.broker.percentage`.
+    pub leader_imbalance_percentage: u64,
     /// `num.partitions`.
     pub num_partitions: u32,
     /// `replica.lag.time.max.ms`.
@@ -27,9 +27,9 @@ impl Default for NodeConfig {
     fn default() -> NodeConfig {
         NodeConfig {
             auto_leader_rebalance: true,
-            session_timeout_ms: 9000,
             default_replication_factor: None,
             leader_imbalance_check_interval_s: 300,
+            leader_imbalance_percentage: 10,
             num_partitions: 1,
             replica_lag_time_max_ms: 10_000,
         }
@@ -64,13 +64,6 @@ impl Configurable for NodeConfig {
             get: |config| config.auto_leader_rebalance.to_string(),
         },
         ConfigKey {
-            name: "broker.session.timeout.ms",
-            doc: "How long a node that is not heard of keeps its leaderships.",
-            valid: "milliseconds, from 1000 to 3600000",
-            set: |config, text| whole(text, 1000..=3_600_000).map(|ms| config.session_timeout_ms = ms),
-            get: |config| config.session_timeout_ms.to_string(),
-        },
-        ConfigKey {
             name: "default.replication.factor",
             doc: "How many replicas a partition gets when nobody says.",
             valid: "a number of replicas, from 1 to 1000, or 'auto' (three, or as many as there are nodes)",
@@ -89,6 +82,15 @@ impl Configurable for NodeConfig {
                 whole(text, 1..=86_400).map(|seconds| config.leader_imbalance_check_interval_s = seconds)
             },
             get: |config| config.leader_imbalance_check_interval_s.to_string(),
+        },
+        ConfigKey {
+            name: "leader.imbalance.per.broker.percentage",
+            doc: "Up to which part of what a node is preferred for others may lead without being asked to give it back.",
+            valid: "a percentage, from 0 to 100",
+            set: |config, text| {
+                whole(text, 0..=100).map(|percent| config.leader_imbalance_percentage = percent)
+            },
+            get: |config| config.leader_imbalance_percentage.to_string(),
         },
         ConfigKey {
             name: "num.partitions",
@@ -125,9 +127,9 @@ mod tests {
             NodeConfig::default().values().iter().map(|v| format!("{}={}\n", v.name, v.value)).collect();
         expect![[r#"
             auto.leader.rebalance.enable=true
-            broker.session.timeout.ms=9000
             default.replication.factor=auto
             leader.imbalance.check.interval.seconds=300
+            leader.imbalance.per.broker.percentage=10
             num.partitions=1
             replica.lag.time.max.ms=10000
         "#]]
@@ -142,9 +144,9 @@ mod tests {
     fn every_key_can_be_set_and_is_shown_as_set() {
         let given = [
             ("auto.leader.rebalance.enable", "false"),
-            ("broker.session.timeout.ms", "1000"),
             ("default.replication.factor", "2"),
             ("leader.imbalance.check.interval.seconds", "1"),
+            ("leader.imbalance.per.broker.percentage", "0"),
             ("num.partitions", "10000"),
             ("replica.lag.time.max.ms", "100"),
         ];
@@ -160,7 +162,7 @@ mod tests {
             NodeConfig::check_per_node(&overrides(key, value)).unwrap_err().to_string() + "\n"
         };
         expect![[r#"
-            unknown node config 'replica.lag.max.ms', did you mean 'replica.lag.time.max.ms'?; known are: auto.leader.rebalance.enable, broker.session.timeout.ms, default.replication.factor, leader.imbalance.check.interval.seconds, num.partitions, replica.lag.time.max.ms
+            unknown node config 'replica.lag.max.ms', did you mean 'replica.lag.time.max.ms'?; known are: auto.leader.rebalance.enable, default.replication.factor, leader.imbalance.check.interval.seconds, leader.imbalance.per.broker.percentage, num.partitions, replica.lag.time.max.ms
             node config replica.lag.time.max.ms=99 is not valid: replica.lag.time.max.ms takes milliseconds, from 100 to 3600000
             node config 'num.partitions' holds for the whole cluster: set it for all nodes, not for one
         "#]]

@@ -13,6 +13,8 @@ pub struct History {
     pub sends: Vec<Sent>,
     /// What was read, each reader's records in the order in which it got them.
     pub reads: Vec<Read>,
+    /// How often a key may have moved to another partition, since the rule that places records was changed.
+    pub moves: usize,
     /// What readers did between their reads, in order.
     pub turns: Vec<Turn>,
     /// Which plugins made what stands where, each time that somebody looked.

@@ -205,14 +205,43 @@ fn order_of_keys(
             (*newest_sent, *newest_place) = (sent_at, *place);
         }
     }
-    let mut placed: Vec<_> = newest.into_keys().map(|(key, partition, _)| (key, partition)).collect();
-    placed.dedup();
-    for pair in placed.windows(2) {
-        let [(key, first), (next, second)] = pair else { continue };
-        if key == next {
-            let key = history.show_key(*key);
+    keys_in_several(history, sends, log, twice, report);
+}
+
+/// A key has one partition, and as many more as the rule that places records was changed. Whatever moved it moved all of it:
+/// what a process has in the next partition it sent after what it has in the one before.
+fn keys_in_several(
+    history: &History,
+    sends: &SendIndex,
+    log: &LogView,
+    twice: &BTreeSet<u64>,
+    report: &mut Report,
+) {
+    let mut partitions: BTreeMap<KeyId, BTreeSet<PartitionIndex>> = BTreeMap::new();
+    // The first and the last that a process sent of a key into a partition.
+    let mut stays: BTreeMap<(KeyId, u32, PartitionIndex), (usize, usize)> = BTreeMap::new();
+    for (place, number) in log.entries.iter().filter(|(_, number)| !twice.contains(number)) {
+        let Some(at) = sends.find(*number) else { continue };
+        let Sent { process, key, .. } = history.sends[at];
+        let Some(key) = key else { continue };
+        partitions.entry(key).or_default().insert(place.partition);
+        let stay = stays.entry((key, process, place.partition)).or_insert((at, at));
+        *stay = (stay.0.min(at), stay.1.max(at));
+    }
+    let mut of_process: Vec<_> =
+        stays.into_iter().map(|((key, process, _), (first, last))| (key, process, first, last)).collect();
+    of_process.sort_unstable();
+    let comes_back: BTreeSet<KeyId> = of_process
+        .windows(2)
+        .filter(|pair| (pair[0].0, pair[0].1) == (pair[1].0, pair[1].1) && pair[1].2 < pair[0].3)
+        .map(|pair| pair[0].0)
+        .collect();
+    for (key, partitions) in partitions {
+        if partitions.len() > history.moves + 1 || comes_back.contains(&key) {
             report.find(Rule::KeySplit, || {
-                format!("key {key} has records in partition {first} and in {second}")
+                let partitions: Vec<_> = partitions.iter().map(ToString::to_string).collect();
+                let key = history.show_key(key);
+                format!("key {key} has records in partition {}", partitions.join(" and in "))
             });
         }
     }

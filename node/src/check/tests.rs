@@ -42,6 +42,43 @@ fn a_clean_history_is_clean() {
     assert!(check(&History::default()).expect("can be judged").is_clean());
 }
 
+/// Where the rule that places records was changed once, a key may move once, with all that comes after.
+#[test]
+fn a_key_that_moves_is_found_unless_it_may_and_moves_as_a_whole() {
+    let move_to = |history: &mut History, numbers: &[u64]| {
+        for (offset, number) in (0..).zip(numbers) {
+            let (partition, offset) = (PartitionIndex(7), Offset(offset));
+            let at = usize::try_from(*number).unwrap();
+            history.sends[at].outcome = Outcome::Acknowledged { partition, offset: Some(offset) };
+            history.reads[at] = Read { reader: 0, partition, offset, number: Some(*number) };
+        }
+    };
+    finds(
+        |history| move_to(history, &[6, 9]),
+        &expect![[r#"
+        key-split: 1 times
+          key a has records in partition 0 and in 7
+    "#]],
+    );
+    finds(
+        |history| {
+            history.moves = 1;
+            move_to(history, &[6]);
+        },
+        &expect![[r#"
+            key-split: 1 times
+              key a has records in partition 0 and in 7
+        "#]],
+    );
+    finds(
+        |history| {
+            history.moves = 1;
+            move_to(history, &[6, 9]);
+        },
+        &expect![[r#""#]],
+    );
+}
+
 #[test]
 fn a_lost_write_is_found() {
     finds(

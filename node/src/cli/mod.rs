@@ -26,6 +26,7 @@ mod demo;
 mod explain;
 mod files;
 mod global;
+mod groups;
 mod log;
 mod node;
 mod output;
@@ -70,6 +71,8 @@ enum Command {
     Produce(produce::Args),
     /// Print the records of a topic
     Consume(consume::Args),
+    /// See how far groups have come and who reads what; move them, choose their assignors
+    Groups(groups::Args),
     /// Write, try, push, bind and watch plugins
     Plugins(plugins::Args),
     /// Say what would become of a record: plugins, partition, leader, promise
@@ -138,6 +141,7 @@ impl Cli {
             Command::Topics(args) => topics::run(args, &global, output).await,
             Command::Produce(args) => produce::run(args, &global, output).await,
             Command::Consume(args) => consume::run(args, &global, output).await,
+            Command::Groups(args) => groups::run(args, &global, output).await,
             Command::Plugins(args) => plugins::run(args, &global, output).await,
             Command::Explain(args) => explain::run(args, &global, output).await,
             Command::Cluster(args) => cluster::run(args, &global, output).await,

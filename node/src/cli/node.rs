@@ -130,5 +130,6 @@ fn configure(args: Args, global: &Global) -> Result<NodeConfig, Failure> {
     timing.session_timeout = file.session_timeout.unwrap_or(timing.session_timeout);
     timing.election_timeout = file.election_timeout.unwrap_or(timing.election_timeout);
     timing.check().map_err(Failure::new)?;
+    config.settings = file.settings;
     Ok(config)
 }

@@ -17,7 +17,7 @@
 //! | `network`, `asking` | what it asks others |
 //! | `rpc` | what it answers others, one file per request |
 //! | `submit` | commands on their way |
-//! | `members`, `leases` | what the active controller looks after: who votes, and who is alive |
+//! | `members`, `leases`, `rebalance` | what the active controller looks after: who votes, who is alive, who leads |
 //! | `formation`, `registration` | forming and joining a cluster, and saying that a node starts |
 //! | `shutdown` | leaving it in order |
 //!
@@ -34,6 +34,7 @@ mod members;
 mod network;
 #[cfg(test)]
 mod power_loss;
+mod rebalance;
 mod registration;
 mod rpc;
 mod runtime;
@@ -58,6 +59,7 @@ use std::time::Duration;
 use openraft::{Config, SnapshotPolicy};
 use tokio::sync::mpsc;
 use weir_core::metadata::Image;
+use weir_core::node_config::NodeConfig;
 use weir_wire::ids::{ClusterId, Incarnation, MetadataIndex, NodeId};
 
 use self::asking::Asking;
@@ -88,9 +90,9 @@ const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(60);
 /// The times by which nodes notice that one of them is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// `node.heartbeat.interval.ms`: how often a node says to the active controller that it is alive.
+    /// `broker.heartbeat.interval.ms`: how often a node says to the active controller that it is alive.
     pub heartbeat_interval: Duration,
-    /// `node.session.timeout.ms`: a node that was not heard of for so long is fenced: others take its leaderships.
+    /// `broker.session.timeout.ms`: a node that was not heard of for so long is fenced: others take its leaderships.
     pub session_timeout: Duration,
     /// `controller.quorum.election.timeout.ms`: at the latest after so long without a word from the active controller
     /// another node wants to be it.
@@ -117,7 +119,7 @@ impl Timing {
     /// What to change.
     pub fn check(&self) -> Result<(), String> {
         if self.session_timeout < self.heartbeat_interval * 3 {
-            return Err("node.session.timeout.ms must be at least three times node.heartbeat.interval.ms: one lost heartbeat must not fence a node".to_owned());
+            return Err("broker.session.timeout.ms must be at least three times broker.heartbeat.interval.ms: one lost heartbeat must not fence a node".to_owned());
         }
         Ok(())
     }
@@ -138,6 +140,8 @@ pub struct ControllerConfig {
     pub entries_per_snapshot: u64,
     /// See [`Timing`].
     pub timing: Timing,
+    /// What the node goes by, unless the metadata says otherwise.
+    pub settings: NodeConfig,
     /// A rule that this node does not keep; for tests that must notice.
     pub without: Option<weir_core::metadata::Rule>,
 }
@@ -241,6 +245,7 @@ impl Controller {
         controller.spawn(members::look_after(controller.clone()));
         controller.spawn(leases::watch(controller.clone()));
         controller.spawn(leases::keep(controller.clone()));
+        controller.spawn(rebalance::watch(controller.clone()));
         Ok(controller)
     }
 
@@ -274,6 +279,12 @@ impl Controller {
     #[must_use]
     pub fn image(&self) -> Arc<Image> {
         self.0.image.get()
+    }
+
+    /// What this node goes by: what the metadata says for it, else what it was started with.
+    #[must_use]
+    pub fn settings(&self) -> NodeConfig {
+        self.image().node_config(self.node(), &self.0.config.settings)
     }
 
     /// Waits for metadata beyond `seen`.

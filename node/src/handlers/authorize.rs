@@ -27,6 +27,8 @@ pub enum Resource<'a> {
     Cluster,
     /// A topic by name.
     Topic(&'a str),
+    /// A group by name.
+    Group(&'a str),
 }
 
 /// Decides whether `principal` may do `operation` to `resource`.

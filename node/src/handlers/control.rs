@@ -1,6 +1,7 @@
 //! The control stream: requests come in one after the other, are worked on side by side, and are answered as they
 //! finish.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,15 +12,18 @@ use weir_quic::{FrameReader, FrameWriter, Principal};
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::ids::MetadataIndex;
 use weir_wire::request::{
-    ActivatePipeline, AlterTopic, CreateTopic, DeletePlugin, DeleteRecords, DeleteTopic, DescribeCluster,
-    DescribePipelines, DescribeTopic, ElectLeaders, ExplainTopic, InitProducer, ListOffsets, ListPlugins,
-    Metadata, PushPlugin, Request, RequestHeader, ResponseHeader, RollBackPipeline, StagePipeline,
-    UploadComponent, decode_body, encode_body,
+    ActivatePipeline, AlterTopic, CommitOffsets, CreateTopic, DeleteGroup, DeleteOffsets, DeletePlugin,
+    DeleteRecords, DeleteTopic, DescribeCluster, DescribeGroup, DescribePipelines, DescribeTopic,
+    ElectLeaders, ExplainGroup, ExplainTopic, FetchOffsets, GroupHeartbeat, InitProducer, JoinGroup,
+    LeaveGroup, ListGroups, ListOffsets, ListPlugins, Metadata, PushPlugin, Request, RequestHeader,
+    ResetOffsets, ResponseHeader, RollBackPipeline, SetAssignor, StagePipeline, UploadComponent, decode_body,
+    encode_body,
 };
 
-use super::{Services, broken};
+use super::{Caller, Services, broken};
 use super::{
     alter_topic, create_topic, delete_records, delete_topic, describe_cluster, describe_topic, elect_leaders,
+    groups,
 };
 use super::{init_producer, list_offsets, metadata, plugins};
 use crate::controller::SubmitError;
@@ -32,6 +36,8 @@ const REQUESTS_IN_FLIGHT_MAX: usize = 64;
 pub(super) struct Context {
     pub(super) services: Arc<Services>,
     pub(super) principal: Arc<Principal>,
+    /// Where it is.
+    pub(super) host: IpAddr,
     /// Metadata at least as new as the client has seen.
     pub(super) image: Arc<Image>,
 }
@@ -42,7 +48,7 @@ pub(super) type Answer<T> = Result<(MetadataIndex, T), WireError>;
 /// Serves a control stream until the client finishes it.
 pub(super) async fn serve(
     services: Arc<Services>,
-    principal: Arc<Principal>,
+    caller: Caller,
     mut reader: FrameReader,
     writer: FrameWriter,
 ) {
@@ -62,10 +68,9 @@ pub(super) async fn serve(
             working.join_next().await;
         }
         while working.try_join_next().is_some() {}
-        let (services, principal, responses) =
-            (Arc::clone(&services), Arc::clone(&principal), responses.clone());
+        let (services, caller, responses) = (Arc::clone(&services), caller.clone(), responses.clone());
         working.spawn(async move {
-            let response = answer(services, principal, frame.header, frame.payload).await;
+            let response = answer(services, caller, frame.header, frame.payload).await;
             // The client may be gone; what it asked for is done all the same.
             let _ = responses.send(response).await;
         });
@@ -92,11 +97,11 @@ async fn send(mut outbox: mpsc::Receiver<(ResponseHeader, Vec<u8>)>, mut writer:
 
 async fn answer(
     services: Arc<Services>,
-    principal: Arc<Principal>,
+    caller: Caller,
     header: RequestHeader,
     body: Bytes,
 ) -> (ResponseHeader, Vec<u8>) {
-    let answered = match prepare(services, principal, &header).await {
+    let answered = match prepare(services, caller, &header).await {
         Ok(context) => dispatch(context, &header, &body).await,
         Err(error) => Err(error),
     };
@@ -113,7 +118,7 @@ async fn answer(
 
 async fn prepare(
     services: Arc<Services>,
-    principal: Arc<Principal>,
+    caller: Caller,
     header: &RequestHeader,
 ) -> Result<Context, WireError> {
     if let Some(cluster) = header.cluster {
@@ -123,7 +128,7 @@ async fn prepare(
         let sentence = format!("this node has not seen metadata {} yet; ask again", header.metadata_index);
         return Err(WireError::new(ErrorCode::TimedOut, sentence));
     };
-    Ok(Context { services, principal, image })
+    Ok(Context { services, principal: caller.principal, host: caller.host, image })
 }
 
 async fn dispatch(context: Context, header: &RequestHeader, body: &[u8]) -> Answer<Vec<u8>> {
@@ -138,6 +143,20 @@ async fn dispatch(context: Context, header: &RequestHeader, body: &[u8]) -> Answ
         ElectLeaders::KIND => run::<ElectLeaders, _>(context, body, elect_leaders::handle).await,
         InitProducer::KIND => run::<InitProducer, _>(context, body, init_producer::handle).await,
         ListOffsets::KIND => run::<ListOffsets, _>(context, body, list_offsets::handle).await,
+        JoinGroup::KIND => run::<JoinGroup, _>(context, body, groups::join_group::handle).await,
+        GroupHeartbeat::KIND => {
+            run::<GroupHeartbeat, _>(context, body, groups::group_heartbeat::handle).await
+        }
+        LeaveGroup::KIND => run::<LeaveGroup, _>(context, body, groups::leave_group::handle).await,
+        CommitOffsets::KIND => run::<CommitOffsets, _>(context, body, groups::commit_offsets::handle).await,
+        FetchOffsets::KIND => run::<FetchOffsets, _>(context, body, groups::fetch_offsets::handle).await,
+        DeleteOffsets::KIND => run::<DeleteOffsets, _>(context, body, groups::delete_offsets::handle).await,
+        ListGroups::KIND => run::<ListGroups, _>(context, body, groups::list_groups::handle).await,
+        DescribeGroup::KIND => run::<DescribeGroup, _>(context, body, groups::describe_group::handle).await,
+        DeleteGroup::KIND => run::<DeleteGroup, _>(context, body, groups::delete_group::handle).await,
+        ResetOffsets::KIND => run::<ResetOffsets, _>(context, body, groups::reset_offsets::handle).await,
+        SetAssignor::KIND => run::<SetAssignor, _>(context, body, groups::set_assignor::handle).await,
+        ExplainGroup::KIND => run::<ExplainGroup, _>(context, body, groups::explain_group::handle).await,
         UploadComponent::KIND => run::<UploadComponent, _>(context, body, plugins::upload::handle).await,
         PushPlugin::KIND => run::<PushPlugin, _>(context, body, plugins::push::handle).await,
         ListPlugins::KIND => run::<ListPlugins, _>(context, body, plugins::list::handle).await,
@@ -177,7 +196,9 @@ pub(super) fn submit_error(error: SubmitError) -> WireError {
         SubmitError::NoQuorum { .. } => ErrorCode::TimedOut,
         SubmitError::Unknown => ErrorCode::OutcomeUnknown,
         SubmitError::Refused(refusal) => match refusal {
-            MetadataError::InvalidName(_) | MetadataError::InternalName(_) => ErrorCode::InvalidTopicName,
+            MetadataError::InvalidName(_)
+            | MetadataError::InternalName(_)
+            | MetadataError::InternalTopic(_) => ErrorCode::InvalidTopicName,
             MetadataError::TopicExists(_) => ErrorCode::TopicAlreadyExists,
             MetadataError::UnknownTopic(_) | MetadataError::UnknownTopicId(_) => ErrorCode::UnknownTopic,
             MetadataError::UnknownPartition { .. } => ErrorCode::UnknownPartition,

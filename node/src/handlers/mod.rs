@@ -15,6 +15,7 @@ mod describe_topic;
 mod elect_leaders;
 mod fetch;
 mod forwarded;
+mod groups;
 mod init_producer;
 mod list_offsets;
 mod metadata;
@@ -27,6 +28,7 @@ mod sink;
 pub use init_producer::ProducerIds;
 pub use plugins::upload::Uploads;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -45,6 +47,7 @@ use weir_wire::request::decode_body;
 
 use crate::components::ComponentStore;
 use crate::controller::Controller;
+use crate::groups::Groups;
 use crate::outside::Outside;
 use crate::partitions::{PartitionHandle, Partitions, Standing};
 use crate::pipelines::Pipelines;
@@ -77,6 +80,8 @@ pub struct Services {
     pub controller: Controller,
     /// The hosted replicas.
     pub partitions: Partitions,
+    /// The coordinators of groups.
+    pub groups: Groups,
     /// What happens between this node and others.
     pub replication: Replication,
     /// What happens to batches between producers, logs and consumers.
@@ -113,10 +118,19 @@ impl Services {
     }
 }
 
+/// Who opened a stream, and from where.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// As its certificate says.
+    pub principal: Arc<Principal>,
+    /// As its packets say.
+    pub host: IpAddr,
+}
+
 /// Serves one stream of a client, from its opening frame on.
 pub async fn serve_stream(
     services: Arc<Services>,
-    principal: Arc<Principal>,
+    caller: Caller,
     mut reader: FrameReader,
     mut writer: FrameWriter,
 ) {
@@ -125,6 +139,7 @@ pub async fn serve_stream(
         Ok(None) => return,
         Err(error) => return broken("new", &mut reader, Some(&mut writer), &error),
     };
+    let principal = Arc::clone(&caller.principal);
     match open(&services, &principal, &frame.header, &frame.payload).await {
         Ok((opened, answer)) => {
             writer.set_priority(opened.priority());
@@ -136,7 +151,7 @@ pub async fn serve_stream(
             let span = opened.span(&principal);
             let serving = async move {
                 match opened {
-                    Opened::Control => control::serve(services, principal, reader, writer).await,
+                    Opened::Control => control::serve(services, caller, reader, writer).await,
                     Opened::Produce(lane) => produce::serve(services, *lane, reader, writer).await,
                     Opened::Fetch(open) => fetch::serve(services, principal, open, reader, writer).await,
                     Opened::Lines(open) => plugins::lines::serve(services, open, reader, writer).await,

@@ -42,9 +42,7 @@ fn retry(partition: PartitionIndex, reason: RetryReason) -> WireError {
         RetryReason::Busy => (ErrorCode::Busy, "has too many batches waiting"),
         RetryReason::StorageFull => (ErrorCode::StorageFull, "lies on a full disk"),
         RetryReason::Interrupted(cause) => (interruption(cause), "could not keep the promise for this batch"),
-        RetryReason::Retired(_) => {
-            (ErrorCode::StorageFailed, "is offline on this node since its disk failed")
-        }
+        RetryReason::Retired(_) => (ErrorCode::StorageFailed, "is offline on this node, whose log says why"),
     };
     WireError::new(code, format!("partition {partition} {what}; nothing is lost, send again"))
 }
@@ -94,8 +92,6 @@ fn interruption(cause: Interruption) -> ErrorCode {
         Interruption::LeadershipLost => ErrorCode::NotLeader,
         Interruption::NotEnoughReplicasAfterAppend => ErrorCode::NotEnoughReplicasAfterAppend,
         Interruption::Retired(RetireCause::Deleted) => ErrorCode::UnknownTopic,
-        Interruption::Retired(RetireCause::WriteFailed | RetireCause::FlushFailed) => {
-            ErrorCode::StorageFailed
-        }
+        Interruption::Retired(_) => ErrorCode::StorageFailed,
     }
 }

@@ -27,6 +27,7 @@ use weir_wire::forward::{ForwardAnswer, ForwardCheck, ForwardOpen, ForwardPart};
 use weir_wire::frame::Limits;
 use weir_wire::ids::{LeaderEpoch, MetadataIndex, NodeId, PartitionIndex, Revision, Sequence, TopicId};
 use weir_wire::lane::{LANE_BATCHES_IN_FLIGHT_MAX, LaneAnswer, LaneBatch, LaneOpen, LaneTarget, Outcome};
+use weir_wire::names;
 
 use super::authorize::{Operation, Resource, authorize};
 use super::{Services, broken, outcomes};
@@ -61,6 +62,11 @@ impl Lane {
             let image = services.controller.image();
             let (name, _) = super::find_topic(&image, open.topic)?;
             authorize(principal, Operation::Write, Resource::Topic(name))?;
+            if names::is_internal(name) {
+                let sentence =
+                    format!("topic '{name}' belongs to the cluster itself: only its nodes write to it");
+                return Err(WireError::new(ErrorCode::InvalidTopicName, sentence));
+            }
         }
         let revised = services.pipelines.at(open.topic, open.revision).await?;
         let image = services.controller.image();
@@ -368,13 +374,14 @@ impl LaneServer {
         &mut self,
         admitted: Admitted,
         placement: &Placement,
-        batches: Vec<Bytes>,
+        mut batches: Vec<Bytes>,
         writer: &mut FrameWriter,
     ) {
         let Admitted { ordinal, sequence, memory, .. } = admitted;
         let taken = self.lane.entry.take(ordinal, sequence, placement);
         for part in &taken.parts {
-            let batch = batches[part.part as usize].clone();
+            // Handed over, not shared: the partition stamps the bytes where they are.
+            let batch = std::mem::take(&mut batches[part.part as usize]);
             self.send(ordinal, part, batch, memory.clone()).await;
         }
         self.answer(taken.answer, writer);

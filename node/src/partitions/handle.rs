@@ -84,15 +84,18 @@ pub(super) struct TopicSettings {
 }
 
 impl TopicSettings {
-    /// What was set for a topic, and defaults for the rest.
+    /// What was set for a topic, and defaults for the rest; and how long the node lets a follower lag.
     ///
     /// # Panics
     /// If the overrides do not parse: the metadata takes only those that do.
-    pub(super) fn of(overrides: &BTreeMap<String, String>) -> TopicSettings {
+    pub(super) fn of(overrides: &BTreeMap<String, String>, lag_time_max_ms: u64) -> TopicSettings {
         let topic =
             TopicConfig::from_overrides(overrides).expect("the metadata takes only overrides that parse");
         TopicSettings {
-            core: PartitionConfig::from(&topic),
+            core: PartitionConfig {
+                replica_lag_time_max_ms: lag_time_max_ms,
+                ..PartitionConfig::from(&topic)
+            },
             log: LogConfig {
                 segment_bytes: topic.segment_bytes,
                 segment_ms: topic.segment_ms,

@@ -7,6 +7,7 @@
 //!                           ◀── Links, FollowerSink ◀── that task
 //! ```
 
+mod failures;
 mod handle;
 mod links;
 mod mailbox;
@@ -43,6 +44,7 @@ use crate::outside::Outside;
 use crate::storage::{CleanShutdown, DataFolder, OpenError, PartitionKey, RecoveryPoint, StorageError};
 use crate::transport::Threads;
 use crate::watched::Watched;
+use failures::Failures;
 use handle::{Message, TopicSettings};
 use open::{OpenOrder, Opened, Surroundings};
 use roles::Role;
@@ -68,6 +70,7 @@ struct Shared {
     controller: Controller,
     space: Arc<SpaceGuard>,
     links: Arc<Links>,
+    failures: Arc<Failures>,
     /// The runtimes of the network threads; a replica lives on one of them.
     threads: Vec<Handle>,
     next_thread: AtomicUsize,
@@ -127,6 +130,7 @@ impl Partitions {
                 without,
                 controller,
                 links: Arc::default(),
+                failures: Arc::new(Failures::none()),
                 threads: threads.handles().to_vec(),
                 next_thread: AtomicUsize::new(0),
                 hosted: Mutex::default(),
@@ -169,6 +173,7 @@ impl Partitions {
         let mut background = vec![
             tokio::spawn(follow_metadata(self.clone())).abort_handle(),
             tokio::spawn(upkeep::run(self.clone())).abort_handle(),
+            tokio::spawn(failures::report(self.clone())).abort_handle(),
             tokio::spawn(upkeep::compact(self.clone())).abort_handle(),
         ];
         for (number, thread) in self.shared.threads.iter().enumerate() {
@@ -281,6 +286,7 @@ impl Partitions {
                 configs: topic.configs.clone(),
                 has_others: state.replicas.len() > 1,
                 is_unflushed: state.unflushed.contains(&self.shared.node),
+                lag_time_max_ms: self.lag_time_max_ms(),
             })
             .collect()
     }
@@ -308,6 +314,7 @@ impl Partitions {
                 let (topic, partition) = (&opened.order.topic, opened.order.partition);
                 tracing::error!(topic, %partition, %error, "the partition is offline");
                 metrics::gauge!("weir_partitions_offline").increment(1.0);
+                self.shared.failures.note(key);
                 let nothing = CutLog { topic: key.0, partition: key.1, tail: LogTail::default() };
                 // Where no other node has it, it waits for an operator to mend this log.
                 self.cannot_vouch_for(opened.order.has_others.then_some(nothing));
@@ -316,7 +323,7 @@ impl Partitions {
         };
         let OpenOrder { topic, configs, .. } = opened.order;
         metrics::gauge!("weir_partitions").increment(1.0);
-        let compacts = TopicSettings::of(&configs).compaction.is_some();
+        let compacts = TopicSettings::of(&configs, self.lag_time_max_ms()).compaction.is_some();
         self.hosted().insert(
             key,
             Hosted { topic, role: None, configs, compacts, deleted_before: Offset::ZERO, thread, handle },
@@ -335,12 +342,18 @@ impl Partitions {
             space: Arc::clone(&self.shared.space),
             controller: self.shared.controller.clone(),
             links: Arc::clone(&self.shared.links),
+            failures: Arc::clone(&self.shared.failures),
         };
         let (handle, replica) = parts.into_replica(order, surroundings);
         let (topic, partition) = (&order.topic, order.partition);
         let span = tracing::info_span!("replica", topic, %partition, leader_epoch = field::Empty);
         self.shared.threads[thread].spawn(replica.run().instrument(span));
         handle
+    }
+
+    /// `replica.lag.time.max.ms`.
+    fn lag_time_max_ms(&self) -> u64 {
+        self.shared.controller.settings().replica_lag_time_max_ms
     }
 
     /// This node as it is registered, if the metadata means this process.
@@ -374,7 +387,7 @@ impl Partitions {
                 }
                 if here.configs != topic.configs {
                     here.configs.clone_from(&topic.configs);
-                    let settings = Box::new(TopicSettings::of(&topic.configs));
+                    let settings = Box::new(TopicSettings::of(&topic.configs, self.lag_time_max_ms()));
                     here.compacts = settings.compaction.is_some();
                     messages.push((handle.clone(), Message::Configure(settings)));
                 }

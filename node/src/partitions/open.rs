@@ -13,6 +13,7 @@ use weir_core::partition::{
 use weir_wire::batch::BatchHeader;
 use weir_wire::ids::{Offset, PartitionIndex, TopicId};
 
+use super::failures::Failures;
 use super::handle::{MESSAGES_QUEUED_MAX, PartitionHandle, TopicSettings};
 use super::links::Links;
 use super::mailbox::Mailbox;
@@ -37,6 +38,8 @@ pub(super) struct OpenOrder {
     pub(super) has_others: bool,
     /// Whether records may have been acknowledged before they were flushed, although they must be flushed by now.
     pub(super) is_unflushed: bool,
+    /// `replica.lag.time.max.ms`.
+    pub(super) lag_time_max_ms: u64,
 }
 
 /// What became of an order.
@@ -83,7 +86,7 @@ pub(super) fn open(data: &DataFolder, clock: &dyn Clock, order: OpenOrder) -> Op
 }
 
 fn try_open(data: &DataFolder, clock: &dyn Clock, order: &OpenOrder) -> Result<Parts, OpenFailure> {
-    let settings = TopicSettings::of(&order.configs);
+    let settings = TopicSettings::of(&order.configs, order.lag_time_max_ms);
     let key = key(order.topic_id, order.partition);
     // A log that has been here must be here: a partition that may hold records does not come back empty.
     let is_new = !data.has_had(key);
@@ -234,6 +237,7 @@ pub(super) struct Surroundings {
     pub(super) space: Arc<SpaceGuard>,
     pub(super) controller: Controller,
     pub(super) links: Arc<Links>,
+    pub(super) failures: Arc<Failures>,
 }
 
 impl Parts {
@@ -274,7 +278,7 @@ impl Parts {
     ) -> (PartitionHandle, Replica) {
         let (sender, inbox) = mpsc::channel(MESSAGES_QUEUED_MAX);
         let Parts { core, log, settings, .. } = self;
-        let Surroundings { outside, data, space, controller, links } = surroundings;
+        let Surroundings { outside, data, space, controller, links, failures } = surroundings;
         let view = Arc::new(View::new(core.log_start(), core.high_watermark(), core.log_end()));
         let mailbox = Arc::new(Mailbox::default());
         // Opening made all of it durable: the next checkpoint says so.
@@ -300,6 +304,7 @@ impl Parts {
             space,
             controller,
             links,
+            failures,
             inbox,
             mailbox,
             state: State::new(),

@@ -73,6 +73,7 @@ fn order(write_caching: bool) -> OpenOrder {
         configs: BTreeMap::from([("write.caching".to_owned(), write_caching.to_string())]),
         has_others: true,
         is_unflushed: false,
+        lag_time_max_ms: 10_000,
     }
 }
 

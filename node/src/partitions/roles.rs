@@ -24,18 +24,20 @@ pub(super) fn myself(image: &Image, node: NodeId, process: ProcessId) -> Option<
 pub(super) fn role(image: &Image, state: &PartitionState, me: Member) -> Role {
     let (leader_epoch, partition_epoch) = (state.leader_epoch, state.partition_epoch);
     if state.leader == Some(me.node) {
-        let replicas = state.replicas.iter().map(|node| assigned(image, *node)).collect();
+        let replicas = state.replicas.iter().map(|node| assigned(image, state, *node)).collect();
         let isr = state.isr.iter().copied().collect();
         let unflushed = state.unflushed.clone();
         return Role::Leader(Reign { leader_epoch, partition_epoch, me, replicas, isr, unflushed });
     }
-    let leader = state.leader.map(|leader| assigned(image, leader).member);
-    Role::Follower(Following { leader_epoch, partition_epoch, me, leader })
+    let leader = state.leader.map(|leader| assigned(image, state, leader).member);
+    Role::Follower(Following { leader_epoch, partition_epoch, me, leader, unclean: state.unclean })
 }
 
-fn assigned(image: &Image, node: NodeId) -> Assigned {
+fn assigned(image: &Image, partition: &PartitionState, node: NodeId) -> Assigned {
     let state = image.nodes.get(&node);
     // A node that was never registered has no life that anything could be said about.
     let incarnation = state.map_or(Incarnation(0), |state| state.incarnation);
-    Assigned { member: Member { node, incarnation }, is_eligible: state.is_some_and(NodeState::is_active) }
+    let is_sound = !partition.failed.contains(&node);
+    let is_eligible = is_sound && state.is_some_and(NodeState::is_active);
+    Assigned { member: Member { node, incarnation }, is_eligible }
 }

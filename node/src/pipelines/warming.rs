@@ -1,6 +1,6 @@
 //! Makes pipelines ready: what is in force, what is staged, what a rollback would go to, and what a lane asks for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ use crate::plugins::{BindingConfig, Bindings, Grants, Limits, Loaded, Opening, P
 /// How many revisions of a topic are kept ready beside the staged one, the newest first. Lanes that come back under
 /// an older one have it made ready again.
 const WARM_MAX: usize = 4;
+/// How many revisions that lanes asked for are kept ready beside those.
+const ASKED_MAX: usize = 64;
 /// The pause before what failed is tried again.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -25,12 +27,14 @@ struct Warming {
     pipelines: Pipelines,
     /// What this life of the node has reported of staged pipelines.
     reported: BTreeSet<(Key, Incarnation)>,
+    /// The revisions that lanes asked for lately, the newest last.
+    asked: VecDeque<Key>,
 }
 
 /// Follows the metadata, and who waits, until the node stops.
 pub(super) async fn run(pipelines: Pipelines, mut wanted: mpsc::UnboundedReceiver<Key>) {
     let mut image = pipelines.0.controller.image();
-    let mut warming = Warming { pipelines, reported: BTreeSet::new() };
+    let mut warming = Warming { pipelines, reported: BTreeSet::new(), asked: VecDeque::new() };
     loop {
         let changed = warming.pipelines.0.changed.get();
         warming.follow(&image);
@@ -49,9 +53,10 @@ impl Warming {
     fn follow(&mut self, image: &Image) {
         let slots: BTreeSet<Key> = {
             let mut slots = self.pipelines.slots();
-            slots.retain(|(topic, revision), _| {
-                let state = image.topic_by_id(*topic);
-                state.is_some_and(|(_, state)| state.pipeline(*revision).is_some())
+            slots.retain(|key, slot| {
+                let state = image.topic_by_id(key.0).map(|(_, state)| state);
+                let state = state.filter(|state| state.pipeline(key.1).is_some());
+                state.is_some_and(|state| is_warm(state, key.1) || self.asked.contains(key) || is_held(slot))
             });
             slots.keys().copied().collect()
         };
@@ -75,6 +80,11 @@ impl Warming {
     /// Makes a revision ready that somebody waits for.
     fn open(&mut self, image: &Image, key: Key) {
         let Some((name, topic)) = image.topic_by_id(key.0) else { return };
+        self.asked.retain(|asked| *asked != key);
+        self.asked.push_back(key);
+        if self.asked.len() > ASKED_MAX {
+            self.asked.pop_front();
+        }
         if let Some(spec) = topic.pipeline(key.1).filter(|_| self.pipelines.slot(key).is_none()) {
             self.build(image, name, topic, key, spec);
         }
@@ -176,6 +186,21 @@ impl Warming {
                 }
             }
         });
+    }
+}
+
+/// Whether a revision is kept ready whoever asks for it.
+fn is_warm(topic: &TopicState, revision: Revision) -> bool {
+    let is_staged = topic.staged.as_ref().is_some_and(|staged| staged.revision == revision);
+    is_staged || topic.pipelines.keys().rev().take(WARM_MAX).any(|warm| *warm == revision)
+}
+
+/// Whether a lane holds on to it, or it is being made.
+fn is_held(slot: &Slot) -> bool {
+    match slot {
+        Slot::Building => true,
+        Slot::Ready(pipeline) => Arc::strong_count(pipeline) > 1,
+        Slot::Failed(_) => false,
     }
 }
 

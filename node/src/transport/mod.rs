@@ -14,6 +14,7 @@ pub use peers::{AskError, Peers};
 pub use threads::{NETWORK_THREADS_MAX, Threads};
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use weir_quic::{FrameReader, FrameWriter, Peer, Principal, Protocol, Server};
@@ -26,6 +27,7 @@ pub trait StreamHandler: Clone + Send + 'static {
     fn serve(
         &self,
         principal: Arc<Principal>,
+        host: IpAddr,
         protocol: Protocol,
         reader: FrameReader,
         writer: FrameWriter,
@@ -57,7 +59,7 @@ async fn serve_connection(peer: Peer, handler: impl StreamHandler, stopping: Arc
             stream = weir_quic::framed::accept(&peer.connection) => match stream {
                 Ok((writer, reader)) => {
                     let (handler, principal) = (handler.clone(), Arc::clone(&principal));
-                    tokio::spawn(async move { handler.serve(principal, protocol, reader, writer).await });
+                    tokio::spawn(async move { handler.serve(principal, address.ip(), protocol, reader, writer).await });
                 }
                 Err(end) => {
                     tracing::debug!(%principal, %address, %end, "disconnected");

@@ -121,6 +121,7 @@ async fn read(common: &Common, client: &Client, mark: &str, stored: &BTreeSet<St
                     "reading {partition} of a passing topic moved from {from} to {to}"
                 ));
             }
+            Ok(ConsumerEvent::Group(_)) => {}
             Err(error) => common.failed("reading a passing topic", &error).await,
         }
     }

@@ -29,6 +29,8 @@ struct Book {
     faults_are_over: bool,
     /// The last reading of everything, after which nothing changes any more.
     audit: Option<Audit>,
+    /// What lies before these offsets was let go by retention, and may be anything.
+    starts: BTreeMap<PartitionIndex, Offset>,
     violations: Vec<String>,
 }
 
@@ -169,6 +171,13 @@ impl Journal {
         self.book().audit.clone()
     }
 
+    /// Notes where the partitions begin in the end. Nothing is promised of what was before.
+    pub fn begins_at(&self, partition: PartitionIndex, start: Offset) {
+        let book = &mut *self.book();
+        let known = book.starts.entry(partition).or_insert(start);
+        *known = start.max(*known);
+    }
+
     /// Whether everybody who still reads has come to these ends; if not, who has not.
     ///
     /// # Errors
@@ -197,6 +206,7 @@ impl Journal {
     #[must_use]
     pub fn judge(&self) -> (check::Report, Vec<String>) {
         let book = &mut *self.book();
+        book.forget_what_was_let_go();
         let report = match check::check(&book.history) {
             Ok(report) => report,
             Err(error) => {
@@ -222,6 +232,23 @@ impl Journal {
 }
 
 impl Book {
+    /// Whether a record was read before retention let it go nobody can know, nor what stood there.
+    fn forget_what_was_let_go(&mut self) {
+        let Book { history, starts, .. } = self;
+        let is_kept = |partition: &PartitionIndex, offset: &Offset| {
+            starts.get(partition).is_none_or(|start| offset >= start)
+        };
+        history.reads.retain(|read| is_kept(&read.partition, &read.offset));
+        for sent in &mut history.sends {
+            if let Outcome::Acknowledged { partition, offset } = &sent.outcome
+                && !offset.is_some_and(|offset| is_kept(partition, &offset))
+                && starts.get(partition).is_some_and(|start| *start > Offset(0))
+            {
+                sent.outcome = Outcome::Unknown;
+            }
+        }
+    }
+
     fn violate(&mut self, what: fmt::Arguments<'_>) {
         if self.violations.len() < VIOLATIONS_MAX {
             self.violations.push(what.to_string());

@@ -1,7 +1,7 @@
 //! A machine with one node on it, over all of the node's lives.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
@@ -15,6 +15,7 @@ use weir_quic::Identity;
 use weir_wire::ids::NodeId;
 
 use super::clock::SimClock;
+use super::damage::Damage;
 use super::dice::Dice;
 use super::disk::{HostDisk, Lie};
 use super::network::{Power, SimNetwork, Weather};
@@ -50,7 +51,7 @@ pub struct Machine {
     host: Arc<str>,
     address: SocketAddr,
     identity: Identity,
-    /// Where it finds the first node; `None` for the first node itself.
+    /// Where it finds the first node; `None` for the first node itself, which forms the cluster.
     join: Option<SocketAddr>,
     weather: Weather,
     lie: Option<Lie>,
@@ -70,6 +71,8 @@ struct Inner {
     partitions: Option<Partitions>,
     dice: Dice,
     lives: u32,
+    /// Where a node whose disk was replaced finds its cluster.
+    others: Vec<SocketAddr>,
 }
 
 /// What runs plugins in every node of this process: without a clock and without a thread.
@@ -106,6 +109,7 @@ impl Machine {
             partitions: None,
             dice,
             lives: 0,
+            others: Vec::new(),
         });
         Machine { id, host, address, identity, join, weather, lie, without, trace, pace, inner }
     }
@@ -154,7 +158,7 @@ impl Machine {
         config.identity = Some(self.identity.clone());
         config.engines = Some(engines());
         config.advertised = Some(self.address.to_string());
-        config.join = self.join.iter().map(SocketAddr::to_string).collect();
+        config.join = self.join.iter().chain(&inner.others).map(SocketAddr::to_string).collect();
         // Few, so that snapshots are made and sent in a run that makes few changes.
         config.entries_per_snapshot = 20;
         config.without = self.without;
@@ -178,6 +182,22 @@ impl Machine {
         inner.controller = None;
         inner.partitions = None;
         self.trace.note(&self.host, Kind::Fault, format_args!("{end:?}"));
+    }
+
+    /// Puts an empty disk in the place of the one that it has. Its node finds the cluster at these addresses.
+    pub(super) fn replace_disk(&self, others: Vec<SocketAddr>) {
+        let mut inner = self.inner();
+        let seed = inner.dice.number();
+        (inner.disk, inner.others) = (SimDisk::new(seed), others);
+        self.trace.note(&self.host, Kind::Fault, format_args!("the disk is replaced by an empty one"));
+    }
+
+    /// Flips bits of the disk, of which the node knows nothing.
+    pub(super) fn damage(&self, damage: Damage, flips: u32) {
+        let mut inner = self.inner();
+        let (disk, dice) = (inner.disk.clone(), &mut inner.dice);
+        let flipped = damage.strike(&disk, Path::new(DATA_FOLDER), flips, dice);
+        self.trace.note(&self.host, Kind::Fault, format_args!("flipped: {flipped:?}"));
     }
 
     pub(super) fn ask_to_stop(&self) {

@@ -16,6 +16,7 @@
 
 pub mod churn;
 pub mod clock;
+pub mod damage;
 pub mod dice;
 pub mod disk;
 pub mod hunt;

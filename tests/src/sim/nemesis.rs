@@ -114,6 +114,13 @@ impl Nemesis {
                 world.end_client(&name);
                 self.later(world, *down, FollowUp::StartClient(name));
             }
+            Fault::ReplaceDisk { down } => {
+                if world.state(node) != NodeState::Down {
+                    self.end(world, node, End::Killed, *down);
+                }
+                self.full.remove(&node);
+                world.replace_disk(node);
+            }
             // The rest happens to a machine whose node runs.
             _ if !is_up => {}
             Fault::End { end, down } => self.end(world, node, *end, *down),
@@ -142,6 +149,10 @@ impl Nemesis {
                 self.full.insert(node, *room_bytes);
                 self.suspicious.insert(node);
                 self.later(world, *lasts, FollowUp::MakeRoom(node));
+            }
+            Fault::Damage { damage, flips, down } => {
+                self.end(world, node, End::Killed, *down);
+                world.damage(node, *damage, *flips);
             }
             Fault::SlowDisk { takes, lasts } => {
                 world.machine(node).pace().set(takes.clone());

@@ -14,6 +14,7 @@ use weir_wire::ids::{NodeId, PartitionIndex};
 
 mod cluster;
 
+use super::damage::Damage;
 use super::dice::Dice;
 use super::disk::Lie;
 use super::workers::QUICK;
@@ -59,6 +60,8 @@ pub struct Workload {
     pub acks: Vec<Acks>,
     /// Size at which segments end, in bytes.
     pub segment_bytes: u32,
+    /// `retention.bytes`: how much of a partition is kept, if not all.
+    pub retention_bytes: Option<u64>,
     /// How many producing processes there are.
     pub producers: u32,
     /// Records that each of them sends.
@@ -214,6 +217,20 @@ pub enum Fault {
         room_bytes: u64,
         /// For how long.
         lasts: Duration,
+    },
+    /// The node is killed, and while it is away bits of its files flip.
+    Damage {
+        /// In which files.
+        damage: Damage,
+        /// How many.
+        flips: u32,
+        /// How long until it is started again.
+        down: Duration,
+    },
+    /// The node ends, and starts again with an empty disk in place of its own.
+    ReplaceDisk {
+        /// How long until then.
+        down: Duration,
     },
     /// The disk is slow.
     SlowDisk {
@@ -378,6 +395,7 @@ impl Workload {
             acks: vec![Acks::All],
             names_partitions: false,
             segment_bytes: *dice.pick(&[4_096, 16_384, 65_536, 1 << 20]),
+            retention_bytes: None,
             producers: small(dice, 1..=2),
             records,
             keys: small(dice, 1..=6),

@@ -89,6 +89,9 @@ impl<'a> Run<'a> {
 
     fn finish(mut self) -> Result<Summary, Box<Failure>> {
         let broken = self.phases().err();
+        for replica in Observer::default().look(&self.world, false).replicas {
+            self.journal.begins_at(replica.id.partition, replica.log_start);
+        }
         let (report, mut violations) = self.journal.judge();
         violations.splice(0..0, broken);
         let (took, deaths) = (self.world.now(), self.nemesis.deaths);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use weir_client::{
     Acks, Client, ClientConfig, ClientError, Consumer, ConsumerConfig, ConsumerEvent, DeliveryResult,
-    ErrorClass, ErrorCode, Lanes, NewTopic, ProducerConfig, Record, StartAt,
+    ErrorClass, ErrorCode, Lanes, NewTopic, ProducerConfig, Record, ResetPolicy, StartAt,
 };
 use weir_wire::ids::{Offset, PartitionIndex};
 
@@ -65,23 +65,35 @@ impl Common {
         }
     }
 
-    /// Notes an error that passes, or that a failing disk explains, and waits a little; any other is a broken promise.
+    /// Notes an error that passes, or that is an honest answer to what fails, and waits a little; any other is a broken
+    /// promise.
     pub(super) async fn failed(&self, what: &str, error: &ClientError) {
         self.note(format_args!("{what} failed: {error}"));
-        let is_of_the_disk =
-            matches!(error, ClientError::Node(error) if error.code == ErrorCode::StorageFailed);
-        if error.class() != ErrorClass::Retryable && !is_of_the_disk {
+        // The disk failed, or it is a change of which nobody can tell whether it took effect: the next try does.
+        let honest = [ErrorCode::StorageFailed, ErrorCode::CorruptBatch, ErrorCode::OutcomeUnknown];
+        let is_honest = matches!(error, ClientError::Node(error) if honest.contains(&error.code));
+        if error.class() != ErrorClass::Retryable && !is_honest {
             self.journal.violated(format_args!("{what} failed for good: {error}"));
         }
         tokio::time::sleep(PAUSE).await;
     }
 
+    /// How readers read: what retention takes from under them is no error.
+    fn reading(&self) -> ConsumerConfig {
+        let reset =
+            if self.workload.retention_bytes.is_some() { ResetPolicy::Earliest } else { ResetPolicy::None };
+        ConsumerConfig { reset, ..ConsumerConfig::default() }
+    }
+
     /// Creates the topic, unless another process already did.
     async fn create_topic(&self, client: &Client) {
+        let retention_bytes =
+            self.workload.retention_bytes.map_or("-1".to_owned(), |bytes| bytes.to_string());
         let topic = NewTopic::new(TOPIC)
             .partitions(self.workload.partitions)
             .replication_factor(self.workload.replication_factor)
             .config("segment.bytes", self.workload.segment_bytes.to_string())
+            .config("retention.bytes", retention_bytes)
             .config("min.insync.replicas", self.workload.min_insync.to_string())
             .config("write.caching", self.workload.write_caching.to_string());
         loop {
@@ -246,7 +258,7 @@ impl Common {
 async fn read_along(common: &Common, config: ClientConfig) -> super::world::HostResult {
     let client = common.connect(config).await;
     loop {
-        let mut consumer = client.consumer(ConsumerConfig::default())?;
+        let mut consumer = client.consumer(common.reading())?;
         if !assign(common, &mut consumer).await {
             continue;
         }
@@ -315,7 +327,7 @@ async fn audit(common: &Common, config: ClientConfig) {
             }
         }
     }
-    let mut consumer = client.consumer(ConsumerConfig::default()).expect("the defaults are valid");
+    let mut consumer = client.consumer(common.reading()).expect("the defaults are valid");
     while !assign(common, &mut consumer).await {}
     let reader = common.journal.begin_reader();
     let mut missing: BTreeSet<PartitionIndex> = (0..common.workload.partitions).map(PartitionIndex).collect();
@@ -327,9 +339,12 @@ async fn audit(common: &Common, config: ClientConfig) {
                 missing.remove(&partition);
                 ends.insert(partition, high_watermark);
             }
+            // Retention went by.
+            Ok(ConsumerEvent::Reset { .. }) if common.workload.retention_bytes.is_some() => {}
             Ok(ConsumerEvent::Reset { partition, from, to, .. }) => {
                 common.journal.violated(format_args!("reading {partition} from {from} was moved to {to}"));
             }
+            Ok(ConsumerEvent::Group(_)) => {}
             Err(error) => common.failed("reading everything", &error).await,
         }
     }

@@ -21,6 +21,7 @@ use weir_quic::{Authority, Identity, Principal};
 use weir_wire::ids::{NodeId, PartitionIndex};
 
 use super::clock::EPOCH;
+use super::damage::Damage;
 use super::dice::Dice;
 use super::disk::Lie;
 use super::machine::{DATA_FOLDER, Machine, NODE_PORT, NodeState};
@@ -200,6 +201,17 @@ impl World {
         self.sim.crash(machine.host());
         // What its destructors had to say of a disk that is gone is nobody's business.
         let _ = take_panic();
+    }
+
+    /// Puts an empty disk into the machine of a node that does not run.
+    pub fn replace_disk(&mut self, node: NodeId) {
+        let others = self.nodes.values().filter(|machine| machine.id() != node);
+        self.machine(node).replace_disk(others.map(|machine| machine.address()).collect());
+    }
+
+    /// Flips bits on the disk of a node that does not run.
+    pub fn damage(&mut self, node: NodeId, damage: Damage, flips: u32) {
+        self.machine(node).damage(damage, flips);
     }
 
     /// Starts a node that ended.

@@ -1,7 +1,11 @@
 //! Where a consumer starts, how much it holds, and what it does when its position is gone.
 
+use std::time::Duration;
+
 use weir_wire::fetch::{FETCH_CREDIT_BYTES_MAX, Position};
 use weir_wire::ids::Offset;
+use weir_wire::names;
+use weir_wire::request::JoinGroup;
 
 use crate::error::ClientError;
 
@@ -18,6 +22,20 @@ pub struct ConsumerConfig {
     /// The largest batch that is believed, and how far it may unpack. The defaults are above what any topic takes
     /// unless its `max.message.bytes` was raised above 32 MiB.
     pub batch_limits: weir_wire::batch::Limits,
+    /// The group to take part in (`group.id`). Default: none.
+    pub group: Option<String>,
+    /// A name of this consumer that outlives its process (`group.instance.id`, KIP-345): when it comes back within its
+    /// session, it has what it had, and nothing moves. Default: none.
+    pub group_instance: Option<String>,
+    /// Whether what was handed out is committed by itself, when the application asks for more
+    /// (`enable.auto.commit`). Default: yes.
+    pub auto_commit: bool,
+    /// How often that happens (`auto.commit.interval.ms`); also before a partition goes to another consumer, and at the
+    /// end. Default 5 s.
+    pub auto_commit_interval: Duration,
+    /// How long the application may take to let go of a partition before it is expelled from the group
+    /// (`max.poll.interval.ms`). Default 5 min.
+    pub rebalance_timeout: Duration,
 }
 
 /// What happens when a position is outside of what is stored (`auto.offset.reset`).
@@ -70,7 +88,27 @@ impl ConsumerConfig {
         if self.partition_fetch_bytes == 0 {
             return refuse("partition_fetch_bytes is above 0".to_owned());
         }
+        if self.auto_commit && self.auto_commit_interval.is_zero() {
+            return refuse("auto_commit_interval is above 0".to_owned());
+        }
+        let rebalance_max = Duration::from_millis(u64::from(JoinGroup::REBALANCE_TIMEOUT_MS_MAX));
+        if self.rebalance_timeout > rebalance_max {
+            return refuse(format!("rebalance_timeout is at most {} s", rebalance_max.as_secs()));
+        }
+        if let Some(group) = &self.group {
+            names::check_group_name(group).map_err(|error| ClientError::Config(error.to_string()))?;
+        }
+        if let Some(instance) = &self.group_instance {
+            names::check_instance_id(instance).map_err(|error| ClientError::Config(error.to_string()))?;
+            if self.group.is_none() {
+                return refuse("a group_instance is a name within a group: set group too".to_owned());
+            }
+        }
         Ok(())
+    }
+
+    pub(super) fn rebalance_timeout_ms(&self) -> u32 {
+        u32::try_from(self.rebalance_timeout.as_millis()).unwrap_or(JoinGroup::REBALANCE_TIMEOUT_MS_MAX)
     }
 }
 
@@ -85,6 +123,11 @@ impl Default for ConsumerConfig {
                 uncompressed_bytes_max: 256 * 1024 * 1024,
                 ..weir_wire::batch::Limits::default()
             },
+            group: None,
+            group_instance: None,
+            auto_commit: true,
+            auto_commit_interval: Duration::from_secs(5),
+            rebalance_timeout: Duration::from_secs(5 * 60),
         }
     }
 }

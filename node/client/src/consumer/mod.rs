@@ -5,15 +5,21 @@
 
 mod batch;
 mod config;
+mod group;
 mod metrics;
 mod partition;
 mod session;
 mod stream;
 
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use weir_wire::fetch::Position;
 use weir_wire::ids::{Offset, PartitionIndex};
+use weir_wire::request::{CommittedOffset, Subscription};
 
 pub use batch::{ConsumedBatch, ConsumedRecord, ConsumedRecords};
 pub use config::{ConsumerConfig, ResetPolicy, StartAt};
@@ -87,6 +93,31 @@ pub enum ConsumerEvent {
         /// Where it goes on.
         to: Offset,
     },
+    /// The group gave or took partitions. Asking for the next event says that the application is done with this one:
+    /// only then are partitions read that were assigned, and only then do others get those that were revoked.
+    Group(GroupEvent),
+}
+
+/// What happened to a consumer's part in its group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GroupEvent {
+    /// These are this consumer's from now on. A [`seek`](Consumer::seek) before the next event overrides where the
+    /// group left off.
+    Assigned {
+        /// Topics and partitions.
+        partitions: Vec<(String, PartitionIndex)>,
+    },
+    /// These go to another consumer, once this one lets go by asking for the next event: no more records of them come,
+    /// and commits are still taken. What was handed out is committed then, if that happens by itself.
+    Revoked {
+        /// Topics and partitions.
+        partitions: Vec<(String, PartitionIndex)>,
+    },
+    /// These are gone, and may be another consumer's already: the session was over. Commits are refused.
+    Lost {
+        /// Topics and partitions.
+        partitions: Vec<(String, PartitionIndex)>,
+    },
 }
 
 impl Consumer {
@@ -113,6 +144,78 @@ impl Consumer {
     /// As [`assign`](Consumer::assign).
     pub async fn assign_all(&mut self, topic: &str, start: StartAt) -> Result<u32, ClientError> {
         self.session.assign_all(topic, start).await
+    }
+
+    /// Takes part in the group of [`ConsumerConfig::group`]: reads what it assigns of these topics, which need not exist
+    /// yet. Once more, it changes what is wanted.
+    ///
+    /// # Errors
+    /// [`ClientError::Config`]. What the coordinator says comes with the events.
+    pub fn subscribe<T: Into<String>>(
+        &mut self,
+        topics: impl IntoIterator<Item = T>,
+    ) -> Result<(), ClientError> {
+        let topics = topics.into_iter().map(Into::into).collect();
+        self.session.subscribe_to(Subscription { topics, pattern: None })
+    }
+
+    /// As [`subscribe`](Consumer::subscribe), for all topics whose whole name the regular expression matches.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Consumer::subscribe).
+    pub fn subscribe_pattern(&mut self, pattern: impl Into<String>) -> Result<(), ClientError> {
+        self.session.subscribe_to(Subscription { topics: Vec::new(), pattern: Some(pattern.into()) })
+    }
+
+    /// Commits everything that was handed out, and waits until that is stored.
+    ///
+    /// # Errors
+    /// [`ClientError::Config`] without a group; or what the coordinator says, such as that a partition is another
+    /// consumer's by now ([`NotPartitionOwner`](weir_wire::error::ErrorCode::NotPartitionOwner)).
+    ///
+    /// # Cancel safety
+    /// A commit that was begun goes on.
+    pub async fn commit(&mut self) -> Result<(), ClientError> {
+        self.start_commit()?.await
+    }
+
+    /// As [`commit`](Consumer::commit), without waiting: commits are stored in the order in which they are begun.
+    ///
+    /// # Errors
+    /// [`ClientError::Config`] without a group.
+    pub fn start_commit(&mut self) -> Result<Commit, ClientError> {
+        self.session.commit_taken().map(Commit)
+    }
+
+    /// Commits offsets of the application's own: for each partition the next one to read, and what it wants to
+    /// remember with it.
+    ///
+    /// # Errors
+    /// [`ClientError::NotAssigned`], or as [`start_commit`](Consumer::start_commit).
+    pub fn start_commit_of(
+        &mut self,
+        offsets: &[(&str, PartitionIndex, Offset, &str)],
+    ) -> Result<Commit, ClientError> {
+        let mut chosen = BTreeMap::new();
+        for (topic, partition, offset, metadata) in offsets {
+            let not_assigned =
+                || ClientError::NotAssigned { topic: (*topic).to_owned(), partition: *partition };
+            let assigned = self.session.find(topic, *partition).ok_or_else(not_assigned)?;
+            // The epoch belongs to the position that it was read at.
+            let leader_epoch =
+                assigned.position().filter(|position| position.offset == *offset).and_then(|at| at.epoch);
+            let committed =
+                CommittedOffset { offset: *offset, leader_epoch, metadata: (*metadata).to_owned() };
+            chosen.insert((assigned.topic_id, assigned.partition), committed);
+        }
+        self.session.commit(chosen).map(Commit)
+    }
+
+    /// How many offsets lie between what was handed out and the end of what may be read, as far as is known.
+    #[must_use]
+    pub fn lag(&self, topic: &str, partition: PartitionIndex) -> Option<u64> {
+        let assigned = self.session.find(topic, partition)?;
+        Some(assigned.high_watermark?.since(assigned.position()?.offset))
     }
 
     /// Stops reading a partition and forgets its position.
@@ -209,6 +312,24 @@ impl Consumer {
         self.session.metrics()
     }
 
-    /// Ends the streams. Dropping the consumer does the same.
-    pub fn close(self) {}
+    /// Ends the streams. One that takes part in a group commits what was handed out, if that happens by itself, and
+    /// leaves the group, so that others go on at once. Dropping it leaves the group too, without a commit.
+    ///
+    /// # Errors
+    /// What became of the last commit.
+    pub async fn close(mut self) -> Result<(), ClientError> {
+        self.session.leave().await
+    }
+}
+
+/// A commit that was begun; it goes on when this is dropped.
+#[derive(Debug)]
+pub struct Commit(oneshot::Receiver<Result<(), ClientError>>);
+
+impl Future for Commit {
+    type Output = Result<(), ClientError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map(|outcome| outcome.unwrap_or(Err(ClientError::Closed)))
+    }
 }

@@ -47,6 +47,8 @@ pub(super) enum State {
     LookingUp(u64),
     /// A stream sends it, under this subscription number.
     Subscribed(StreamNumber, u64),
+    /// The application is to hear of it first, or is letting it go.
+    Held,
     /// An error was reported: only a seek goes on.
     WaitsForSeek,
 }

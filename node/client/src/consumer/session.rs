@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -11,6 +12,7 @@ use weir_wire::fetch::{FetchCommand, FetchEnd, FetchEvent, Position};
 use weir_wire::ids::{NodeId, Offset, PartitionIndex};
 use weir_wire::request::{ListedOffset, OffsetSpec, TopicEntry};
 
+use super::group::{Grouped, Woken};
 use super::partition::{Assigned, DataFrame, Place, Ready, State, What, take_apart};
 use super::stream::{FetchStream, StreamNumber, Told};
 use super::{ConsumerConfig, ConsumerEvent, ConsumerMetrics, ResetPolicy, StartAt};
@@ -20,17 +22,22 @@ use crate::error::ClientError;
 use crate::metadata::find_partition;
 use crate::watched::Watcher;
 
+/// A stream that says nothing for so long may be one of a node that died without a word, which the connection itself
+/// notices much later: the metadata is asked whether others lead. A client asks once, for all its consumers; an idle
+/// topic costs one such request in this time, as Kafka's fetch requests do (`fetch.max.wait.ms`).
+const SILENCE_MAX: Duration = Duration::from_millis(500);
+
 /// Into how many pieces the credit of a stream is divided on its way back: few frames, and a node that is rarely short.
 const CREDIT_PIECES: u64 = 8;
 
 /// Everything that a consumer holds.
 pub(super) struct Session {
-    client: Arc<Inner>,
-    config: ConsumerConfig,
+    pub(super) client: Arc<Inner>,
+    pub(super) config: ConsumerConfig,
     backoff: Backoff,
     /// The assigned partitions by a number that is never used twice: what comes late for a partition that was
     /// unassigned finds nobody.
-    assigned: BTreeMap<u64, Assigned>,
+    pub(super) assigned: BTreeMap<u64, Assigned>,
     streams: BTreeMap<NodeId, FetchStream>,
     /// For keys, streams, subscriptions and look-ups alike.
     next_number: u64,
@@ -40,6 +47,8 @@ pub(super) struct Session {
     /// What the application gets next, in order.
     ready: VecDeque<Ready>,
     metrics: ConsumerMetrics,
+    /// The part in a group, if there is one.
+    pub(super) grouped: Option<Grouped>,
 }
 
 /// Both ends: the sending one is cloned into tasks.
@@ -59,6 +68,7 @@ impl Session {
         Session {
             backoff: client.net.backoff(),
             metadata: client.metadata.watch(),
+            grouped: Grouped::new(&client, &config),
             client,
             config,
             assigned: BTreeMap::new(),
@@ -81,6 +91,7 @@ impl Session {
         partition: PartitionIndex,
         start: StartAt,
     ) -> Result<(), ClientError> {
+        self.check_assigns_itself()?;
         let entry = self.client.metadata.fresh_topic(&self.client.net, topic).await?;
         if find_partition(&entry, partition).is_none() {
             let (topic, count) = (topic.to_owned(), entry.partitions.len());
@@ -91,11 +102,20 @@ impl Session {
     }
 
     pub(super) async fn assign_all(&mut self, topic: &str, start: StartAt) -> Result<u32, ClientError> {
+        self.check_assigns_itself()?;
         let entry = self.client.metadata.fresh_topic(&self.client.net, topic).await?;
         for partition in &entry.partitions {
             self.assign_known(&entry, partition.index, start);
         }
         Ok(u32::try_from(entry.partitions.len()).unwrap_or(u32::MAX))
+    }
+
+    fn check_assigns_itself(&self) -> Result<(), ClientError> {
+        if self.grouped.as_ref().is_some_and(Grouped::is_subscribed) {
+            let sentence = "a consumer assigns partitions itself or subscribes, not both";
+            return Err(ClientError::Config(sentence.to_owned()));
+        }
+        Ok(())
     }
 
     fn assign_known(&mut self, entry: &TopicEntry, partition: PartitionIndex, start: StartAt) {
@@ -162,33 +182,57 @@ impl Session {
 
     /// The next event. Everything that is awaited keeps what it has when it is dropped.
     pub(super) async fn next(&mut self) -> Result<ConsumerEvent, ClientError> {
+        self.application_is_back();
         loop {
-            while let Some(item) = self.ready.pop_front() {
+            if let Some(event) = self.follow_group() {
+                return event;
+            }
+            while let Some(item) = self.take_ready() {
                 if let Some(event) = self.hand_out(item) {
                     return event;
                 }
             }
             let retry_at = self.advance();
-            if !self.ready.is_empty() {
+            let silent_at = self.silent_at();
+            if self.has_ready() {
                 // A step that failed has something to say, and nothing else may ever come.
                 continue;
             }
-            let pause = async {
-                match retry_at {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let commit_at = self.grouped.as_ref().and_then(|grouped| grouped.commits_at(&self.config));
+            let wake_at = [retry_at, commit_at].into_iter().flatten().min();
             tokio::select! {
                 biased;
+                woken = group_woken(&mut self.grouped) => self.woken(woken),
                 // What comes seldom goes first: a stream that always has something must not keep another partition
                 // from being found, or from its new leader.
                 () = self.metadata.changed() => self.follow_leaders(),
                 Some((key, number, found)) = self.found.1.recv() => self.looked_up(key, number, found),
                 Some((stream, told)) = self.told.1.recv() => self.take(stream, told),
-                () = pause => {}
+                () = sleep_until(wake_at) => {}
+                () = sleep_until(silent_at) => self.doubt_the_silent(),
             }
         }
+    }
+
+    /// The first item that may be handed out at this moment. What a group may have given to another consumer stays,
+    /// until the session goes on or the group takes it away.
+    fn take_ready(&mut self) -> Option<Ready> {
+        let at = self.first_ready()?;
+        self.ready.remove(at)
+    }
+
+    fn has_ready(&self) -> bool {
+        self.first_ready().is_some()
+    }
+
+    fn first_ready(&self) -> Option<usize> {
+        let Some(grouped) = self.grouped.as_ref().filter(|grouped| grouped.is_subscribed()) else {
+            return (!self.ready.is_empty()).then_some(0);
+        };
+        self.ready.iter().position(|item| {
+            let assigned = self.assigned.get(&item.key);
+            assigned.is_none_or(|assigned| grouped.may_hand_out(&(assigned.topic_id, assigned.partition)))
+        })
     }
 
     /// Hands an item to the application: its credit comes back and its position counts.
@@ -243,6 +287,28 @@ impl Session {
             }
         }
         earliest
+    }
+
+    /// When the first of the streams that should send something will have been silent for too long.
+    fn silent_at(&self) -> Option<Instant> {
+        let heard =
+            self.streams.values().filter(|stream| self.is_in_use(stream.number)).map(|stream| stream.heard);
+        heard.min().map(|heard| heard + SILENCE_MAX)
+    }
+
+    fn is_in_use(&self, number: StreamNumber) -> bool {
+        self.assigned
+            .values()
+            .any(|assigned| matches!(assigned.state, State::Subscribed(on, _) if on == number))
+    }
+
+    /// Asks whether others lead by now. If not, the streams are silent since there is nothing to say.
+    fn doubt_the_silent(&mut self) {
+        let now = Instant::now();
+        for stream in self.streams.values_mut().filter(|stream| stream.heard + SILENCE_MAX <= now) {
+            stream.heard = now;
+        }
+        self.client.metadata.refresh();
     }
 
     /// Looks the position up, or subscribes at it.
@@ -336,6 +402,9 @@ impl Session {
     }
 
     fn take(&mut self, stream: StreamNumber, told: Told) {
+        if let Some(stream) = self.streams.values_mut().find(|open| open.number == stream) {
+            stream.heard = Instant::now();
+        }
         match told {
             Told::Event(event, payload) => self.event(stream, event, payload),
             Told::Over(why, refusal) => self.stream_over(stream, &why, refusal),
@@ -469,13 +538,13 @@ impl Session {
     }
 
     /// Reports an error behind what was fetched before it: those records are good. Only a seek goes on.
-    fn fail(&mut self, key: u64, error: ClientError) {
+    pub(super) fn fail(&mut self, key: u64, error: ClientError) {
         self.with(key, |assigned| assigned.state = State::WaitsForSeek);
         self.ready.push_back(Ready { key, credit: None, then: None, what: What::Failed(error) });
     }
 
     /// Stops a partition's stream and throws away what is ready of it.
-    fn unsubscribe(&mut self, key: u64) {
+    pub(super) fn unsubscribe(&mut self, key: u64) {
         self.unsubscribe_keeping_ready(key);
         self.throw_away(key);
     }
@@ -512,7 +581,7 @@ impl Session {
         }
     }
 
-    fn with(&mut self, key: u64, change: impl FnOnce(&mut Assigned)) {
+    pub(super) fn with(&mut self, key: u64, change: impl FnOnce(&mut Assigned)) {
         if let Some(assigned) = self.assigned.get_mut(&key) {
             change(assigned);
         }
@@ -528,9 +597,24 @@ impl Session {
         self.key_of(topic, partition).ok_or_else(error)
     }
 
-    fn number(&mut self) -> u64 {
+    pub(super) fn number(&mut self) -> u64 {
         self.next_number += 1;
         self.next_number
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What wakes a consumer that takes part in a group; nothing where it does not. Cancel safe.
+async fn group_woken(grouped: &mut Option<Grouped>) -> Woken {
+    match grouped {
+        Some(grouped) => grouped.next().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use weir_quic::{FrameReader, FrameWriter, Priority};
 use weir_wire::error::WireError;
 use weir_wire::fetch::{FetchCommand, FetchEvent, FetchOpen};
@@ -32,6 +33,8 @@ pub(super) enum Told {
 #[derive(Debug)]
 pub(super) struct FetchStream {
     pub(super) number: StreamNumber,
+    /// When it said something, or was last asked about for want of it.
+    pub(super) heard: Instant,
     /// Credit that was used, came back and was not granted anew yet.
     pub(super) owed: u64,
     commands: mpsc::UnboundedSender<FetchCommand>,
@@ -55,7 +58,7 @@ impl FetchStream {
             // The consumer may be gone.
             let _ = told.send((number, over));
         });
-        FetchStream { number, owed: 0, commands, task }
+        FetchStream { number, heard: Instant::now(), owed: 0, commands, task }
     }
 
     pub(super) fn send(&self, command: FetchCommand) {

@@ -23,7 +23,7 @@ use crate::outside::Outside;
 /// How long [`Net::close`] waits for the nodes to hear of it.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long one node is waited for when it is asked for metadata. All others know it too.
-const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
+const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Which requests are made again after a try whose fate is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -253,7 +253,9 @@ impl Lane {
 
     /// Whether a batch that could still grow would be sent at once. If not, it had better grow.
     pub(crate) fn wants_batch(&self) -> bool {
-        self.queue.is_empty() && self.in_flight.len() < self.settings.in_flight_max && !self.is_draining()
+        // A lane that is to go on elsewhere and waits for nothing goes there with the next batch.
+        let must_settle = self.is_draining() && !self.in_flight.is_empty();
+        self.queue.is_empty() && self.in_flight.len() < self.settings.in_flight_max && !must_settle
     }
 
     /// Whether nothing waits for a result.

@@ -47,7 +47,7 @@ async fn read_all(consumer: &mut Consumer) -> Vec<u32> {
                 assert_eq!(consumer.high_watermark("a", P0), Some(high_watermark));
                 return read;
             }
-            ConsumerEvent::Reset { .. } => {}
+            ConsumerEvent::Reset { .. } | ConsumerEvent::Group(_) => {}
         }
     }
 }

@@ -91,6 +91,8 @@ fn ineligible(
         Some(Ineligible::Fenced)
     } else if state.stopping {
         Some(Ineligible::Stopping)
+    } else if partition.failed.contains(&node) {
+        Some(Ineligible::Failed)
     } else if known != asked && rules.hold(Rule::IncarnationsMatch) {
         Some(Ineligible::OtherIncarnation { asked, known })
     } else {

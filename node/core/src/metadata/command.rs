@@ -165,6 +165,27 @@ pub enum Command {
         /// The first offset that stays.
         before: Offset,
     },
+    /// Some replicas of a node take nothing more, and the node lives on: others lead them from now on, if they can.
+    FailReplicas {
+        /// The node.
+        node: NodeId,
+        /// Its incarnation.
+        incarnation: Incarnation,
+        /// Which replicas.
+        replicas: Vec<(TopicId, PartitionIndex)>,
+    },
+    /// Sees to it that a topic of the cluster's own exists: made, with as many replicas as there are nodes up to three,
+    /// unless it is there already. Never asked by a client.
+    EnsureInternalTopic {
+        /// Its name, which begins as only such names do.
+        name: String,
+        /// Random, from the node that asks.
+        id: TopicId,
+        /// How many partitions it gets.
+        partitions: u32,
+        /// Configuration under Kafka's key names.
+        configs: BTreeMap<String, String>,
+    },
 }
 
 /// How many earlier processes of a data folder are looked at. A node that starts more often than that without ever

@@ -50,10 +50,12 @@ impl Image {
             .expect("the metadata takes only configurations that parse")
     }
 
-    /// The configuration in force for a node: its own values over those for all.
+    /// The configuration in force for a node: its own values over those for all, over those that it started with.
     #[must_use]
-    pub fn node_config(&self, node: NodeId) -> NodeConfig {
-        let mut config = self.cluster_config();
+    pub fn node_config(&self, node: NodeId, started_with: &NodeConfig) -> NodeConfig {
+        let mut config = started_with.clone();
+        let for_all = config.set_all(&self.node_configs);
+        for_all.expect("the metadata takes only configurations that parse");
         if let Some(state) = self.nodes.get(&node) {
             config.set_all(&state.configs).expect("the metadata takes only configurations that parse");
         }

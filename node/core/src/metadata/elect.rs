@@ -1,6 +1,7 @@
 //! Who leads: from the ISR, else from the ELR (KIP-966), and anybody else only when an operator says so.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use weir_wire::ids::{NodeId, PartitionIndex, TopicId};
 
@@ -9,20 +10,26 @@ use super::rules::{Rule, Rules};
 use super::{
     Applied, Command, ElectionKind, Image, MetadataError, NodeState, Nodes, PartitionState, Selection,
 };
+use crate::node_config::NodeConfig;
 
 impl PartitionState {
-    /// Sees to it that a live member of the ISR leads. Does nothing where one does, or where nobody can.
+    /// Sees to it that a live member of the ISR leads. Does nothing where one does, or where nobody can. A leader whose
+    /// replica failed stays where nobody can take over: it still serves what is committed.
     pub(super) fn elect(&mut self, around: Around<'_>) {
         let is_live = |node: &NodeId| around.nodes.get(node).is_some_and(|state| !state.fenced);
-        if self.leader.is_some_and(|leader| is_live(&leader) && self.isr.contains(&leader)) {
+        let leads_on = |leader: &NodeId| is_live(leader) && self.isr.contains(leader);
+        self.leader = self.leader.filter(leads_on);
+        if self.leader.is_some_and(|leader| !self.failed.contains(&leader)) {
             return;
         }
-        self.leader = None;
         if let Some(node) = self.successor(around) {
-            let isr = self.isr.clone();
-            self.set_isr(around, |member| member == node || isr.contains(&member));
+            let (isr, failed) = (self.isr.clone(), self.failed.clone());
+            let stays = |member: &NodeId| isr.contains(member) && !failed.contains(member);
+            self.set_isr(around, |member| member == node || stays(&member));
             self.leader = Some(node);
-        } else if let Some(node) = self.longest_cut().filter(is_live) {
+        } else if let Some(node) =
+            self.longest_cut().filter(|node| is_live(node) && !self.failed.contains(node))
+        {
             self.elect_uncleanly(around, node);
         }
     }
@@ -32,7 +39,8 @@ impl PartitionState {
     fn successor(&self, around: Around<'_>) -> Option<NodeId> {
         let first = |among: &[NodeId], may_stop: bool| {
             let fits = |node: &&NodeId| {
-                around.nodes.get(*node).is_some_and(|state| !state.fenced && (may_stop || !state.stopping))
+                let state = around.nodes.get(*node).filter(|_| !self.failed.contains(*node));
+                state.is_some_and(|state| !state.fenced && (may_stop || !state.stopping))
             };
             among.iter().find(fits).copied()
         };
@@ -79,7 +87,7 @@ impl PartitionState {
             .iter()
             .copied()
             .filter_map(|node| nodes.get(&node).map(|state| (node, state)))
-            .filter(|(_, state)| !state.fenced)
+            .filter(|(node, state)| !state.fenced && !self.failed.contains(node))
             .max_by_key(|(node, state)| (state.is_active(), self.cut.get(node), rank(node)))
             .map(|(node, _)| node)
     }
@@ -95,12 +103,26 @@ impl Image {
             .collect()
     }
 
-    /// What the active controller proposes every `leader.imbalance.check.interval.seconds`, if there is anything.
+    /// What the active controller proposes every `leader.imbalance.check.interval.seconds`, if there is anything: that
+    /// leaderships go back, where a node leads so much less of what it is preferred for than it could that it is more than
+    /// `leader.imbalance.per.broker.percentage`.
     #[must_use]
-    pub fn rebalance(&self) -> Option<Command> {
-        let is_wanted = self.cluster_config().auto_leader_rebalance && !self.preferred_moves().is_empty();
+    pub fn rebalance(&self, settings: &NodeConfig) -> Option<Command> {
+        let is_wanted =
+            settings.auto_leader_rebalance && self.is_imbalanced(settings.leader_imbalance_percentage);
         let kind = ElectionKind::Preferred;
         is_wanted.then_some(Command::ElectLeaders { selection: Selection::All, kind })
+    }
+
+    fn is_imbalanced(&self, percentage: u64) -> bool {
+        let mut preferred: BTreeMap<NodeId, (u64, u64)> = BTreeMap::new();
+        for (.., state) in self.partitions() {
+            let Some(first) = state.replicas.first() else { continue };
+            let (all, away) = preferred.entry(*first).or_default();
+            *all += 1;
+            *away += u64::from(state.preferred_move(&self.nodes).is_some());
+        }
+        preferred.values().any(|(all, away)| away * 100 > all * percentage)
     }
 
     pub(super) fn elect_leaders(

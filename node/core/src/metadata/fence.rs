@@ -1,6 +1,7 @@
-//! Nodes that go: those whose lease ran out, and those that say that they are about to stop.
+//! Nodes that go: those whose lease ran out, and those that say that they are about to stop. And replicas that go, of
+//! nodes that stay.
 
-use weir_wire::ids::{Incarnation, NodeId};
+use weir_wire::ids::{Incarnation, NodeId, PartitionIndex, TopicId};
 
 use super::partition::{Around, Reign};
 use super::rules::Rules;
@@ -38,6 +39,37 @@ impl Image {
             }
         });
         Ok(Applied::ShutdownBegun)
+    }
+
+    /// Takes replicas that failed out of every ISR and leadership, until another process of their node registers. What
+    /// they hold counts on, so they stay in the ELR (KIP-858 does the same for a folder that failed). One that leads and
+    /// that nobody can take over from stays. Topics and partitions that are gone meanwhile are passed over.
+    pub(super) fn fail_replicas(
+        &mut self,
+        rules: Rules,
+        node: NodeId,
+        incarnation: Incarnation,
+        replicas: &[(TopicId, PartitionIndex)],
+    ) -> Result<Applied, MetadataError> {
+        self.current_life(node, incarnation)?;
+        let Image { nodes, topics, topic_names, .. } = self;
+        for (topic, index) in replicas {
+            let Some(topic) = topic_names.get(topic).and_then(|name| topics.get_mut(name)) else { continue };
+            let around = Around { nodes, required_in_sync: topic.required_in_sync(), rules };
+            let at = usize::try_from(index.0).unwrap_or(usize::MAX);
+            let Some(partition) = topic.partitions.get_mut(at).filter(|one| one.is_on(node)) else {
+                continue;
+            };
+            partition.change(rules, |partition| {
+                partition.failed.insert(node);
+                partition.elect(around);
+                if partition.leader != Some(node) {
+                    partition.leave(around, node);
+                }
+                Reign::GoesOn
+            });
+        }
+        Ok(Applied::ReplicasFailed)
     }
 
     /// The state of a node, if it is this incarnation of it.

@@ -68,10 +68,11 @@ impl Image {
         self.nodes.get(&node).map_or(Incarnation(0), |state| state.incarnation)
     }
 
-    /// The replicas of a partition that are on no live node.
+    /// The replicas of a partition that are on no live node, or failed.
     #[must_use]
     pub fn offline(&self, partition: &PartitionState) -> Vec<NodeId> {
-        let is_offline = |node: &NodeId| self.nodes.get(node).is_none_or(|state| state.fenced);
+        let is_fenced = |node: &NodeId| self.nodes.get(node).is_none_or(|state| state.fenced);
+        let is_offline = |node: &NodeId| is_fenced(node) || partition.failed.contains(node);
         partition.replicas.iter().copied().filter(is_offline).collect()
     }
 

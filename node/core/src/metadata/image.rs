@@ -109,6 +109,10 @@ pub struct PartitionState {
     /// Replicas that may hold acknowledged records in memory only, since `write.caching` was switched off and their
     /// leader has not said yet that they flushed what they had. They lose what an unclean stop takes as if it were on.
     pub unflushed: BTreeSet<NodeId>,
+    /// Replicas that take nothing more, as their node said, which lives. They hold what they had, as far as anybody
+    /// knows. Until another process of the node registers they are in no ISR and lead nothing, but for one that leads
+    /// since nobody else can.
+    pub failed: BTreeSet<NodeId>,
 }
 
 impl NodeState {
@@ -134,6 +138,7 @@ impl PartitionState {
             unclean: false,
             cut: BTreeMap::new(),
             unflushed: BTreeSet::new(),
+            failed: BTreeSet::new(),
         }
     }
 }
@@ -171,7 +176,7 @@ impl Image {
 
 impl Stored for Image {
     const NAME: &'static str = "metadata image";
-    const VERSION: u8 = 5;
+    const VERSION: u8 = 4;
 
     fn decode_older(version: u8, body: &[u8]) -> Option<Image> {
         older::decode(version, body)

@@ -16,9 +16,6 @@ mod elect;
 mod fence;
 mod hosted;
 mod image;
-pub mod leases;
-#[cfg(test)]
-mod leases_tests;
 mod older;
 mod outcome;
 mod partition;
@@ -110,6 +107,12 @@ impl Image {
             Command::SetNewTopicPipeline { spec } => self.set_new_topic_pipeline(spec),
             Command::DeleteRecords { topic, partition, before } => {
                 self.delete_records(*topic, *partition, *before)
+            }
+            Command::FailReplicas { node, incarnation, replicas } => {
+                self.fail_replicas(rules, *node, *incarnation, replicas)
+            }
+            Command::EnsureInternalTopic { name, id, partitions, configs } => {
+                self.ensure_internal_topic(name, *id, *partitions, configs)
             }
         }
     }

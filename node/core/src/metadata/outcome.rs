@@ -86,6 +86,8 @@ pub enum Applied {
         /// The first offset that stays.
         log_start: Offset,
     },
+    /// The replicas lead nothing and are not in sync any more.
+    ReplicasFailed,
 }
 
 /// Why a command was refused; the image stays as it was, but for its index. Sent between nodes: new kinds go to the
@@ -321,6 +323,9 @@ pub enum MetadataError {
          oldest are closed, or lower its pipeline.revision.grace.ms"
     )]
     TooManyRevisions(String),
+    /// The topic is the cluster's own.
+    #[error("topic '{0}' belongs to the cluster itself: it is neither deleted nor given more partitions")]
+    InternalTopic(String),
 }
 
 /// Why a node cannot be counted as in sync (KIP-841, KIP-903).
@@ -352,6 +357,9 @@ pub enum Ineligible {
         /// Who lives.
         known: Incarnation,
     },
+    /// Its disk failed for this partition, or its log could not be opened.
+    #[error("its replica failed; its node's log says why, and a restart of the node tries again")]
+    Failed,
 }
 
 fn with_article(noun: &str) -> String {

@@ -46,6 +46,8 @@ impl Image {
                 return Err(MetadataError::DuplicateNode { node: asked.node, address });
             }
         }
+        // A process whose lease ran out registers again with the replicas that it has.
+        let is_new_process = known.is_none_or(|known| known.process != asked.process);
         let lost_everything = known.is_some_and(|known| !asked.is_of_same_folder(known));
         let state = NodeState {
             incarnation: Incarnation(known.map_or(0, |known| known.incarnation.0) + 1),
@@ -59,11 +61,17 @@ impl Image {
         };
         let applied = Applied::Registered(state.incarnation);
         self.nodes.insert(asked.node, state);
-        self.judge_logs(rules, asked, lost_everything);
+        self.judge_logs(rules, asked, lost_everything, is_new_process);
         Ok(applied)
     }
 
-    fn judge_logs(&mut self, rules: Rules, asked: &Registration, lost_everything: bool) {
+    fn judge_logs(
+        &mut self,
+        rules: Rules,
+        asked: &Registration,
+        lost_everything: bool,
+        is_new_process: bool,
+    ) {
         let node = asked.node;
         let stopped_uncleanly = asked.last.is_some_and(|last| !last.clean);
         let cut: BTreeMap<_, _> =
@@ -84,6 +92,9 @@ impl Image {
                     let led = partition.leader == Some(node);
                     if led {
                         partition.leader = None;
+                    }
+                    if is_new_process {
+                        partition.failed.remove(&node);
                     }
                     if lost_everything || left.is_some() {
                         partition.lose(around, node, left);

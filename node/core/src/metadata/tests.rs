@@ -36,6 +36,11 @@ fn create(name: &str, partitions: Option<u32>, replication_factor: Option<u32>) 
     }
 }
 
+fn ensure(name: &str, partitions: u32) -> Command {
+    let id = TopicId([9; 16]);
+    Command::EnsureInternalTopic { name: name.to_owned(), id, partitions, configs: BTreeMap::new() }
+}
+
 fn cluster_of(nodes: u32) -> Image {
     let mut image = Image::default();
     image.apply(&Command::Initialise { cluster: ClusterId([1; 16]) }).unwrap();
@@ -86,12 +91,36 @@ fn refusals_change_nothing_but_the_index() {
         (bad_config("retnetion.ms", "1"), "retention.ms"),
         (bad_config("retention.ms", "soon"), "retention.ms"),
         (Command::DeleteTopic { name: "gone".to_owned() }, "there is no topic 'gone'"),
+        (ensure("mine", 1), "'mine' is no name for a topic of the cluster's own"),
+        (ensure("__/evil", 1), "'/' is not allowed"),
+        (ensure("__mine", 0), "1 to 10000 partitions, not 0"),
     ] {
         let error = image.apply(&command).unwrap_err().to_string();
         assert!(error.contains(says), "{command:?}: {error}");
     }
     image.index = before.index;
     assert_eq!(image, before);
+}
+
+#[test]
+fn a_topic_of_the_clusters_own_is_made_once_and_stays() {
+    let mut image = cluster_of(2);
+    let made = Applied::TopicCreated { id: TopicId([9; 16]), partitions: 5, replication_factor: 2 };
+    assert_eq!(image.apply(&ensure("__mine", 5)), Ok(made.clone()));
+    image.apply(&register(3)).unwrap();
+    // Another node found it missing at the same time, and is told of the one that there is.
+    let again = Command::EnsureInternalTopic {
+        name: "__mine".to_owned(),
+        id: TopicId([10; 16]),
+        partitions: 7,
+        configs: BTreeMap::new(),
+    };
+    assert_eq!(image.apply(&again), Ok(made));
+    let deleted = image.apply(&Command::DeleteTopic { name: "__mine".to_owned() });
+    assert_eq!(deleted, Err(MetadataError::InternalTopic("__mine".to_owned())));
+    let grown = image.apply(&Command::CreatePartitions { topic: "__mine".to_owned(), count: 9 });
+    assert_eq!(grown, Err(MetadataError::InternalTopic("__mine".to_owned())));
+    assert_eq!(image.topics["__mine"].partitions.len(), 5);
 }
 
 /// No reign outlives an incarnation (also with a single replica).

@@ -76,14 +76,54 @@ impl Image {
         let defaults = self.cluster_config();
         let partitions = partitions.unwrap_or(defaults.num_partitions);
         self.check_partition_count(partitions, partitions)?;
-        TopicConfig::from_overrides(configs)?;
         let replication_factor = replication_factor
             .or(defaults.default_replication_factor)
             .unwrap_or_else(|| REPLICATION_FACTOR_DEFAULT.min(self.active_count()));
+        self.insert_topic(name, id, partitions, replication_factor, configs)
+    }
+
+    /// Whoever asks may come second: several nodes find at once that the topic is missing.
+    pub(super) fn ensure_internal_topic(
+        &mut self,
+        name: &str,
+        id: TopicId,
+        partitions: u32,
+        configs: &BTreeMap<String, String>,
+    ) -> Result<Applied, MetadataError> {
+        names::check_topic_name(name).map_err(|error| MetadataError::InvalidName(error.to_string()))?;
+        if !names::is_internal(name) {
+            let sentence = format!("'{name}' is no name for a topic of the cluster's own");
+            return Err(MetadataError::InvalidName(sentence));
+        }
+        if let Some(known) = self.topics.get(name) {
+            let replicas = known.partitions.first().map_or(0, |partition| partition.replicas.len());
+            return Ok(Applied::TopicCreated {
+                id: known.id,
+                partitions: known.partition_count(),
+                replication_factor: u32::try_from(replicas).unwrap_or(u32::MAX),
+            });
+        }
+        self.check_partition_count(partitions, partitions)?;
+        let replication_factor = REPLICATION_FACTOR_DEFAULT.min(self.active_count());
+        self.insert_topic(name, id, partitions, replication_factor, configs)
+    }
+
+    fn insert_topic(
+        &mut self,
+        name: &str,
+        id: TopicId,
+        partitions: u32,
+        replication_factor: u32,
+        configs: &BTreeMap<String, String>,
+    ) -> Result<Applied, MetadataError> {
+        TopicConfig::from_overrides(configs)?;
         self.check_replication_factor(replication_factor)?;
         let placed = placement::spread(self, partitions, replication_factor);
         let partitions_placed = placed.into_iter().map(PartitionState::new).collect();
-        let spec = PipelineSpec { partitions, ..self.new_topic_pipeline.clone() };
+        // Topics of the cluster's own run no plugins.
+        let new =
+            if names::is_internal(name) { PipelineSpec::default() } else { self.new_topic_pipeline.clone() };
+        let spec = PipelineSpec { partitions, ..new };
         let topic = TopicState::new(id, configs.clone(), partitions_placed, spec);
         self.topics.insert(name.to_owned(), topic);
         self.topic_names.insert(id, name.to_owned());
@@ -91,6 +131,9 @@ impl Image {
     }
 
     pub(super) fn delete_topic(&mut self, name: &str) -> Result<Applied, MetadataError> {
+        if names::is_internal(name) && self.topics.contains_key(name) {
+            return Err(MetadataError::InternalTopic(name.to_owned()));
+        }
         let topic = self.topics.remove(name).ok_or_else(|| MetadataError::UnknownTopic(name.to_owned()))?;
         self.topic_names.remove(&topic.id);
         self.log_starts.retain(|(id, _), _| *id != topic.id);
@@ -100,6 +143,9 @@ impl Image {
     /// The number of partitions is part of what places a record: a grown topic has the next pipeline revision.
     pub(super) fn create_partitions(&mut self, name: &str, count: u32) -> Result<Applied, MetadataError> {
         let topic = self.topics.get(name).ok_or_else(|| MetadataError::UnknownTopic(name.to_owned()))?;
+        if names::is_internal(name) {
+            return Err(MetadataError::InternalTopic(name.to_owned()));
+        }
         let known = topic.partition_count();
         if count <= known {
             return Err(MetadataError::NotMorePartitions { topic: name.to_owned(), known });

@@ -5,7 +5,7 @@ use weir_wire::ids::{LeaderEpoch, Offset};
 
 use super::epochs::EpochEnd;
 use super::log_state::LogState;
-use super::messages::{Effect, StoredBatch};
+use super::messages::{Effect, RetireCause, StoredBatch};
 use super::reign::{Following, Member};
 use super::rules::Rule;
 use super::subscription::{Replicated, Report, Subscribe, SubscribeAnswer, SubscriptionNumber};
@@ -21,6 +21,8 @@ pub(crate) struct Follower {
     pub(crate) epoch: LeaderEpoch,
     pub(crate) me: Member,
     pub(crate) leader: Option<Member>,
+    /// Whether committed records may be given up for this leader.
+    unclean: bool,
     link: Link,
     /// The highest mark that this leader told under a subscription that it had accepted.
     leader_high_watermark: Offset,
@@ -63,10 +65,25 @@ impl Follower {
             epoch: following.leader_epoch,
             me: following.me,
             leader: following.leader,
+            unclean: following.unclean,
             link: Link::Due,
             leader_high_watermark: Offset::ZERO,
             leader_log_start: Offset::ZERO,
         }
+    }
+
+    /// The same reign, newer metadata.
+    pub(crate) fn update(&mut self, following: &Following) {
+        self.unclean = following.unclean;
+    }
+
+    /// Whether a cut would take records that are committed, and no unclean election says that they are given up
+    /// (INVARIANTS 11; Kafka's `ReplicaFetcherThread.truncate` only warns).
+    pub(crate) fn would_lose_committed(&self, log: &LogState, cut: Cut) -> Option<RetireCause> {
+        let (Cut::To(to) | Cut::StartOver(to)) = cut;
+        let high_watermark = log.ends.high_watermark;
+        (to < high_watermark && !self.unclean)
+            .then_some(RetireCause::WouldCutCommitted { to, high_watermark })
     }
 
     /// The subscription that the leader accepted, if it stands.

@@ -349,4 +349,12 @@ pub enum RetireCause {
     FlushFailed,
     /// Its topic was deleted.
     Deleted,
+    /// Its leader's log ends, or parts from this one, below what was committed: one of the two is wrong, and a follower
+    /// that obeyed would destroy what may be the only copies.
+    WouldCutCommitted {
+        /// Where it would have cut.
+        to: Offset,
+        /// The end of what it knows to be committed.
+        high_watermark: Offset,
+    },
 }

@@ -257,7 +257,10 @@ impl Partition {
         match input {
             Input::SubscribeAnswered { subscription, answer } => {
                 let cut = follower.answered(&mut self.log, subscription, answer, effects);
-                self.cut(cut, effects);
+                match cut.and_then(|cut| follower.would_lose_committed(&self.log, cut)) {
+                    Some(cause) => self.retire(cause, effects),
+                    None => self.cut(cut, effects),
+                }
             }
             Input::Replicated(frame) => follower.replicated(&mut self.log, now, &frame, effects),
             Input::SubscriptionEnded(subscription) => follower.ended(subscription),

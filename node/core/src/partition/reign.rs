@@ -62,4 +62,7 @@ pub struct Following {
     pub me: Member,
     /// Who leads; `None` while nobody does.
     pub leader: Option<Member>,
+    /// Whether the reign, or one before it, was begun by a replica that may lack committed records, and not all replicas
+    /// have followed it yet.
+    pub unclean: bool,
 }

@@ -69,13 +69,13 @@ impl Partition {
     }
 
     fn become_follower(&mut self, following: &Following, effects: &mut Vec<Effect>) {
-        match &self.role {
+        match &mut self.role {
             // A node that registers again goes on following, in its next life: what it says in an earlier one counts
             // no more.
             Role::Follower(follower)
                 if follower.epoch == following.leader_epoch && follower.me == following.me =>
             {
-                return;
+                return follower.update(following);
             }
             Role::Leader(leader) if leader.epoch == following.leader_epoch => return,
             _ => {}

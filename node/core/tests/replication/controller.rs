@@ -163,7 +163,7 @@ impl Controller {
             return Some(Input::BecomeLeader(reign));
         }
         let leader = version.leader.map(member);
-        Some(Input::BecomeFollower(Following { leader_epoch, partition_epoch, me, leader }))
+        Some(Input::BecomeFollower(Following { leader_epoch, partition_epoch, me, leader, unclean: false }))
     }
 }
 

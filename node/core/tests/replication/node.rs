@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use weir_core::partition::{
     Append, AppendOutcome, BatchMeta, Checkpoints, Effect, EpochCheckpoint, EpochStart, Input, Member,
-    Partition, PartitionConfig, ProducerCheckpoint, ProposalNumber, Replicated, RequestId, Restore, Rule,
-    StoredBatch, SubscribeAnswer, SubscriptionNumber,
+    Partition, PartitionConfig, ProducerCheckpoint, ProposalNumber, Replicated, RequestId, Restore,
+    RetireCause, Rule, StoredBatch, SubscribeAnswer, SubscriptionNumber,
 };
 use weir_core::time::Now;
 use weir_wire::ids::{LeaderEpoch, NodeId, Offset, PartitionEpoch};
@@ -108,6 +108,8 @@ pub(crate) struct Node {
     pub(crate) is_flushing: bool,
     /// The truncation that the storage is busy with.
     pub(crate) cut: Option<Offset>,
+    /// Why it stopped for good, which no schedule gives it a reason for.
+    pub(crate) retired: Option<RetireCause>,
     rule: Option<Rule>,
     offered: BTreeMap<RequestId, BatchMeta>,
     streams: BTreeMap<NodeId, Stream>,
@@ -123,6 +125,7 @@ impl Node {
             config,
             is_flushing: false,
             cut: None,
+            retired: None,
             rule,
             offered: BTreeMap::new(),
             streams: BTreeMap::new(),
@@ -234,7 +237,7 @@ impl Node {
             Effect::LeadershipRefused { offered, newest } => {
                 panic!("{:?} was offered reign {offered}, its log has {newest}", self.me)
             }
-            Effect::Retired(cause) => panic!("{:?} retired: {cause:?}", self.me),
+            Effect::Retired(cause) => self.retired = Some(cause),
         }
     }
 

@@ -107,7 +107,7 @@ async fn read_all(consumer: &mut Consumer, phase: &Phase, reading: Reading) -> R
             ConsumerEvent::CaughtUp { topic, partition, .. } if reading == Reading::AgainAndAgain => {
                 consumer.seek(&topic, partition, StartAt::Earliest)?;
             }
-            ConsumerEvent::CaughtUp { .. } | ConsumerEvent::Reset { .. } => {}
+            ConsumerEvent::CaughtUp { .. } | ConsumerEvent::Reset { .. } | ConsumerEvent::Group(_) => {}
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `weir consume`: prints records.
 
 mod format;
+mod member;
 mod range;
 mod sink;
 
@@ -10,9 +11,13 @@ use clap::ValueEnum;
 use serde::Serialize;
 use tokio::time::Instant;
 use weir_client::{
-    Client, ClientError, ConsumedBatch, Consumer, ConsumerConfig, ConsumerEvent, PartitionIndex, ResetPolicy,
+    Client, ClientError, ConsumedBatch, Consumer, ConsumerConfig, ConsumerEvent, Offset, PartitionIndex,
+    ResetPolicy,
 };
 
+pub(super) use self::range::{Since, time};
+
+use self::member::Member;
 use self::range::{Ranges, Start};
 use self::sink::{Hangup, Sink};
 use super::global::Global;
@@ -24,7 +29,13 @@ use super::signals::Interrupts;
 pub(super) struct Args {
     /// The topic
     topic: String,
-    /// Start at the first record stored
+    /// Take part in this group: share the partitions with its other members, go on where it left off
+    #[arg(long, value_name = "G", conflicts_with_all = ["since", "partition"])]
+    group: Option<String>,
+    /// A name within the group that outlives the process: back within the session, it has what it had
+    #[arg(long, value_name = "ID", requires = "group")]
+    instance: Option<String>,
+    /// Start at the first record stored (in a group: where nothing was committed)
     #[arg(long, conflicts_with_all = ["offset", "since"])]
     from_beginning: bool,
     /// Start at earliest, latest or an offset [default: latest]
@@ -73,7 +84,7 @@ pub(super) async fn run(args: Args, global: &Global, output: Output) -> Done {
         ended = reading.all() => ended,
         () = interrupts.next() => Ok(Ended::Interrupted),
     };
-    let records = reading.records;
+    let records = reading.records();
     // Whatever ended it: what was read is printed, and only then is said what went wrong.
     let bytes = tokio::select! {
         printed = reading.close() => printed?,
@@ -96,12 +107,54 @@ enum Ended {
     Interrupted,
 }
 
-/// A consumer on its way to stdout.
-struct Reading {
-    client: Client,
-    consumer: Consumer,
-    topic: String,
-    ranges: Ranges,
+/// Records on their way to stdout.
+enum Reading {
+    /// Of partitions that this command chose.
+    Alone(Box<Alone>),
+    /// Of partitions that a group gives it.
+    Member(Box<Member>),
+}
+
+impl Reading {
+    async fn start(args: &Args, global: &Global, output: Output) -> Result<Reading, Failure> {
+        let client = global.connect(output).await?;
+        let printing = Printing::start(args);
+        Ok(match &args.group {
+            Some(group) => {
+                Reading::Member(Box::new(Member::start(args, group, client, printing, output).await?))
+            }
+            None => Reading::Alone(Box::new(
+                Alone::start(args, global.verbose > 0, client, printing, output).await?,
+            )),
+        })
+    }
+
+    /// Prints until there is nothing more to print.
+    async fn all(&mut self) -> Result<Ended, Failure> {
+        match self {
+            Reading::Alone(alone) => alone.all().await,
+            Reading::Member(member) => member.all().await,
+        }
+    }
+
+    fn records(&self) -> u64 {
+        match self {
+            Reading::Alone(alone) => alone.printing.records,
+            Reading::Member(member) => member.printing.records,
+        }
+    }
+
+    /// Prints what is left; says how many bytes were printed in all.
+    async fn close(self) -> Result<u64, Failure> {
+        match self {
+            Reading::Alone(alone) => alone.close().await,
+            Reading::Member(member) => member.close().await,
+        }
+    }
+}
+
+/// The printing of records.
+struct Printing {
     format: Format,
     /// How many more records are to be printed, if that is bounded.
     left: Option<u64>,
@@ -110,14 +163,71 @@ struct Reading {
     buffer: Vec<u8>,
     sink: Sink,
     hangup: Hangup,
+}
+
+impl Printing {
+    fn start(args: &Args) -> Printing {
+        Printing {
+            format: args.format,
+            left: args.max,
+            records: 0,
+            buffer: Vec::with_capacity(2 * sink::BUFFER_BYTES),
+            sink: Sink::start(),
+            hangup: Hangup::of_stdout(),
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.left == Some(0)
+    }
+
+    /// Prints what is wanted of a batch; returns the offset behind what was.
+    fn print(&mut self, batch: &ConsumedBatch, end: Option<Offset>) -> Offset {
+        for record in batch {
+            if self.is_done() || end.is_some_and(|end| record.offset >= end) {
+                return record.offset;
+            }
+            match self.format {
+                Format::Value => format::value(&record, &mut self.buffer),
+                Format::Json => format::json(batch.topic(), batch.partition(), &record, &mut self.buffer),
+            }
+            self.records += 1;
+            self.left = self.left.map(|left| left - 1);
+        }
+        batch.next_offset()
+    }
+
+    /// Hands over what is formatted; `false` when nobody takes it any more.
+    async fn hand_over(&mut self) -> bool {
+        self.sink.write(&mut self.buffer).await
+    }
+
+    /// As [`hand_over`](Printing::hand_over), once there is enough to be worth it.
+    async fn hand_over_much(&mut self) -> bool {
+        self.buffer.len() < sink::BUFFER_BYTES || self.hand_over().await
+    }
+}
+
+/// A consumer of partitions that were chosen.
+struct Alone {
+    client: Client,
+    consumer: Consumer,
+    topic: String,
+    ranges: Ranges,
+    printing: Printing,
     progress: Progress,
     is_verbose: bool,
     output: Output,
 }
 
-impl Reading {
-    async fn start(args: &Args, global: &Global, output: Output) -> Result<Reading, Failure> {
-        let client = global.connect(output).await?;
+impl Alone {
+    async fn start(
+        args: &Args,
+        is_verbose: bool,
+        client: Client,
+        printing: Printing,
+        output: Output,
+    ) -> Result<Alone, Failure> {
         let start = start_of(args);
         let ranges = Ranges::find(&client, &args.topic, args.partition, start, args.until_end).await?;
         let mut consumer =
@@ -131,40 +241,31 @@ impl Reading {
             Some(records) => Progress::towards(records, "records"),
             None => Progress::endless("records"),
         };
-        Ok(Reading {
-            client,
-            consumer,
-            topic: args.topic.clone(),
-            ranges,
-            format: args.format,
-            left: args.max,
-            records: 0,
-            buffer: Vec::with_capacity(2 * sink::BUFFER_BYTES),
-            sink: Sink::start(),
-            hangup: Hangup::of_stdout(),
-            progress,
-            is_verbose: global.verbose > 0,
-            output,
-        })
+        let topic = args.topic.clone();
+        Ok(Alone { client, consumer, topic, ranges, printing, progress, is_verbose, output })
     }
 
-    /// Prints until there is nothing more to print.
     async fn all(&mut self) -> Result<Ended, Failure> {
-        while !self.ranges.is_done() && self.left != Some(0) {
+        while !self.ranges.is_done() && !self.printing.is_done() {
             let event = tokio::select! {
                 biased;
                 event = self.consumer.next_event() => event,
                 // Nothing is there at the moment: whoever reads along sees everything so far.
-                () = std::future::ready(()), if !self.buffer.is_empty() => {
-                    if !self.sink.write(&mut self.buffer).await {
+                () = std::future::ready(()), if !self.printing.buffer.is_empty() => {
+                    if !self.printing.hand_over().await {
                         return Ok(Ended::Done);
                     }
                     continue;
                 }
-                () = self.hangup.comes() => return Ok(Ended::Done),
+                () = self.printing.hangup.comes() => return Ok(Ended::Done),
             };
             match event.map_err(in_our_words)? {
-                ConsumerEvent::Records(batch) => self.print(&batch),
+                ConsumerEvent::Records(batch) => {
+                    let end = self.ranges.end_of(batch.partition());
+                    self.printing.print(&batch, end);
+                    self.progress.at(self.printing.records);
+                    self.reached(batch.partition(), batch.next_offset());
+                }
                 ConsumerEvent::CaughtUp { topic, partition, high_watermark } => {
                     if self.is_verbose {
                         self.say(&format!("read all of {topic}-{partition}, up to offset {high_watermark}"));
@@ -172,13 +273,13 @@ impl Reading {
                     self.reached(partition, high_watermark);
                 }
                 ConsumerEvent::Reset { topic, partition, from, to } => {
-                    self.say(&format!(
-                        "weir: offset {from} of {topic}-{partition} is not stored any more; going on at {to}"
-                    ));
+                    self.say(&moved(&topic, partition, from, to));
                     self.reached(partition, to);
                 }
+                // It takes part in none.
+                ConsumerEvent::Group(_) => {}
             }
-            if self.buffer.len() >= sink::BUFFER_BYTES && !self.sink.write(&mut self.buffer).await {
+            if !self.printing.hand_over_much().await {
                 return Ok(Ended::Done);
             }
         }
@@ -189,38 +290,23 @@ impl Reading {
         self.progress.around(|| self.output.note(line));
     }
 
-    /// Prints what is left in the buffer; says how many bytes were printed in all.
     async fn close(mut self) -> Result<u64, Failure> {
         self.progress.end();
-        self.sink.write(&mut self.buffer).await;
-        let bytes = self.sink.close().await?;
+        self.printing.hand_over().await;
+        let bytes = self.printing.sink.close().await?;
         self.client.close().await;
         Ok(bytes)
     }
 
-    fn print(&mut self, batch: &ConsumedBatch) {
-        let partition = batch.partition();
-        let end = self.ranges.end_of(partition);
-        for record in batch {
-            if self.left == Some(0) || end.is_some_and(|end| record.offset >= end) {
-                break;
-            }
-            match self.format {
-                Format::Value => format::value(&record, &mut self.buffer),
-                Format::Json => format::json(batch.topic(), partition, &record, &mut self.buffer),
-            }
-            self.records += 1;
-            self.left = self.left.map(|left| left - 1);
-        }
-        self.progress.at(self.records);
-        self.reached(partition, batch.next_offset());
-    }
-
-    fn reached(&mut self, partition: PartitionIndex, offset: weir_client::Offset) {
+    fn reached(&mut self, partition: PartitionIndex, offset: Offset) {
         if self.ranges.reached(partition, offset) {
             self.consumer.unassign(&self.topic, partition);
         }
     }
+}
+
+fn moved(topic: &str, partition: PartitionIndex, from: Offset, to: Offset) -> String {
+    format!("weir: offset {from} of {topic}-{partition} is not stored any more; going on at {to}")
 }
 
 fn start_of(args: &Args) -> Start {

@@ -20,7 +20,7 @@ pub(super) enum Start {
 
 /// A time as a person says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Since {
+pub(in super::super) enum Since {
     /// Milliseconds since 1970.
     At(i64),
     Ago(Duration),
@@ -29,11 +29,16 @@ pub(super) enum Since {
 impl Since {
     /// The start that is meant, by this machine's clock.
     pub(super) fn resolve(self) -> Start {
+        Start::Time(self.time_ms())
+    }
+
+    /// The time that is meant, by this machine's clock, in milliseconds since 1970.
+    pub(in super::super) fn time_ms(self) -> i64 {
         match self {
-            Since::At(time_ms) => Start::Time(time_ms),
+            Since::At(time_ms) => time_ms,
             Since::Ago(ago) => {
                 let ago_ms = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
-                Start::Time(SystemClock::start().now().wall_ms.saturating_sub(ago_ms).max(0))
+                SystemClock::start().now().wall_ms.saturating_sub(ago_ms).max(0)
             }
         }
     }
@@ -52,7 +57,7 @@ pub(super) fn offset(text: &str) -> Result<Start, String> {
 }
 
 /// Reads `--since`.
-pub(super) fn time(text: &str) -> Result<Since, String> {
+pub(in super::super) fn time(text: &str) -> Result<Since, String> {
     if let Ok(time_ms) = text.parse::<i64>() {
         return Ok(Since::At(time_ms));
     }

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::super::output::Failure;
 
@@ -19,6 +19,9 @@ const QUEUED_MAX: usize = 8;
 /// The way to standard output.
 pub(super) struct Sink {
     pieces: mpsc::Sender<Vec<u8>>,
+    /// How many pieces were handed over, and how many were written.
+    handed_over: u64,
+    progress: watch::Receiver<u64>,
     written: oneshot::Receiver<io::Result<u64>>,
 }
 
@@ -31,6 +34,7 @@ impl Sink {
     fn to(mut out: impl Write + Send + 'static) -> Sink {
         let (pieces, mut received) = mpsc::channel::<Vec<u8>>(QUEUED_MAX);
         let (report, written) = oneshot::channel();
+        let (done, progress) = watch::channel(0);
         std::thread::spawn(move || {
             let mut write_all = || {
                 let mut bytes = 0;
@@ -38,6 +42,7 @@ impl Sink {
                     out.write_all(&piece)?;
                     out.flush()?;
                     bytes += u64::try_from(piece.len()).unwrap_or(u64::MAX);
+                    done.send_modify(|pieces| *pieces += 1);
                 }
                 Ok(bytes)
             };
@@ -46,7 +51,7 @@ impl Sink {
             drop(received);
             let _ = report.send(outcome);
         });
-        Sink { pieces, written }
+        Sink { pieces, handed_over: 0, progress, written }
     }
 
     /// Hands over what is in the buffer and empties it. `false` when nobody takes it any more: [`Sink::close`] then
@@ -57,7 +62,14 @@ impl Sink {
         }
         let Ok(room) = self.pieces.reserve().await else { return false };
         room.send(std::mem::replace(buffer, Vec::with_capacity(2 * BUFFER_BYTES)));
+        self.handed_over += 1;
         true
+    }
+
+    /// Waits until everything that was handed over is written; `false` when it never will be. Cancel safe.
+    pub(super) async fn drained(&mut self) -> bool {
+        let handed_over = self.handed_over;
+        self.progress.wait_for(|written| *written >= handed_over).await.is_ok()
     }
 
     /// Waits until everything is written; says how many bytes that were.

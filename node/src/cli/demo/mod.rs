@@ -4,6 +4,7 @@
 //!   this process                                             three `weir node` processes
 //!   produce: a million numbered events ── acks=all ────────▶ three partitions, each on three disks
 //!   chaos:   kill -9 of a leader, restart, three times ────▶
+//!   swap:    another interceptor and partitioner, once ────▶
 //!   read:    at once, from the beginning ◀──────────────────
 //!   check:   what was acknowledged against what was read, by number, per key, in order
 //! ```
@@ -15,6 +16,7 @@ mod events;
 mod reader;
 mod sender;
 mod story;
+mod swap;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -85,7 +87,10 @@ async fn play(args: &Args, first: &NodeFiles, output: Output) -> Result<bool, Fa
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
     let story = Story::new(output, args.records);
     let records = grouped(args.records);
-    story.tell("weir demo", &format!("{records} real events, {KILLS} times kill -9, seed {seed}"))?;
+    story.tell(
+        "weir demo",
+        &format!("{records} real events, {KILLS} times kill -9, one swap of plugins, seed {seed}"),
+    )?;
     let nodes = start_cluster(first).await?;
     let addresses: Vec<_> = nodes.iter().map(|node| node.address().to_string()).collect();
     story.tell("nodes", &format!("serve {}, data in {}", addresses.join(", "), first.folder.display()))?;
@@ -100,9 +105,12 @@ async fn play(args: &Args, first: &NodeFiles, output: Output) -> Result<bool, Fa
         ),
     )?;
 
+    swap::bind(&client, &story).await?;
+
     let replay = Replay::new();
     let played = Played::of(args.records, seed, &replay, &client, nodes, &story).await?;
     story.end();
+    let switched_at = swap::offsets(&client, &story).await?;
     client.close().await;
     for node in played.nodes {
         node.stop().await?;
@@ -113,7 +121,8 @@ async fn play(args: &Args, first: &NodeFiles, output: Output) -> Result<bool, Fa
         "checked",
         &format!("every number, key and offset in {:.2} s", judged.elapsed().as_secs_f64()),
     )?;
-    let summary = Summary::new(&report, Measured { seed, whole: started.elapsed(), ..played.measured });
+    let summary =
+        Summary::new(&report, Measured { seed, whole: started.elapsed(), ..played.measured }, switched_at);
     show(&summary, &report, output)?;
     Ok(summary.ok)
 }
@@ -161,7 +170,9 @@ impl Played {
         };
         let chaos = async {
             let plan = Plan::new(seed, records);
-            let (nodes, downtime) = plan.carry_out(nodes, client, settled_count, story).await?;
+            let swapping = swap::carry_out(client, records, settled_count.clone(), story);
+            let killing = plan.carry_out(nodes, client, settled_count, story);
+            let ((nodes, downtime), ()) = tokio::try_join!(killing, swapping)?;
             survived.send_replace(true);
             Ok::<_, Failure>((nodes, downtime))
         };
@@ -180,6 +191,8 @@ impl Played {
         };
         let mut history = sent.history;
         history.reads = reads;
+        // The other partitioner places most keys elsewhere.
+        history.moves = 1;
         Ok(Played { nodes, history, measured })
     }
 }

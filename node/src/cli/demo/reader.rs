@@ -48,7 +48,7 @@ pub(super) async fn read_all(
             () = tokio::time::sleep_until(newest + PATIENCE), if known.is_some() => break,
         }
     }
-    consumer.close();
+    consumer.close().await?;
     Ok(reading.reads)
 }
 
@@ -79,7 +79,7 @@ impl Reading<'_> {
                 self.positions.insert(partition, high_watermark);
             }
             // The consumer's policy is an error instead.
-            ConsumerEvent::Reset { .. } => {}
+            ConsumerEvent::Reset { .. } | ConsumerEvent::Group(_) => {}
         }
     }
 

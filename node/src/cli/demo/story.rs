@@ -84,6 +84,8 @@ pub(super) struct Summary {
     /// Records that contradict what was sent or said: other bytes, another place, or denied and there all the same.
     pub(super) contradicted: u64,
     pub(super) kills: usize,
+    /// From which offset on the swapped plugins made the records, by partition.
+    pub(super) switched_at: Vec<Option<u64>>,
     pub(super) seconds: f64,
     pub(super) seconds_down: f64,
     pub(super) produce_seconds: f64,
@@ -116,7 +118,7 @@ pub(super) struct Measured {
 }
 
 impl Summary {
-    pub(super) fn new(report: &Report, measured: Measured) -> Summary {
+    pub(super) fn new(report: &Report, measured: Measured, switched_at: Vec<Option<u64>>) -> Summary {
         let (producing, consuming) = (measured.producing.as_secs_f64(), measured.consuming.as_secs_f64());
         // Nothing lost is no feat where nothing was acknowledged.
         let complete = report.failed == 0 && report.acknowledged > 0;
@@ -132,6 +134,7 @@ impl Summary {
             failed: report.failed,
             contradicted: report.contradicted(),
             kills: KILLS,
+            switched_at,
             seconds: measured.whole.as_secs_f64(),
             seconds_down: measured.down.as_secs_f64(),
             produce_seconds: producing,
@@ -191,7 +194,10 @@ impl Summary {
         ];
         let counts = counts.map(|(count, what)| format!("{} {what}", grouped(count))).join(", ");
         let verdict = if self.ok { "all promises kept" } else { "PROMISES BROKEN" };
-        format!("{verdict}: {counts}; {} kills, {:.1} s, seed {}", self.kills, self.seconds, self.seed)
+        format!(
+            "{verdict}: {counts}; {} kills, 1 swap, {:.1} s, seed {}",
+            self.kills, self.seconds, self.seed
+        )
     }
 }
 
@@ -220,7 +226,7 @@ mod tests {
 
     #[test]
     fn the_page_says_it_all() {
-        let page = Summary::new(&report(), measured()).page().join("\n");
+        let page = Summary::new(&report(), measured(), Vec::new()).page().join("\n");
         expect_test::expect![[r#"
 
               produced         1,000,000  21 MB/s
@@ -234,22 +240,29 @@ mod tests {
               A leader was away for 1.00 s of the 10.00 s; the producer sent 12 batches again, and the nodes
               recognised 345 records in them that they had stored already.
 
-            all promises kept: 1,000,000 acknowledged, 1,000,000 consumed, 0 lost, 0 duplicated, 0 out of order, 0 unknown; 3 kills, 12.0 s, seed 7"#]]
+            all promises kept: 1,000,000 acknowledged, 1,000,000 consumed, 0 lost, 0 duplicated, 0 out of order, 0 unknown; 3 kills, 1 swap, 12.0 s, seed 7"#]]
         .assert_eq(&page);
     }
 
     #[test]
     fn whatever_is_broken_is_not_ok() {
-        assert!(Summary::new(&report(), measured()).ok);
+        assert!(Summary::new(&report(), measured(), Vec::new()).ok);
         for rule in [Rule::LostWrite, Rule::Duplicate, Rule::NonmonotonicSend, Rule::Foreign] {
             let mut broken = report();
             broken.findings.entry(rule).or_default().count = 1;
-            assert!(!Summary::new(&broken, measured()).ok, "{}", rule.name());
+            assert!(!Summary::new(&broken, measured(), Vec::new()).ok, "{}", rule.name());
         }
-        assert!(!Summary::new(&Report { failed: 1, ..report() }, measured()).ok);
-        assert!(!Summary::new(&Report { acknowledged: 0, unknown: 1_000_000, ..report() }, measured()).ok);
+        assert!(!Summary::new(&Report { failed: 1, ..report() }, measured(), Vec::new()).ok);
         assert!(
-            Summary::new(&Report { unknown: 3, ..report() }, measured()).ok,
+            !Summary::new(
+                &Report { acknowledged: 0, unknown: 1_000_000, ..report() },
+                measured(),
+                Vec::new()
+            )
+            .ok
+        );
+        assert!(
+            Summary::new(&Report { unknown: 3, ..report() }, measured(), Vec::new()).ok,
             "unknown is told, not broken"
         );
     }

@@ -12,15 +12,22 @@
 //! controller.quorum.bootstrap.servers = "10.0.0.5:9440,10.0.0.6:9440"
 //! controller.quorum.voters.max = 3
 //! controller.quorum.election.timeout.ms = 800
-//! node.heartbeat.interval.ms = 200
-//! node.session.timeout.ms = 1000
+//! broker.heartbeat.interval.ms = 200
+//! broker.session.timeout.ms = 1000
+//! replica.lag.time.max.ms = 10000
+//! auto.leader.rebalance.enable = true
+//! leader.imbalance.check.interval.seconds = 300
+//! leader.imbalance.per.broker.percentage = 10
 //! ```
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::{Table, Value};
+use weir_core::config_keys::Configurable;
+use weir_core::node_config::NodeConfig as Settings;
 
 use super::super::files;
 use super::super::output::Failure;
@@ -47,6 +54,8 @@ pub(super) struct ConfigFile {
     pub(super) election_timeout: Option<Duration>,
     pub(super) heartbeat_interval: Option<Duration>,
     pub(super) session_timeout: Option<Duration>,
+    /// What the node goes by while it runs, unless the cluster says otherwise.
+    pub(super) settings: Settings,
 }
 
 /// A key, what it takes, and how it is set from the text of its value; `None` if the text is not valid.
@@ -56,7 +65,7 @@ struct Key {
     set: fn(&mut ConfigFile, &str) -> Option<()>,
 }
 
-const KEYS: [Key; 13] = [
+const KEYS: [Key; 17] = [
     Key {
         name: "advertised.listeners",
         takes: "the HOST:PORT under which clients reach this node",
@@ -67,9 +76,24 @@ const KEYS: [Key; 13] = [
         },
     },
     Key {
+        name: "auto.leader.rebalance.enable",
+        takes: "'true' or 'false'",
+        set: |config, text| config.set("auto.leader.rebalance.enable", text),
+    },
+    Key {
+        name: "broker.heartbeat.interval.ms",
+        takes: "milliseconds, 100 to 600000",
+        set: |config, text| milliseconds(text, &mut config.heartbeat_interval),
+    },
+    Key {
         name: "broker.rack",
         takes: "a name",
         set: |config, text| (!text.is_empty()).then(|| config.rack = Some(text.to_owned())),
+    },
+    Key {
+        name: "broker.session.timeout.ms",
+        takes: "milliseconds, 100 to 600000",
+        set: |config, text| milliseconds(text, &mut config.session_timeout),
     },
     Key { name: "certs.dir", takes: "a folder", set: |config, text| folder(text, &mut config.certs) },
     Key {
@@ -94,6 +118,16 @@ const KEYS: [Key; 13] = [
         },
     },
     Key {
+        name: "leader.imbalance.check.interval.seconds",
+        takes: "seconds, 1 to 86400",
+        set: |config, text| config.set("leader.imbalance.check.interval.seconds", text),
+    },
+    Key {
+        name: "leader.imbalance.per.broker.percentage",
+        takes: "a percentage, 0 to 100",
+        set: |config, text| config.set("leader.imbalance.per.broker.percentage", text),
+    },
+    Key {
         name: "listeners",
         takes: "one UDP address, IP:PORT",
         set: |config, text| parse(text, &mut config.listen),
@@ -105,19 +139,9 @@ const KEYS: [Key; 13] = [
         set: |config, text| parse(text, &mut config.metrics_listen),
     },
     Key {
-        name: "node.heartbeat.interval.ms",
-        takes: "milliseconds, 100 to 600000",
-        set: |config, text| milliseconds(text, &mut config.heartbeat_interval),
-    },
-    Key {
         name: "node.id",
         takes: "a whole number from 0 to 4294967295",
         set: |config, text| parse(text, &mut config.node_id),
-    },
-    Key {
-        name: "node.session.timeout.ms",
-        takes: "milliseconds, 100 to 600000",
-        set: |config, text| milliseconds(text, &mut config.session_timeout),
     },
     Key {
         name: "num.network.threads",
@@ -128,9 +152,18 @@ const KEYS: [Key; 13] = [
             Some(())
         },
     },
+    Key {
+        name: "replica.lag.time.max.ms",
+        takes: "milliseconds, 100 to 3600000",
+        set: |config, text| config.set("replica.lag.time.max.ms", text),
+    },
 ];
 
 impl ConfigFile {
+    fn set(&mut self, name: &str, text: &str) -> Option<()> {
+        self.settings.set_all(&BTreeMap::from([(name.to_owned(), text.to_owned())])).ok()
+    }
+
     /// Reads a file.
     pub(super) fn read(path: &Path) -> Result<ConfigFile, Failure> {
         let text = files::read_text(path, FILE_BYTES_MAX)?;
@@ -159,8 +192,9 @@ fn flatten(prefix: &str, table: &Table, values: &mut Vec<(String, String)>) -> R
             Value::Table(inner) => flatten(&name, inner, values)?,
             Value::String(text) => values.push((name, text.clone())),
             Value::Integer(number) => values.push((name, number.to_string())),
+            Value::Boolean(on) => values.push((name, on.to_string())),
             _ if KEYS.iter().any(|key| key.name == name) => {
-                return Err(format!("{name} takes text or a number, not {}", value.type_str()));
+                return Err(format!("{name} takes text, a number, true or false, not {}", value.type_str()));
             }
             _ => return Err(unknown(&name)),
         }
@@ -226,8 +260,12 @@ mod tests {
             controller.quorum.bootstrap.servers = "10.0.0.5:9440, 10.0.0.6:9440"
             controller.quorum.voters.max = 5
             controller.quorum.election.timeout.ms = 2000
-            node.heartbeat.interval.ms = 300
-            node.session.timeout.ms = 3000
+            broker.heartbeat.interval.ms = 300
+            broker.session.timeout.ms = 3000
+            replica.lag.time.max.ms = 500
+            auto.leader.rebalance.enable = false
+            leader.imbalance.check.interval.seconds = 2
+            leader.imbalance.per.broker.percentage = 0
         "#;
         let expected = ConfigFile {
             data: Some("/var/lib/weir".into()),
@@ -243,6 +281,13 @@ mod tests {
             election_timeout: Some(Duration::from_secs(2)),
             heartbeat_interval: Some(Duration::from_millis(300)),
             session_timeout: Some(Duration::from_secs(3)),
+            settings: Settings {
+                replica_lag_time_max_ms: 500,
+                auto_leader_rebalance: false,
+                leader_imbalance_check_interval_s: 2,
+                leader_imbalance_percentage: 0,
+                ..Settings::default()
+            },
         };
         assert_eq!(ConfigFile::parse(dotted), Ok(expected));
         let tables = "[node]\nid = 7\n[num.network]\nthreads = \"2\"\n";
@@ -253,7 +298,7 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_answered_with_the_nearest() {
-        let known = "known are: advertised.listeners, broker.rack, certs.dir, controller.quorum.bootstrap.servers, controller.quorum.election.timeout.ms, controller.quorum.voters.max, listeners, log.dirs, metrics.listener, node.heartbeat.interval.ms, node.id, node.session.timeout.ms, num.network.threads";
+        let known = "known are: advertised.listeners, auto.leader.rebalance.enable, broker.heartbeat.interval.ms, broker.rack, broker.session.timeout.ms, certs.dir, controller.quorum.bootstrap.servers, controller.quorum.election.timeout.ms, controller.quorum.voters.max, leader.imbalance.check.interval.seconds, leader.imbalance.per.broker.percentage, listeners, log.dirs, metrics.listener, node.id, num.network.threads, replica.lag.time.max.ms";
         let says = |text: &str| ConfigFile::parse(text).unwrap_err();
         assert_eq!(
             says("log.dir = 'x'"),
@@ -282,7 +327,7 @@ mod tests {
             &expect!["listeners = PLAINTEXT://:9092 is not valid: it takes one UDP address, IP:PORT"],
         );
         refused("log.dirs = '/a,/b'", &expect!["log.dirs = /a,/b is not valid: it takes one folder"]);
-        refused("log.dirs = ['/a']", &expect!["log.dirs takes text or a number, not array"]);
+        refused("log.dirs = ['/a']", &expect!["log.dirs takes text, a number, true or false, not array"]);
         refused(
             "advertised.listeners = 'host'",
             &expect![

@@ -9,6 +9,7 @@ mod logs;
 mod new;
 mod push;
 mod records;
+mod redrive;
 pub(super) mod show;
 mod status;
 mod test;
@@ -48,6 +49,8 @@ enum PluginsCommand {
     Status(status::Args),
     /// Show what plugins write
     Logs(logs::Args),
+    /// Send records again that a plugin failed on
+    Redrive(redrive::Args),
     /// Forget a version that no topic uses
     Delete(delete::Args),
 }
@@ -77,6 +80,7 @@ async fn ask(command: PluginsCommand, global: &Global, output: Output) -> Done {
         PluginsCommand::Activate(args) => activate::activate(args, &client, output).await?,
         PluginsCommand::Rollback(args) => activate::roll_back(args, &client, output).await?,
         PluginsCommand::Status(args) => status::run(args, &client, output).await?,
+        PluginsCommand::Redrive(args) => redrive::run(args, &client, output).await?,
         PluginsCommand::Logs(args) => logs::run(args, &client, output).await?,
         PluginsCommand::Delete(args) => delete::run(args, &client, output).await?,
         PluginsCommand::New(_) | PluginsCommand::Test(_) => Exit::Success,

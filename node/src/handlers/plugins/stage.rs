@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use weir_core::metadata::catalogue::{Catalogue, resolve};
-use weir_core::metadata::{Applied, Binding, Command, PipelineSpec};
+use weir_core::metadata::{Applied, Binding, Command, MetadataError, PipelineSpec};
 use weir_core::pipeline::failing::OnFailure;
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::ids::Revision;
+use weir_wire::plugin::PluginKind;
 use weir_wire::request::{PipelineChange, PipelineStaged, PluginBinding, StagePipeline};
 
 use super::{bound, catalogue, invalid};
@@ -25,6 +26,9 @@ pub(in crate::handlers) async fn handle(context: Context, request: StagePipeline
     let catalogue = catalogue(services, image);
     let mut spec = changed(&catalogue, current, &request.change)?;
     spec.partitions = topic.map_or(1, |(_, topic)| u32::try_from(topic.partitions.len()).unwrap_or(u32::MAX));
+    let name = topic.map_or("new topics", |(name, _)| name);
+    let next = topic.map_or(Revision(1), |(_, topic)| Revision(topic.newest_revision.0 + 1));
+    services.pipelines.trial(name, next, &spec).await?;
     // What ships is known to the metadata from its first use on: a later program may ship other bytes.
     for (_, binding) in spec.bindings() {
         if image.plugin(&binding.plugin, &binding.version).is_none() {
@@ -34,9 +38,6 @@ pub(in crate::handlers) async fn handle(context: Context, request: StagePipeline
             services.controller.submit(command).await.map_err(submit_error)?;
         }
     }
-    let name = topic.map_or("new topics", |(name, _)| name);
-    let next = topic.map_or(Revision(1), |(_, topic)| Revision(topic.newest_revision.0 + 1));
-    services.pipelines.trial(name, next, &spec).await?;
     let plugins = bound(&spec);
     let Some((_, topic)) = topic else {
         let command = Command::SetNewTopicPipeline { spec };
@@ -59,25 +60,38 @@ fn changed(
     current: &PipelineSpec,
     change: &PipelineChange,
 ) -> Result<PipelineSpec, WireError> {
-    let bind_all = |bindings: &Option<Vec<PluginBinding>>, unchanged: &[Binding]| match bindings {
+    let bind_all = |kind, bindings: &Option<Vec<PluginBinding>>, unchanged: &[Binding]| match bindings {
         None => Ok(unchanged.to_vec()),
-        Some(bindings) => bindings.iter().map(|binding| bind(catalogue, binding)).collect(),
+        Some(bindings) => bindings.iter().map(|binding| bind(catalogue, kind, binding)).collect(),
     };
-    let mut partitioners = bind_all(&change.partitioner, current.partitioner.as_slice())?;
+    let mut partitioners =
+        bind_all(PluginKind::Partitioner, &change.partitioner, current.partitioner.as_slice())?;
     if partitioners.len() > 1 {
         return Err(invalid("a topic has one partitioner"));
     }
     Ok(PipelineSpec {
-        producer_interceptors: bind_all(&change.producer_interceptors, &current.producer_interceptors)?,
+        producer_interceptors: bind_all(
+            PluginKind::ProducerInterceptor,
+            &change.producer_interceptors,
+            &current.producer_interceptors,
+        )?,
         partitioner: partitioners.pop(),
-        consumer_interceptors: bind_all(&change.consumer_interceptors, &current.consumer_interceptors)?,
+        consumer_interceptors: bind_all(
+            PluginKind::ConsumerInterceptor,
+            &change.consumer_interceptors,
+            &current.consumer_interceptors,
+        )?,
         partitions: 0,
     })
 }
 
-fn bind(catalogue: &Catalogue, asked: &PluginBinding) -> Result<Binding, WireError> {
+fn bind(catalogue: &Catalogue, wanted: PluginKind, asked: &PluginBinding) -> Result<Binding, WireError> {
     let (version, plugin) = resolve(catalogue, &asked.plugin, asked.version.as_deref())
         .map_err(|sentence| WireError::new(ErrorCode::UnknownPlugin, sentence))?;
+    if plugin.kind != wanted {
+        let (plugin, kind) = (format!("{}@{version}", asked.plugin), plugin.kind);
+        return Err(invalid(MetadataError::WrongKind { plugin, kind, wanted }));
+    }
     let mut limits = BTreeMap::new();
     for (name, value) in &asked.limits {
         Limits::default().set(name, value).map_err(invalid)?;

@@ -39,6 +39,7 @@ use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::fetch::FetchEnd;
 use weir_wire::ids::{LeaderEpoch, Offset};
 
+use super::failures::Failures;
 use super::handle::{
     AppendRequest, AppendTag, CloseReport, MESSAGES_QUEUED_MAX, Message, Progress, TopicSettings,
 };
@@ -76,6 +77,7 @@ pub(super) struct Replica {
     pub(super) space: Arc<SpaceGuard>,
     pub(super) controller: Controller,
     pub(super) links: Arc<Links>,
+    pub(super) failures: Arc<Failures>,
     pub(super) inbox: mpsc::Receiver<Message>,
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) state: State,
@@ -333,11 +335,29 @@ impl Replica {
             | Effect::Subscribe(_)
             | Effect::Unsubscribe { .. }
             | Effect::Report { .. } => self.tell_others(effect),
-            Effect::Retired(cause) => {
-                let standing =
-                    if cause == RetireCause::Deleted { Standing::Deleted } else { Standing::Failed };
-                self.view.set_standing(standing, self.view.leader_epoch());
+            Effect::Retired(cause) => self.retired(cause),
+        }
+    }
+
+    /// This replica stopped for good. Where its node lives on, the cluster hears of it.
+    fn retired(&self, cause: RetireCause) {
+        let standing = match cause {
+            RetireCause::Deleted => Standing::Deleted,
+            RetireCause::WriteFailed | RetireCause::FlushFailed => Standing::Failed,
+            RetireCause::WouldCutCommitted { to, high_watermark } => {
+                metrics::counter!("weir_truncations_refused_total").increment(1);
+                tracing::error!(
+                    partition = %self.name, %to, %high_watermark,
+                    "the leader lacks records that were committed: this replica keeps them and goes offline. Compare the \
+                     replicas ('weir log verify', 'weir log dump'); to give its records up, stop the node, move the \
+                     partition's folder away, and start it again"
+                );
+                Standing::Failed
             }
+        };
+        self.view.set_standing(standing, self.view.leader_epoch());
+        if standing == Standing::Failed {
+            self.failures.note((self.key.topic_id, self.key.partition));
         }
     }
 

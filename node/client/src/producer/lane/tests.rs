@@ -453,6 +453,24 @@ fn an_old_revision_is_not_opened_again_while_the_metadata_lags() {
     );
 }
 
+/// A batch that is not full waits until the lane wants it, and a lane without one does not go on to the new revision.
+#[test]
+fn an_idle_lane_at_an_old_revision_wants_the_batch_with_which_it_goes_on() {
+    let config = ProducerConfig::default();
+    let pause = Duration::from_millis(100);
+    let mut lane = Lane::new(Settings::new(GUESSED, &config), Backoff::new(pause, pause, Random::new(1)));
+    let play = |lane: &mut Lane, at_ms: u64, what: &str| {
+        lane.handle(Duration::from_millis(at_ms), parse(what), &mut Vec::new());
+    };
+    for what in ["metadata r1 n1@0", "producer 7", "ready b1 x1 until 5000", "opened o1"] {
+        play(&mut lane, 0, what);
+    }
+    play(&mut lane, 1, "metadata r2 n1@0");
+    assert!(!lane.wants_batch(), "what is in flight must be settled first");
+    play(&mut lane, 2, "answer o1 #0 stored:p0@0x1");
+    assert!(lane.is_idle() && lane.wants_batch());
+}
+
 #[test]
 fn in_the_end_what_was_sent_is_unknown_and_what_was_not_is_failed() {
     check(

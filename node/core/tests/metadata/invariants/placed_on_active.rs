@@ -17,7 +17,8 @@ pub(super) fn check(step: &Step<'_>) -> Result<(), String> {
     let ordered = matches!(step.command, Command::ElectLeaders { kind: ElectionKind::Unclean, .. });
     for (place, before, after) in step.partitions().filter(|_| !ordered) {
         let Some(leader) = after.leader.filter(|leader| before.leader != Some(*leader)) else { continue };
-        if !is_active(&leader) && after.isr.iter().chain(&after.elr).any(is_active) {
+        let can_lead = |node: &_| is_active(node) && !after.failed.contains(node);
+        if !is_active(&leader) && after.isr.iter().chain(&after.elr).any(can_lead) {
             return Err(format!("{place:?}: {leader} is stopping and was elected: {after:?}"));
         }
     }

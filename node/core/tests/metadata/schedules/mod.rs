@@ -50,6 +50,6 @@ fn every_missing_rule_is_noticed() {
         let noticed = (0..SCHEDULES_UNTIL_NOTICED_MAX)
             .find_map(|seed| World::new(seed, Some(rule), false).play().err().map(|broken| (seed, broken)));
         let (seed, broken) = noticed.unwrap_or_else(|| panic!("nobody noticed that {rule:?} is missing"));
-        println!("{rule:?}: seed {seed}: {broken}");
+        println!("{rule:?}: noticed at seed {seed}: {broken}");
     }
 }

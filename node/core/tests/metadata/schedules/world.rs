@@ -116,8 +116,9 @@ impl World {
             100.. => self.swap(),
             0..28 => self.register(),
             28..42 => self.node_goes(true),
-            42..47 => self.node_goes(false),
-            47..67 => self.leader_wishes(),
+            42..46 => self.node_goes(false),
+            46..48 => self.replica_fails(),
+            48..67 => self.leader_wishes(),
             67..77 => self.late_wish(),
             77..86 => self.topic_command(),
             86..91 => self.configure(),
@@ -342,6 +343,17 @@ impl World {
             Command::BeginShutdown { node, incarnation }
         };
         self.submit(command, &[]).map(|_| ())
+    }
+
+    /// A replica fails, or a process says late that one did.
+    fn replica_fails(&mut self) -> Result<(), String> {
+        let node = self.node();
+        let Some(state) = self.image.nodes.get(&node) else { return Ok(()) };
+        let incarnation = Incarnation(state.incarnation.0 - u64::from(self.random.percent(10)));
+        let hosted: Vec<_> =
+            self.image.hosted(node).map(|hosted| (hosted.topic.id, hosted.partition)).collect();
+        let replicas = hosted.into_iter().filter(|_| self.random.percent(40)).collect();
+        self.submit(Command::FailReplicas { node, incarnation, replicas }, &[]).map(|_| ())
     }
 
     /// A leader sees who keeps up, as they run now. What it wishes arrives at once, or later.

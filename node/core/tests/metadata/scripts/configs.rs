@@ -21,7 +21,7 @@ fn keys_are_checked_and_the_nearest_is_named() {
         node-config 1 num.partitions=3
         node-config 1 -replica.lag.time
         node-config 9 replica.lag.time.max.ms=500
-        node-config all broker.session.timeout.ms=1
+        node-config all leader.imbalance.per.broker.percentage=101
         ",
         expect![[r#"
             > register 1
@@ -50,11 +50,11 @@ fn keys_are_checked_and_the_nearest_is_named() {
             > node-config 1 num.partitions=3
               refused: node config 'num.partitions' holds for the whole cluster: set it for all nodes, not for one
             > node-config 1 -replica.lag.time
-              refused: unknown node config 'replica.lag.time', did you mean 'replica.lag.time.max.ms'?; known are: auto.leader.rebalance.enable, broker.session.timeout.ms, default.replication.factor, leader.imbalance.check.interval.seconds, num.partitions, replica.lag.time.max.ms
+              refused: unknown node config 'replica.lag.time', did you mean 'replica.lag.time.max.ms'?; known are: auto.leader.rebalance.enable, default.replication.factor, leader.imbalance.check.interval.seconds, leader.imbalance.per.broker.percentage, num.partitions, replica.lag.time.max.ms
             > node-config 9 replica.lag.time.max.ms=500
               refused: there is no node 9; 'weir cluster nodes' shows which there are
-            > node-config all broker.session.timeout.ms=1
-              refused: node config broker.session.timeout.ms=1 is not valid: broker.session.timeout.ms takes milliseconds, from 1000 to 3600000
+            > node-config all leader.imbalance.per.broker.percentage=101
+              refused: node config leader.imbalance.per.broker.percentage=101 is not valid: leader.imbalance.per.broker.percentage takes a percentage, from 0 to 100
         "#]],
     );
 }

@@ -7,6 +7,7 @@ use weir_core::metadata::{
     AlterPartition, Applied, Command, ConfigChange, CutLog, ElectionKind, Image, LastLife, LogTail,
     PartitionState, ProcessId, Registration, Role, Selection,
 };
+use weir_core::node_config::NodeConfig;
 use weir_wire::ids::{
     ClusterId, Incarnation, LeaderEpoch, NodeId, Offset, PartitionEpoch, PartitionIndex, TopicId,
 };
@@ -98,6 +99,11 @@ impl Runner {
                 let (node, incarnation) = self.life(line);
                 self.apply(&Command::BeginShutdown { node, incarnation });
             }
+            "fail" => {
+                let (node, incarnation) = self.life(line);
+                let replicas = line.words[1..].iter().map(|text| self.place(text)).collect();
+                self.apply(&Command::FailReplicas { node, incarnation, replicas });
+            }
             "create" => self.create(line),
             "grow" => {
                 let (topic, count) = (line.words[0].to_owned(), parse(line.words[1]));
@@ -149,6 +155,11 @@ impl Runner {
                 let moves = moves.collect::<Vec<_>>().join(" ");
                 self.print(&format!("moves: {moves}"));
             }
+            "rebalance" => {
+                let started_with = NodeConfig::default();
+                let command = self.image.rebalance(&self.image.node_config(NodeId(0), &started_with));
+                self.print(if command.is_some() { "leaderships go back" } else { "nothing to do" });
+            }
             "may-stop" => {
                 let answer = if self.image.may_stop(line.node()) { "yes" } else { "no" };
                 self.print(answer);
@@ -188,6 +199,11 @@ impl Runner {
 
     fn state(&self, topic: &str, index: PartitionIndex) -> &PartitionState {
         &self.image.topics[topic].partitions[usize::try_from(index.0).unwrap()]
+    }
+
+    fn place(&self, text: &str) -> (TopicId, PartitionIndex) {
+        let (topic, index) = partition(text);
+        (self.image.topics.get(topic).map_or(TopicId([0; 16]), |topic| topic.id), index)
     }
 
     fn fresh(&mut self) -> u8 {
@@ -343,6 +359,8 @@ fn describe(applied: &Applied) -> String {
         Applied::PipelineRolledBack { revision, to } => format!("revision {revision} in force, as {to}"),
         Applied::RevisionsRetired { count } => format!("closed {count}"),
         Applied::NewTopicPipelineSet => "set".into(),
+        Applied::ReplicasFailed => "noted".into(),
+        Applied::RecordsDeleted { log_start } => format!("the log starts at {log_start}"),
     }
 }
 
@@ -365,6 +383,10 @@ fn describe_partition(state: &PartitionState) -> String {
     if !state.unflushed.is_empty() {
         let unflushed: Vec<NodeId> = state.unflushed.iter().copied().collect();
         write!(line, ", not flushed {}", show_nodes(&unflushed)).unwrap();
+    }
+    if !state.failed.is_empty() {
+        let failed: Vec<NodeId> = state.failed.iter().copied().collect();
+        write!(line, ", failed {}", show_nodes(&failed)).unwrap();
     }
     if state.unclean {
         line.push_str(", unclean");

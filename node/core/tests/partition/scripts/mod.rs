@@ -7,7 +7,7 @@
 //! written [END]   flushed [END]   write-failed   flush-failed
 //! config KEY=VALUE...   start OFFSET   tick   wait MS   resign   delete
 //! read at=OFFSET [seen=EPOCH] [epoch=E]   latest [epoch=E]   end-of EPOCH   show   producers   revisions
-//! follow EPOCH [leader=N/I] [pe=PARTITION_EPOCH] [as=N/I]
+//! follow EPOCH [leader=N/I] [pe=PARTITION_EPOCH] [as=N/I] [unclean]
 //! subscribe N/I sub=S end=N [flushed=N] [last=EPOCH] [epoch=EPOCH] [leader=N/I]
 //! report N/I sub=S end=N [flushed=N]   unsubscribe N/I sub=S   isr-refused P   isr-unknown P
 //! subscribed S   diverged S epoch=E end=N   out-of-range S start=N   refused S   ended S   truncated
@@ -21,6 +21,7 @@
 
 mod appends;
 mod caching;
+mod committed;
 mod followers;
 mod interpreter;
 mod isr;

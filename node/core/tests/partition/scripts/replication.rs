@@ -75,6 +75,7 @@ pub(super) fn input(line: &Line<'_>) -> Input {
                 partition_epoch: PartitionEpoch(line.number("pe").unwrap_or(leader_epoch)),
                 me: line.values.get("as").map_or(ME, |text| member(text)),
                 leader: line.values.get("leader").map(|text| member(text)),
+                unclean: line.has("unclean"),
             })
         }
         "subscribe" => {

@@ -354,6 +354,9 @@ impl World {
 
     pub(super) fn check(&mut self) -> Verdict {
         std::mem::replace(&mut self.broken, Ok(()))?;
+        if let Some((node, cause)) = self.nodes.iter().find_map(|node| Some((node.me, node.retired?))) {
+            return Err(format!("{node:?} retired: {cause:?}"));
+        }
         self.committed.observe(&self.nodes)?;
         invariants::isr_has_all_that_is_committed(&self.controller, &self.nodes, &self.committed)?;
         invariants::logs_match(&self.nodes)?;

@@ -1,0 +1,34 @@
+//! Two of three nodes are gone, and the majority of the voters with them: what is committed is read, and what cannot be
+//! done says so instead of hanging.
+
+use super::three_nodes::{Cluster, leader, partition};
+
+#[test]
+fn without_a_majority_what_is_committed_is_read_and_nothing_hangs() {
+    let mut cluster = Cluster::new();
+    let everybody = cluster.client_of_all();
+    everybody.run(&["topics", "create", "t", "--replication-factor", "3"]).ok();
+    everybody.run_with_input(&["produce", "t"], b"committed\n").ok();
+    let survivor = leader(&partition(&everybody, "t", 0));
+    for gone in (0..3).filter(|node| *node != survivor) {
+        cluster.nodes[gone].kill();
+    }
+    let client = cluster.client(survivor);
+    let stored = client.run(&["consume", "t", "--from-beginning", "--until-end"]).ok();
+    assert_eq!(stored.text(), "committed\n");
+    let quorum = client.run(&["cluster", "quorum"]);
+    assert_eq!(quorum.status.code(), Some(1), "{quorum}");
+    assert!(quorum.text().contains("NO ACTIVE CONTROLLER"), "{quorum}");
+    assert!(quorum.text().contains("start enough of them"), "{quorum}");
+    // What has to be decided cannot be, and the sentence says what is missing.
+    let create = client.run(&["topics", "create", "u", "--replication-factor", "1"]);
+    create.refused(&["majority of the metadata quorum", "start enough of its nodes"]);
+
+    // One more is a majority again, and everything goes on.
+    let one = (0..3).find(|node| *node != survivor).unwrap();
+    cluster.nodes[one].start();
+    let back = cluster.client_of_all();
+    back.run_with_input(&["produce", "t"], b"and on\n").ok();
+    let stored = back.run(&["consume", "t", "--from-beginning", "--until-end"]).ok();
+    assert_eq!(stored.text(), "committed\nand on\n");
+}

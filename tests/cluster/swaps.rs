@@ -1,0 +1,205 @@
+//! Plugins that are swapped while records flow, and plugins that misbehave.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use weir_guests::Guest;
+use weir_tests::process::DEADLINE;
+
+use super::Place;
+
+/// How many swaps, unless the variable `WEIR_SWAPS` says otherwise.
+const SWAPS: usize = 20;
+/// How many records go through at least, spread over the swaps.
+const RECORDS_PER_SWAP: usize = 200;
+
+fn swaps() -> usize {
+    std::env::var("WEIR_SWAPS").ok().and_then(|text| text.parse().ok()).unwrap_or(SWAPS)
+}
+
+/// Numbered JSON lines of ten keys.
+fn lines(count: usize) -> String {
+    let mut text = String::new();
+    for number in 0..count {
+        writeln!(text, r#"{{"key":"k{}","number":{number},"card":"4111"}}"#, number % 10).unwrap();
+    }
+    text
+}
+
+/// The records of a topic, as `weir consume` tells them.
+fn stored(place: &Place, topic: &str) -> Vec<Value> {
+    let said =
+        place.weir.run(&["consume", topic, "--from-beginning", "--until-end", "--format", "json"]).ok();
+    said.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn bind(place: &Place, topic: &str, arguments: &[&str]) -> Value {
+    let command: Vec<&str> = ["plugins", "bind", topic]
+        .into_iter()
+        .chain(arguments.iter().copied())
+        .chain(["--output", "json"])
+        .collect();
+    place.weir.run(&command).ok().json()
+}
+
+fn status(place: &Place, topic: &str) -> Value {
+    place.weir.run(&["plugins", "status", topic, "--output", "json"]).ok().json()
+}
+
+/// Each swap changes the interceptor and the partitioner at once. Nothing is lost, repeated, reordered or refused, and the
+/// log says from where on which revision made the records: the stamps agree.
+#[test]
+fn swaps_under_load_lose_repeat_and_fail_nothing() {
+    let place = Place::new();
+    place.create("orders", &["--partitions", "3"]);
+    bind(&place, "orders", &["--interceptor", "stamp:headers=revision", "--partitioner", "hash"]);
+    let count = swaps() * RECORDS_PER_SWAP;
+    let input = place.file("input", lines(count).as_bytes());
+    let rate = (RECORDS_PER_SWAP * 4).to_string();
+    let sending = place.weir.spawn(&[
+        "produce",
+        "orders",
+        "--input",
+        &input,
+        "--key-field",
+        "key",
+        "--rate",
+        &rate,
+        "--output",
+        "json",
+    ]);
+    let mut swapped = 0;
+    while swapped < swaps() && sending.is_running() {
+        let partitioner = ["murmur2", "hash"][swapped % 2];
+        bind(&place, "orders", &["--interceptor", "stamp:headers=revision", "--partitioner", partitioner]);
+        swapped += 1;
+    }
+    let summary = sending.finish().ok().json();
+    assert_eq!(summary["acknowledged"], count, "{summary}");
+    for nothing in ["rejected", "dropped", "failed", "unknown"] {
+        assert_eq!(summary[nothing], 0, "{summary}");
+    }
+    assert!(swapped >= 3, "only {swapped} swaps while {count} records went through");
+
+    let read = stored(&place, "orders");
+    let mut numbers = BTreeSet::new();
+    let mut newest: BTreeMap<(String, u64), u64> = BTreeMap::new();
+    let mut first_of: BTreeMap<(u64, u64), u64> = BTreeMap::new();
+    for record in &read {
+        let value: Value = serde_json::from_str(record["value"].as_str().unwrap()).unwrap();
+        let (number, partition) = (value["number"].as_u64().unwrap(), record["partition"].as_u64().unwrap());
+        assert!(numbers.insert(number), "number {number} is there twice");
+        let key = record["key"].as_str().unwrap().to_owned();
+        if let Some(before) = newest.insert((key, partition), number) {
+            assert!(before < number, "number {number} of partition {partition} stands behind {before}");
+        }
+        let stamps = record["headers"].as_array().unwrap();
+        assert_eq!(stamps.len(), 1, "a record passes the chain once: {record}");
+        // What was sent before a swap and sent again after it may stand behind the first of the new revision.
+        let offset = record["offset"].as_u64().unwrap();
+        let first = first_of.entry((stamp_of(record), partition)).or_insert(offset);
+        *first = offset.min(*first);
+    }
+    assert_eq!(numbers.len(), count, "records are missing");
+
+    let status = status(&place, "orders");
+    let revision = status["revision"].as_u64().unwrap();
+    for partition in status["partitions"].as_array().unwrap() {
+        let index = partition["partition"].as_u64().unwrap();
+        // The last swap may have come behind the last record.
+        if let Some(first) = first_of.get(&(revision, index)) {
+            assert_eq!(partition["first_offset"], json!(first), "partition {index}: {status}");
+        }
+    }
+}
+
+/// The revision that a record is stamped with.
+fn stamp_of(record: &Value) -> u64 {
+    let text = record["headers"].to_string();
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    digits.parse().unwrap_or_else(|_| panic!("no revision in {record}"))
+}
+
+/// What an interceptor does is seen by the producer and in the log; a topic without plugins is as before.
+#[test]
+fn an_interceptor_rejects_with_its_reason_and_the_rest_goes_on() {
+    let place = Place::new();
+    place.create("orders", &["--partitions", "2"]);
+    bind(&place, "orders", &["--interceptor", "require-json"]);
+    let input = place.file("input", b"{\"a\":1}\nno json\n{\"a\":2}\n");
+    let finished = place.weir.run(&["produce", "orders", "--input", &input, "--output", "json"]);
+    let summary = finished.json();
+    assert_eq!((&summary["acknowledged"], &summary["rejected"]), (&json!(2), &json!(1)), "{summary}");
+    assert_eq!(stored(&place, "orders").len(), 2);
+}
+
+/// What a plugin fails on is put aside, each record once and with the reason; another topic goes on, and a rollback is all
+/// it takes.
+#[test]
+fn what_a_plugin_fails_on_is_put_aside_and_hurts_no_other_topic() {
+    let place = Place::new();
+    place.create("orders", &["--partitions", "1"]);
+    place.create("others", &["--partitions", "1"]);
+    let guest = Guest::named("errs_in_on_send");
+    let file = place.file("hostile.wasm", &guest.component());
+    place.weir.run(&["plugins", "push", &file, "--name", "hostile", "--version", "1"]).ok();
+    let mode = format!("mode={}", guest.mode);
+    bind(&place, "orders", &["--interceptor", "hostile@1", "--option", &mode, "--on-failure", "dead-letter"]);
+    let input = place.file("input", lines(3).as_bytes());
+    let summary = place.weir.run(&["produce", "orders", "--input", &input, "--output", "json"]).json();
+    assert_eq!((&summary["acknowledged"], &summary["rejected"]), (&json!(0), &json!(3)), "{summary}");
+    assert_eq!(stored(&place, "orders").len(), 0);
+    let letters = stored(&place, "orders.dead-letter");
+    assert_eq!(letters.len(), 3, "{letters:?}");
+    assert!(letters[0]["headers"].to_string().contains("weir.dead-letter.reason"), "{}", letters[0]);
+    let summary = place.weir.run(&["produce", "others", "--input", &input, "--output", "json"]).ok().json();
+    assert_eq!(summary["acknowledged"], 3, "{summary}");
+    place.weir.run(&["plugins", "rollback", "orders"]).ok();
+    let summary = place.weir.run(&["produce", "orders", "--input", &input, "--output", "json"]).ok().json();
+    assert_eq!(summary["acknowledged"], 3, "{summary}");
+}
+
+/// A plugin that passes its trial and fails on what really comes is taken out by the node itself, once.
+#[test]
+fn a_plugin_that_fails_too_often_is_rolled_back_by_itself() {
+    let place = Place::new();
+    place.create("orders", &["--partitions", "1"]);
+    let file = place.file("pass.wasm", weir_guests::PASS_FLAT);
+    place.weir.run(&["plugins", "push", &file, "--name", "pass", "--version", "1"]).ok();
+    // Enough for the trial, not for a batch of 700 kB.
+    let bound = bind(&place, "orders", &["--interceptor", "pass@1", "--limit", "memory.bytes=1500000"]);
+    let large = "x".repeat(700_000) + "\n";
+    let input = place.file("input", large.repeat(8).as_bytes());
+    let summary = place.weir.run(&["produce", "orders", "--input", &input, "--output", "json"]).json();
+    assert!(summary["rejected"].as_u64() > Some(0), "{summary}");
+    let deadline = Instant::now() + DEADLINE;
+    let revision = loop {
+        let status = status(&place, "orders");
+        if status["revision"] != bound["revision"] {
+            break status["revision"].clone();
+        }
+        assert!(Instant::now() < deadline, "nothing was rolled back: {status}");
+    };
+    let summary = place.weir.run(&["produce", "orders", "--input", &input, "--output", "json"]).ok().json();
+    assert_eq!(summary["acknowledged"], 8, "{summary}");
+    assert_eq!(status(&place, "orders")["revision"], revision, "it is rolled back once");
+}
+
+/// While a consumer interceptor fails nobody is shown what it did not look at, and the log keeps it all.
+#[test]
+fn what_a_consumer_interceptor_fails_on_is_not_shown() {
+    let place = Place::new();
+    place.create("orders", &["--partitions", "1"]);
+    place.weir.run_with_input(&["produce", "orders"], lines(3).as_bytes()).ok();
+    let guest = Guest::named("errs_in_on_consume");
+    let file = place.file("hostile.wasm", &guest.component());
+    place.weir.run(&["plugins", "push", &file, "--name", "hostile", "--version", "1"]).ok();
+    let mode = format!("mode={}", guest.mode);
+    bind(&place, "orders", &["--consumer-interceptor", "hostile@1", "--option", &mode]);
+    let read = place.weir.run(&["consume", "orders", "--from-beginning", "--max", "1"]);
+    assert!(!read.status.success() && read.stdout.is_empty(), "a fetch fails while its interceptor does");
+    bind(&place, "orders", &["--no", "consumer-interceptor"]);
+    assert_eq!(stored(&place, "orders").len(), 3);
+}
