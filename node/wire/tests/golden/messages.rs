@@ -138,6 +138,7 @@ fn the_numbers_of_requests_are_given_once_and_for_all() {
     expect![[r#"
         1 metadata
         2 create_topic
+        33 delete_records
         3 delete_topic
         4 describe_topic
         5 init_producer
@@ -207,6 +208,9 @@ fn requests_about_topics() {
     expect![[r#"
         create_topic                 06 71 75 61 6b 65 73 01 0c 00 01 0c 72 65 74 65 6e 74 69 6f 6e 2e 6d 73 02 2d 31
         create_topic answer          70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 0c 03
+        delete_records               07 07 07 07 07 07 07 07 07 07 07 07 07 07 07 07 03 01 4d
+        delete_records all           07 07 07 07 07 07 07 07 07 07 07 07 07 07 07 07 03 00
+        records_deleted              4d
         delete_topic                 06 71 75 61 6b 65 73
         delete_topic answer          70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70
         describe_topic               06 71 75 61 6b 65 73
