@@ -19,7 +19,7 @@ const OWN: [(&str, &[&str]); 12] = [
         "weir-node",
         &["weir-client", "weir-core", "weir-guests", "weir-plugin-template", "weir-quic", "weir-wire"],
     ),
-    ("weir-tests", &["weir-client", "weir-core", "weir-node", "weir-quic", "weir-wire"]),
+    ("weir-tests", &["weir-client", "weir-core", "weir-guests", "weir-node", "weir-quic", "weir-wire"]),
     ("weir-example-producer", &["weir-client"]),
     ("weir-example-consumer", &["weir-client"]),
     ("weir-plugin", &[]),
