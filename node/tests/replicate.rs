@@ -441,8 +441,10 @@ async fn a_leader_whose_disk_fails_gives_its_leadership_up_and_nothing_is_lost_o
     assert_eq!(described.offline, [leader], "its node lives, and the replica is offline");
     assert_eq!(consume(&client, "t", 100).await, numbers(0..100));
 
-    // A restart finds out what is on the disk, and the replica takes its place again.
+    // A restart finds out what is on the disk, and the replica takes its place again. On a port of its own: something of
+    // the stopped node still holds the old one, in this process.
     cluster.stop(leader).await;
+    cluster.addresses[at] = "127.0.0.1:0".parse().unwrap();
     cluster.disks[at].fails.store(false, Ordering::SeqCst);
     cluster.restart(leader).await;
     let state = cluster.all_in_sync(3).await;

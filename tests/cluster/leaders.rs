@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::three_nodes::{Cluster, leader, partition, wait_for_partition};
+use super::three_nodes::{Cluster, create_on_all, leader, partition, wait_for_partition};
 
 /// After so long a connection itself notices that the other end is gone.
 const CONNECTION_NOTICES: Duration = Duration::from_secs(10);
@@ -15,7 +15,7 @@ const EAGER: &str =
 fn a_killed_leader_that_comes_back_leads_again_without_being_asked() {
     let mut cluster = Cluster::configured(EAGER);
     let client = cluster.client_of_all();
-    client.run(&["topics", "create", "t", "--replication-factor", "3"]).ok();
+    create_on_all(&client, "t");
     let preferred = leader(&partition(&client, "t", 0));
     client.run_with_input(&["produce", "t"], b"one\n").ok();
     cluster.nodes[preferred].kill();
@@ -44,7 +44,7 @@ fn a_killed_leader_that_comes_back_leads_again_without_being_asked() {
 fn a_consumer_goes_on_when_the_leader_that_it_reads_from_is_killed() {
     let mut cluster = Cluster::new();
     let client = cluster.client_of_all();
-    client.run(&["topics", "create", "t", "--replication-factor", "3"]).ok();
+    create_on_all(&client, "t");
     client.run_with_input(&["produce", "t"], b"before\n").ok();
     let reader = client.spawn(&["consume", "t", "--from-beginning", "--max", "2"]);
     reader.wait_for_lines(1);

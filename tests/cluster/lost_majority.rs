@@ -1,13 +1,13 @@
 //! Two of three nodes are gone, and the majority of the voters with them: what is committed is read, and what cannot be
 //! done says so instead of hanging.
 
-use super::three_nodes::{Cluster, leader, partition};
+use super::three_nodes::{Cluster, create_on_all, leader, partition};
 
 #[test]
 fn without_a_majority_what_is_committed_is_read_and_nothing_hangs() {
     let mut cluster = Cluster::new();
     let everybody = cluster.client_of_all();
-    everybody.run(&["topics", "create", "t", "--replication-factor", "3"]).ok();
+    create_on_all(&everybody, "t");
     everybody.run_with_input(&["produce", "t"], b"committed\n").ok();
     let survivor = leader(&partition(&everybody, "t", 0));
     for gone in (0..3).filter(|node| *node != survivor) {

@@ -121,3 +121,15 @@ pub(crate) fn wait_for_partition(
         assert!(Instant::now() < deadline, "{what}: not within {DEADLINE:?}: {state}");
     }
 }
+
+/// Creates a topic with a replica on each of the three, as soon as all of them are taken to be alive.
+pub(crate) fn create_on_all(client: &Weir, topic: &str) {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let created = client.run(&["topics", "create", topic, "--replication-factor", "3"]);
+        if created.status.success() || created.stderr.contains("exists already") {
+            return;
+        }
+        assert!(Instant::now() < deadline, "not within {DEADLINE:?}: {created}");
+    }
+}
