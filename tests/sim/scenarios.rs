@@ -165,7 +165,6 @@ fn an_isr_whose_fate_is_unknown_is_taken_for_the_larger_one() {
 /// 7. A follower has caught up, and its leader asks for it to be taken into the ISR; the answer is late, and meanwhile
 /// the follower begins anew with an empty disk (KIP-903).
 #[test]
-#[ignore = "not yet seen to hold"]
 fn a_follower_that_lost_its_disk_is_not_in_sync_by_what_it_had() {
     holds(|_, faults| {
         for _ in 0..2 {
@@ -210,7 +209,6 @@ fn the_last_replica_that_loses_power_is_waited_for() {
 
 /// 8. The same with `write.caching`, under which a power cut takes what was acknowledged: what two have, two must lose.
 #[test]
-#[ignore = "not yet seen to hold"]
 fn with_write_caching_a_leader_that_loses_power_loses_only_its_own() {
     holds(|_, faults| {
         for _ in 0..3 {
