@@ -38,6 +38,9 @@ pub enum Command {
     DeleteTopic {
         /// Its name.
         name: String,
+        /// Its id, so that a command that is carried out late does not take a topic that was created anew under the name
+        /// (as Kafka's deletions go by id, KIP-516). `None` where the node that asks does not know the topic yet.
+        id: Option<TopicId>,
     },
     /// Takes producer ids out of the pool for good.
     GrantProducers {

@@ -82,7 +82,7 @@ impl Image {
             Command::CreateTopic { name, id, partitions, replication_factor, configs } => {
                 self.create_topic(name, *id, *partitions, *replication_factor, configs)
             }
-            Command::DeleteTopic { name } => self.delete_topic(name),
+            Command::DeleteTopic { name, id } => self.delete_topic(name, *id),
             Command::GrantProducers { count } => self.grant_producers(*count),
             Command::FenceNode { node, incarnation } => self.fence_node(rules, *node, *incarnation),
             Command::BeginShutdown { node, incarnation } => self.begin_shutdown(rules, *node, *incarnation),

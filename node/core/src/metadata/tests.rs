@@ -90,7 +90,7 @@ fn refusals_change_nothing_but_the_index() {
         (create("t", None, Some(3)), "a replication factor of 3 needs as many live nodes; there is 1"),
         (bad_config("retnetion.ms", "1"), "retention.ms"),
         (bad_config("retention.ms", "soon"), "retention.ms"),
-        (Command::DeleteTopic { name: "gone".to_owned() }, "there is no topic 'gone'"),
+        (Command::DeleteTopic { name: "gone".to_owned(), id: None }, "there is no topic 'gone'"),
         (ensure("mine", 1), "'mine' is no name for a topic of the cluster's own"),
         (ensure("__/evil", 1), "'/' is not allowed"),
         (ensure("__mine", 0), "1 to 10000 partitions, not 0"),
@@ -116,7 +116,7 @@ fn a_topic_of_the_clusters_own_is_made_once_and_stays() {
         configs: BTreeMap::new(),
     };
     assert_eq!(image.apply(&again), Ok(made));
-    let deleted = image.apply(&Command::DeleteTopic { name: "__mine".to_owned() });
+    let deleted = image.apply(&Command::DeleteTopic { name: "__mine".to_owned(), id: None });
     assert_eq!(deleted, Err(MetadataError::InternalTopic("__mine".to_owned())));
     let grown = image.apply(&Command::CreatePartitions { topic: "__mine".to_owned(), count: 9 });
     assert_eq!(grown, Err(MetadataError::InternalTopic("__mine".to_owned())));
@@ -137,13 +137,24 @@ fn a_registration_ends_every_reign_of_the_earlier_incarnation() {
     assert!(image.topics["t"].partitions.iter().all(|p| p.partition_epoch.0 == p.leader_epoch.0));
 }
 
+/// A deletion whose outcome nobody knew may be carried out after the topic was created anew.
+#[test]
+fn a_deletion_that_comes_late_spares_the_next_topic_of_the_name() {
+    let mut image = cluster_of(1);
+    image.apply(&create("t", Some(1), None)).unwrap();
+    let before = image.topics.clone();
+    let late = Command::DeleteTopic { name: "t".to_owned(), id: Some(TopicId([1; 16])) };
+    assert_eq!(image.apply(&late), Err(MetadataError::UnknownTopic("t".to_owned())));
+    assert_eq!(image.topics, before);
+}
+
 #[test]
 fn a_topic_created_again_starts_anew() {
     let mut image = cluster_of(1);
     image.apply(&create("t", Some(2), None)).unwrap();
     image.apply(&life(1, 2)).unwrap();
     assert_eq!(
-        image.apply(&Command::DeleteTopic { name: "t".to_owned() }),
+        image.apply(&Command::DeleteTopic { name: "t".to_owned(), id: Some(TopicId([7; 16])) }),
         Ok(Applied::TopicDeleted(TopicId([7; 16])))
     );
     image.apply(&create("t", None, None)).unwrap();

@@ -130,11 +130,15 @@ impl Image {
         Ok(Applied::TopicCreated { id, partitions, replication_factor })
     }
 
-    pub(super) fn delete_topic(&mut self, name: &str) -> Result<Applied, MetadataError> {
+    pub(super) fn delete_topic(&mut self, name: &str, id: Option<TopicId>) -> Result<Applied, MetadataError> {
         if names::is_internal(name) && self.topics.contains_key(name) {
             return Err(MetadataError::InternalTopic(name.to_owned()));
         }
-        let topic = self.topics.remove(name).ok_or_else(|| MetadataError::UnknownTopic(name.to_owned()))?;
+        let is_meant = |topic: &TopicState| id.is_none_or(|id| id == topic.id);
+        if !self.topics.get(name).is_some_and(is_meant) {
+            return Err(MetadataError::UnknownTopic(name.to_owned()));
+        }
+        let topic = self.topics.remove(name).expect("it was just found");
         self.topic_names.remove(&topic.id);
         self.log_starts.retain(|(id, _), _| *id != topic.id);
         Ok(Applied::TopicDeleted(topic.id))

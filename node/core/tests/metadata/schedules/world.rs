@@ -419,7 +419,7 @@ impl World {
         let name = TOPICS[self.random.below(TOPICS.len())].to_owned();
         let count = 1 + u32::try_from(self.random.below(3)).unwrap();
         let command = match self.random.below(10) {
-            0 => Command::DeleteTopic { name },
+            0 => Command::DeleteTopic { name, id: None },
             1 => Command::CreatePartitions { topic: name, count },
             _ => Command::CreateTopic {
                 name,

@@ -109,7 +109,7 @@ impl Runner {
                 let (topic, count) = (line.words[0].to_owned(), parse(line.words[1]));
                 self.apply(&Command::CreatePartitions { topic, count });
             }
-            "delete" => self.apply(&Command::DeleteTopic { name: line.words[0].to_owned() }),
+            "delete" => self.apply(&Command::DeleteTopic { name: line.words[0].to_owned(), id: None }),
             "alter" => self.alter(line),
             "elect" => self.elect(line),
             "config" => {
