@@ -58,7 +58,9 @@ fn shares(group: &Value) -> Vec<usize> {
 }
 
 fn lag(group: &Value) -> u64 {
-    group["partitions"].as_array().unwrap().iter().map(|one| one["lag"].as_u64().unwrap_or(u64::MAX)).sum()
+    let lags = group["partitions"].as_array().unwrap().iter().map(|one| one["lag"].as_u64());
+    // Where nothing was committed yet nobody knows.
+    lags.fold(0, |sum: u64, lag| sum.saturating_add(lag.unwrap_or(u64::MAX)))
 }
 
 fn politely(member: Running) -> Finished {

@@ -10,10 +10,14 @@ use super::{Controller, Standing};
 /// How long the active controller is waited for when it is asked how the quorum stands.
 const DESCRIBE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1);
 
+/// A controller that no majority has answered for longer than this can decide nothing: it is not active, though no other
+/// has taken its place. Several heartbeats, and longer than a busy machine stands still.
+const MAJORITY_SILENCE_MAX_MS: u64 = 2000;
+
 /// How the metadata quorum stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuorumStatus {
-    /// The active controller; `None` when this node knows none.
+    /// The active controller; `None` when this node knows none, or it has lost its majority.
     pub leader: Option<NodeId>,
     /// The newest term that this node knows.
     pub term: u64,
@@ -39,8 +43,9 @@ impl QuorumStatus {
 
 impl From<QuorumDescription> for QuorumStatus {
     fn from(said: QuorumDescription) -> QuorumStatus {
+        let silence_ms = said.quorum_acknowledged_ms.unwrap_or(0);
         QuorumStatus {
-            leader: Some(said.leader),
+            leader: Some(said.leader).filter(|_| silence_ms <= MAJORITY_SILENCE_MAX_MS),
             term: said.term,
             last_index: said.last_index,
             committed_index: said.committed_index,
