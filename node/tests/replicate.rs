@@ -15,7 +15,7 @@ use weir_client::{
 };
 use weir_core::metadata::{Image, PartitionState};
 use weir_node::outside::Outside;
-use weir_node::server::{Node, NodeConfig, StartError};
+use weir_node::server::{Node, NodeConfig};
 use weir_node::storage::{Disk, DiskFile, DiskLock, Entry, EntryKind, OpenMode};
 
 /// How long anything may take that heals by itself.
@@ -150,17 +150,7 @@ impl Cluster {
         config.certs = Some(self.folder.path().join("certs"));
         config.join = self.addresses.first().map(ToString::to_string).into_iter().collect();
         let disk: Arc<dyn Disk> = Arc::new(self.disks[at].clone());
-        let outside = Outside { disk, ..Outside::real().unwrap() };
-        let starting = async {
-            loop {
-                match Node::start(config.clone(), outside.clone()).await {
-                    // While it was away, somebody else on this machine got its port for a moment.
-                    Err(StartError::Bind(_)) => tokio::task::yield_now().await,
-                    started => break started.unwrap(),
-                }
-            }
-        };
-        tokio::time::timeout(PATIENCE, starting).await.expect("the port is free again")
+        Node::start(config, Outside { disk, ..Outside::real().unwrap() }).await.unwrap()
     }
 
     async fn stop(&mut self, node: NodeId) {

@@ -73,7 +73,7 @@ fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// 1. A follower that holds a committed record above its high watermark restarts, and is elected.
+/// Scenario 1: A follower that holds a committed record above its high watermark restarts, and is elected.
 #[test]
 fn a_follower_that_restarts_and_leads_keeps_what_is_above_its_high_watermark() {
     holds(|_, faults| {
@@ -86,7 +86,7 @@ fn a_follower_that_restarts_and_leads_keeps_what_is_above_its_high_watermark() {
     });
 }
 
-/// 2. Three leaders in a row write nothing, and then the fourth one does.
+/// Scenario 2: Three leaders in a row write nothing, and then the fourth one does.
 #[test]
 fn leaders_that_wrote_nothing_leave_no_trace() {
     holds(|_, faults| {
@@ -102,7 +102,7 @@ fn leaders_that_wrote_nothing_leave_no_trace() {
     });
 }
 
-/// 3. Leaders change in quick succession, each having written what not all of the others got.
+/// Scenario 3: Leaders change in quick succession, each having written what not all of the others got.
 #[test]
 fn leaders_that_each_wrote_something_else_come_together() {
     holds(|_, faults| {
@@ -119,7 +119,7 @@ fn leaders_that_each_wrote_something_else_come_together() {
     });
 }
 
-/// 4. A leader stands still for a minute. Others lead and write; then it wakes up with all that was sent to it.
+/// Scenario 4: A leader stands still for a minute. Others lead and write; then it wakes up with all that was sent to it.
 #[test]
 fn a_leader_that_slept_for_a_minute_acknowledges_nothing_of_its_own() {
     holds(|_, faults| {
@@ -131,7 +131,7 @@ fn a_leader_that_slept_for_a_minute_acknowledges_nothing_of_its_own() {
     });
 }
 
-/// 5. A leader hears everybody, and some do not hear it: the controller, its followers.
+/// Scenario 5: A leader hears everybody, and some do not hear it: the controller, its followers.
 #[test]
 fn a_leader_that_only_some_can_hear_does_no_harm() {
     holds(|_, faults| {
@@ -145,7 +145,7 @@ fn a_leader_that_only_some_can_hear_does_no_harm() {
     });
 }
 
-/// 6. What the controller answers to a changed ISR is lost, comes late, or the controller changes meanwhile.
+/// Scenario 6: What the controller answers to a changed ISR is lost, comes late, or the controller changes meanwhile.
 #[test]
 fn an_isr_whose_fate_is_unknown_is_taken_for_the_larger_one() {
     holds(|_, faults| {
@@ -162,7 +162,7 @@ fn an_isr_whose_fate_is_unknown_is_taken_for_the_larger_one() {
     });
 }
 
-/// 7. A follower has caught up, and its leader asks for it to be taken into the ISR; the answer is late, and meanwhile
+/// Scenario 7: A follower has caught up, and its leader asks for it to be taken into the ISR; the answer is late, and meanwhile
 /// the follower begins anew with an empty disk (KIP-903).
 #[test]
 fn a_follower_that_lost_its_disk_is_not_in_sync_by_what_it_had() {
@@ -180,7 +180,7 @@ fn a_follower_that_lost_its_disk_is_not_in_sync_by_what_it_had() {
     });
 }
 
-/// 7. One disk after the other is replaced, each when the node before has come back.
+/// Scenario 7: One disk after the other is replaced, each when the node before has come back.
 #[test]
 #[ignore = "not yet seen to hold"]
 fn every_disk_can_be_replaced_in_turn() {
@@ -193,7 +193,7 @@ fn every_disk_can_be_replaced_in_turn() {
     });
 }
 
-/// 8. The followers are away, the last replica goes on alone and loses power; the others come back first.
+/// Scenario 8: The followers are away, the last replica goes on alone and loses power; the others come back first.
 #[test]
 fn the_last_replica_that_loses_power_is_waited_for() {
     holds(|seed, faults| {
@@ -207,7 +207,7 @@ fn the_last_replica_that_loses_power_is_waited_for() {
     });
 }
 
-/// 8. The same with `write.caching`, under which a power cut takes what was acknowledged: what two have, two must lose.
+/// Scenario 8: The same with `write.caching`, under which a power cut takes what was acknowledged: what two have, two must lose.
 #[test]
 fn with_write_caching_a_leader_that_loses_power_loses_only_its_own() {
     holds(|_, faults| {
@@ -221,7 +221,7 @@ fn with_write_caching_a_leader_that_loses_power_loses_only_its_own() {
     });
 }
 
-/// 9. All replicas lose power at once, in the middle of their operations, and again while they recover.
+/// Scenario 9: All replicas lose power at once, in the middle of their operations, and again while they recover.
 #[test]
 fn a_loss_of_power_everywhere_takes_nothing_that_was_flushed() {
     holds(|_, faults| {
@@ -242,7 +242,7 @@ fn a_loss_of_power_everywhere_takes_nothing_that_was_flushed() {
     });
 }
 
-/// 10. A sync fails: of the leader, of a follower.
+/// Scenario 10: A sync fails: of the leader, of a follower.
 #[test]
 fn a_sync_that_fails_acknowledges_nothing() {
     holds(|_, faults| {
@@ -255,7 +255,7 @@ fn a_sync_that_fails_acknowledges_nothing() {
     });
 }
 
-/// 11. Bits flip on one node's disk where everything can be made anew.
+/// Scenario 11: Bits flip on one node's disk where everything can be made anew.
 #[test]
 #[ignore = "not yet seen to hold"]
 fn bits_that_flip_in_what_can_be_made_anew_are_nobodys_loss() {
@@ -274,7 +274,7 @@ fn bits_that_flip_in_what_can_be_made_anew_are_nobodys_loss() {
     }
 }
 
-/// 11. Bits flip in committed batches, or in the snapshot of the metadata, of one node, which leads for a while, until
+/// Scenario 11: Bits flip in committed batches, or in the snapshot of the metadata, of one node, which leads for a while, until
 /// somebody replaces its disk: nobody is shown anything else, and nobody else loses anything.
 #[test]
 #[ignore = "not yet seen to hold"]
@@ -293,7 +293,7 @@ fn bits_that_flip_in_what_was_committed_cost_one_disk() {
     }
 }
 
-/// 12. Five batches are under way, answers are lost, and leaders die; producers are read back from snapshots.
+/// Scenario 12: Five batches are under way, answers are lost, and leaders die; producers are read back from snapshots.
 #[test]
 fn what_producers_send_again_is_stored_once() {
     holds(|_, faults| {
@@ -311,7 +311,7 @@ fn what_producers_send_again_is_stored_once() {
     });
 }
 
-/// 13. A follower is away for about as long as it may be before it leaves the ISR, again and again.
+/// Scenario 13: A follower is away for about as long as it may be before it leaves the ISR, again and again.
 #[test]
 fn a_follower_at_the_edge_of_its_lag_does_no_harm() {
     holds(|_, faults| {
@@ -326,7 +326,7 @@ fn a_follower_at_the_edge_of_its_lag_does_no_harm() {
     });
 }
 
-/// 14. Two of three are gone: nothing is acknowledged by all in sync, and nothing that was is lost.
+/// Scenario 14: Two of three are gone: nothing is acknowledged by all in sync, and nothing that was is lost.
 #[test]
 fn a_single_replica_acknowledges_nothing_where_two_are_asked_for() {
     holds(|_, faults| {
@@ -340,7 +340,7 @@ fn a_single_replica_acknowledges_nothing_where_two_are_asked_for() {
     });
 }
 
-/// 15. A follower is away until its leader has let go of what it lacks (KAFKA-7104).
+/// Scenario 15: A follower is away until its leader has let go of what it lacks (KAFKA-7104).
 #[test]
 #[ignore = "not yet seen to hold"]
 fn retention_overtakes_a_follower_that_was_away() {

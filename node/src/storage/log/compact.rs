@@ -28,7 +28,6 @@ pub(super) struct Compacting {
 
 /// Where a round of compaction stands.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "made once per step and taken apart at once")]
 pub enum CompactionProgress {
     /// The next step.
     More(Box<CompactionJob>),
