@@ -182,7 +182,6 @@ fn a_follower_that_lost_its_disk_is_not_in_sync_by_what_it_had() {
 
 /// Scenario 7: One disk after the other is replaced, each when the node before has come back.
 #[test]
-#[ignore = "not yet seen to hold"]
 fn every_disk_can_be_replaced_in_turn() {
     holds(|_, faults| {
         for number in [3, 1, 2] {
@@ -257,7 +256,6 @@ fn a_sync_that_fails_acknowledges_nothing() {
 
 /// Scenario 11: Bits flip on one node's disk where everything can be made anew.
 #[test]
-#[ignore = "not yet seen to hold"]
 fn bits_that_flip_in_what_can_be_made_anew_are_nobodys_loss() {
     for damage in [Damage::Indexes, Damage::LeaderEpochs, Damage::ProducerSnapshots] {
         holds(|_, faults| {
@@ -277,7 +275,6 @@ fn bits_that_flip_in_what_can_be_made_anew_are_nobodys_loss() {
 /// Scenario 11: Bits flip in committed batches, or in the snapshot of the metadata, of one node, which leads for a while, until
 /// somebody replaces its disk: nobody is shown anything else, and nobody else loses anything.
 #[test]
-#[ignore = "not yet seen to hold"]
 fn bits_that_flip_in_what_was_committed_cost_one_disk() {
     for damage in [Damage::ClosedSegments, Damage::MetadataSnapshot] {
         holds(|_, faults| {
@@ -342,7 +339,6 @@ fn a_single_replica_acknowledges_nothing_where_two_are_asked_for() {
 
 /// Scenario 15: A follower is away until its leader has let go of what it lacks (KAFKA-7104).
 #[test]
-#[ignore = "not yet seen to hold"]
 fn retention_overtakes_a_follower_that_was_away() {
     holds(|_, faults| {
         for _ in 0..2 {
