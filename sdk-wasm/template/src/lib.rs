@@ -45,13 +45,13 @@ impl Kind {
         }
     }
 
-    /// How such a plugin is bound, behind `weir plugins`.
+    /// How such a plugin is bound, behind `weir`.
     fn binding(self) -> &'static str {
         match self {
-            Kind::ProducerInterceptor => "bind TOPIC --interceptor NAME",
-            Kind::ConsumerInterceptor => "bind TOPIC --consumer-interceptor NAME",
-            Kind::Partitioner => "bind TOPIC --partitioner NAME",
-            Kind::Assignor => "bind --group GROUP --assignor NAME",
+            Kind::ProducerInterceptor => "plugins bind TOPIC --interceptor NAME",
+            Kind::ConsumerInterceptor => "plugins bind TOPIC --consumer-interceptor NAME",
+            Kind::Partitioner => "plugins bind TOPIC --partitioner NAME",
+            Kind::Assignor => "groups set-assignor GROUP NAME@0.1.0",
         }
     }
 }
