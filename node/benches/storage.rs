@@ -1,6 +1,10 @@
 //! What the log costs on a real disk, without anything that travels: `cargo bench -p weir-node --bench storage`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench that cannot go on fails where it stands")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a bench that cannot go on fails where it stands"
+)]
 
 use std::cell::Cell;
 use std::hint::black_box;
