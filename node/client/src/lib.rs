@@ -139,6 +139,6 @@ pub use weir_wire::request::{
     PartitionRevision, PartitionState, PipelineActivated, PipelineChange, PipelineDescription,
     PipelineRolledBack, PipelineStaged, PipelinesDescribed, PlacementExplained, PluginBinding, PluginEntry,
     PluginFigures, PluginPushed, PluginsListed, QuorumView, RecordsDeleted, ReplicaState, RollBackPipeline,
-    StagePipeline, StagedDescription, Subscription, TopicAltered, TopicCreated, TopicDeleted,
-    TopicDescription, TopicEntry, TopicExplained, TopicPartitions,
+    ShadowAction, ShadowReport, ShadowSample, ShadowTopic, StagePipeline, StagedDescription, Subscription, TopicAltered, TopicCreated, TopicDeleted,
+    TopicDescription, TopicEntry, TopicExplained, TopicPartitions, TopicShadowed,
 };

@@ -11,6 +11,7 @@
 //! A topic without plugins has no slot and costs nothing: its lanes hold a [`Revised`] without a pipeline. What lanes
 //! hold, they hold until they end, so a swap never takes a pipeline away under a batch.
 
+mod shadows;
 mod upkeep;
 mod warming;
 
@@ -28,6 +29,7 @@ use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::ids::{NodeId, Revision, TopicId};
 use weir_wire::plugin::PluginDigest;
 
+pub use self::shadows::{Offered, Shadow, ShadowSeen, Taken as Shadowed};
 use crate::controller::Controller;
 use crate::outside::Outside;
 use crate::plugins::{Commit, Pipeline, Plugins, Snapshot};
@@ -62,6 +64,8 @@ struct Shared {
     changed: Watched<u64>,
     /// Revisions that somebody waits for and nobody keeps warm.
     wanted: mpsc::UnboundedSender<Key>,
+    /// Staged pipelines that are compared with those in force.
+    shadows: shadows::Shadows,
     /// What runs until the node stops.
     background: Mutex<Vec<AbortHandle>>,
 }
@@ -90,6 +94,15 @@ pub struct Revised {
     pub made_by: Option<Arc<RevisionMarker>>,
 }
 
+/// What made the parts of a revision.
+#[derive(Clone)]
+pub struct MadeBy {
+    /// What the log is told before the first of them; `None` at the revision that the log begins with.
+    pub marker: Option<Arc<RevisionMarker>>,
+    /// Whether plugins had a hand in it.
+    pub by_plugins: bool,
+}
+
 impl Pipelines {
     /// The pipelines of a node, none of them ready. Call [`Pipelines::start`] when the node is registered.
     #[must_use]
@@ -110,6 +123,7 @@ impl Pipelines {
             slots: Mutex::default(),
             changed: Watched::new(0),
             wanted,
+            shadows: shadows::Shadows::default(),
             background: Mutex::default(),
         }));
         (pipelines, Wanted(asked))
@@ -127,6 +141,7 @@ impl Pipelines {
     /// Ends what runs.
     pub fn stop(&self) {
         self.background().drain(..).for_each(|task| task.abort());
+        self.stop_shadows();
     }
 
     /// A pipeline that nothing goes through, to learn whether it can be, or what it does.
@@ -140,7 +155,7 @@ impl Pipelines {
         spec: &PipelineSpec,
     ) -> Result<Arc<Pipeline>, WireError> {
         let refused = |why| WireError::new(ErrorCode::InvalidPlugin, why);
-        warming::trial(self, topic, revision, spec).await.map_err(refused)
+        warming::trial(self, topic, revision, spec, false).await.map_err(refused)
     }
 
     /// The plugin host.
@@ -185,16 +200,11 @@ impl Pipelines {
         })
     }
 
-    /// What the log of a topic is told before the first batch of a revision, on the leader of a part that another node
-    /// ran through its pipeline.
+    /// What made a part that another node ran through its pipeline, for its leader.
     ///
     /// # Errors
     /// As [`Pipelines::at`].
-    pub async fn marker(
-        &self,
-        topic: TopicId,
-        revision: Revision,
-    ) -> Result<Option<Arc<RevisionMarker>>, WireError> {
+    pub async fn made_by(&self, topic: TopicId, revision: Revision) -> Result<MadeBy, WireError> {
         let hearing = async {
             loop {
                 let image = self.0.controller.image();
@@ -203,7 +213,11 @@ impl Pipelines {
                     let Some(pipeline) = state.pipelines.get(&revision) else {
                         return Err(closed(name, revision, state.revision));
                     };
-                    return Ok(marker(state, revision, &pipeline.spec));
+                    let spec = &pipeline.spec;
+                    return Ok(MadeBy {
+                        marker: marker(state, revision, spec),
+                        by_plugins: meets_producers(spec),
+                    });
                 }
                 self.0.controller.newer_than(image.index).await;
             }

@@ -64,7 +64,7 @@ fn show_topic(topic: &PipelineDescription, output: Output) -> Result<(), Failure
     for line in columns(&rows) {
         output.line(&format!("  {line}"))?;
     }
-    let head = ["plugin", "revision", "calls", "kept", "replaced", "dropped", "rejected", "failed", "memory"];
+    let head = ["plugin", "revision", "calls", "kept", "replaced", "dropped", "rejected", "failed", "memory", "busy ms", "throttled"];
     let mut rows = vec![head.map(str::to_owned)];
     rows.extend(topic.figures.iter().map(|figures| {
         let failed: u64 = figures.failures.iter().map(|(_, count)| count).sum();
@@ -78,6 +78,8 @@ fn show_topic(topic: &PipelineDescription, output: Output) -> Result<(), Failure
             grouped(figures.rejected),
             grouped(failed),
             grouped(figures.memory_high_bytes),
+            grouped(figures.busy_us / 1000),
+            throttled(&figures.throttled_us),
         ]
     }));
     if rows.len() > 1 {
@@ -86,6 +88,12 @@ fn show_topic(topic: &PipelineDescription, output: Output) -> Result<(), Failure
         }
     }
     Ok(())
+}
+
+/// How long calls waited since the plugin had its share, and of what.
+fn throttled(by_share: &[(String, u64)]) -> String {
+    let one = |(share, us): &(String, u64)| format!("{} ms ({share})", grouped(us / 1000));
+    if by_share.is_empty() { "-".to_owned() } else { by_share.iter().map(one).collect::<Vec<_>>().join(", ") }
 }
 
 #[derive(Debug, Serialize)]
@@ -125,7 +133,7 @@ struct Partition {
 }
 
 #[derive(Debug, Serialize)]
-struct Figures {
+pub(super) struct Figures {
     name: String,
     version: String,
     revision: u32,
@@ -139,6 +147,9 @@ struct Figures {
     times_us: Vec<(u64, u64)>,
     memory_high_bytes: u64,
     instances: u64,
+    busy_us: u64,
+    /// How long calls waited since it had its share, by which.
+    throttled_us: Vec<(String, u64)>,
 }
 
 impl Status {
@@ -180,7 +191,7 @@ impl Partition {
 }
 
 impl Figures {
-    fn of(figures: PluginFigures) -> Figures {
+    pub(super) fn of(figures: PluginFigures) -> Figures {
         Figures {
             name: figures.plugin,
             version: figures.version,
@@ -194,6 +205,8 @@ impl Figures {
             times_us: figures.times,
             memory_high_bytes: figures.memory_high_bytes,
             instances: figures.instances,
+            busy_us: figures.busy_us,
+            throttled_us: figures.throttled_us,
         }
     }
 }

@@ -122,7 +122,8 @@ fn offsets(progress: &ReplicaProgress, revision: Revision) -> Option<(Offset, Of
     Some((marked.first_offset, marked.older_end))
 }
 
-fn of_snapshot(snapshot: Snapshot) -> PluginFigures {
+pub(super) fn of_snapshot(snapshot: Snapshot) -> PluginFigures {
+    let waited = snapshot.waited_ns.into_iter();
     PluginFigures {
         plugin: snapshot.plugin,
         version: snapshot.version,
@@ -136,5 +137,7 @@ fn of_snapshot(snapshot: Snapshot) -> PluginFigures {
         times: snapshot.times,
         memory_high_bytes: snapshot.memory_high_bytes,
         instances: snapshot.instances,
+        busy_us: snapshot.busy_ns / 1000,
+        throttled_us: waited.map(|(share, ns)| (share.to_owned(), ns / 1000)).collect(),
     }
 }

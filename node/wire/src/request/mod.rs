@@ -41,7 +41,7 @@ pub use plugins::{
     ActivatePipeline, BoundPlugin, ChunkTaken, DeletePlugin, DescribePipelines, ExplainTopic, ListPlugins,
     PartitionRevision, PipelineActivated, PipelineChange, PipelineDescription, PipelineRolledBack,
     PipelineStaged, PipelinesDescribed, PlacementExplained, PluginBinding, PluginDeleted, PluginEntry,
-    PluginFigures, PluginPushed, PluginsListed, PushPlugin, RollBackPipeline, StagePipeline,
+    PluginFigures, PluginPushed, PluginsListed, PushPlugin, RollBackPipeline, ShadowAction, ShadowReport, ShadowSample, ShadowTopic, StagePipeline, TopicShadowed,
     StagedDescription, TopicExplained, UploadComponent,
 };
 

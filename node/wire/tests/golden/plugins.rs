@@ -10,7 +10,7 @@ use weir_wire::request::{
     ActivatePipeline, BoundPlugin, ChunkTaken, DeletePlugin, DescribePipelines, ExplainTopic, ListPlugins,
     PartitionRevision, PipelineActivated, PipelineChange, PipelineDescription, PipelineRolledBack,
     PipelineStaged, PipelinesDescribed, PlacementExplained, PluginBinding, PluginDeleted, PluginEntry,
-    PluginFigures, PluginPushed, PluginsListed, PushPlugin, Request, RollBackPipeline, StagePipeline,
+    PluginFigures, PluginPushed, PluginsListed, PushPlugin, Request, RollBackPipeline, ShadowAction, ShadowReport, ShadowSample, ShadowTopic, StagePipeline, TopicShadowed,
     StagedDescription, TopicExplained, UploadComponent,
 };
 
@@ -55,6 +55,7 @@ fn the_numbers_of_plugin_requests() {
         (RollBackPipeline::KIND, RollBackPipeline::NAME),
         (DescribePipelines::KIND, DescribePipelines::NAME),
         (ExplainTopic::KIND, ExplainTopic::NAME),
+        (ShadowTopic::KIND, ShadowTopic::NAME),
     ];
     let named: Vec<_> = kinds.iter().map(|(kind, name)| format!("{} {name}", kind.0)).collect();
     expect![[r#"
@@ -194,6 +195,8 @@ fn pipelines_are_described_and_explained() {
         times: vec![(8, 7)],
         memory_high_bytes: 300,
         instances: 9,
+        busy_us: 10,
+        throttled_us: vec![("time".to_owned(), 11)],
     };
     let described = PipelineDescription {
         topic: topic(),
@@ -231,6 +234,42 @@ fn pipelines_are_described_and_explained() {
         explain                      01 71 01 01 6b
         explained                    02 00 03 01 01 01 02 03 01 02 02 01
     "#]].assert_eq(&golden.0);
+}
+
+#[test]
+fn shadow_runs_are_started_ended_and_reported() {
+    let mut golden = Golden::default();
+    let start = ShadowAction::Start { revision: Some(Revision(3)), every: 10 };
+    for (name, action) in [("report", ShadowAction::Report), ("start", start), ("stop", ShadowAction::Stop)] {
+        golden.body(name, &ShadowTopic { topic: "q".to_owned(), action });
+    }
+    golden.body("none", &TopicShadowed { node: NodeId(1), run: None });
+    let sample = ShadowSample {
+        kind: "content".to_owned(),
+        stored: Some((PartitionIndex(1), Offset(300))),
+        ordinal: 4,
+        index: 5,
+        key: "k".to_owned(),
+        in_force: "a".to_owned(),
+        staged: "b".to_owned(),
+    };
+    let report = ShadowReport {
+        revision: Revision(3),
+        plugins: Vec::new(),
+        every: 10,
+        ended: Some("so".to_owned()),
+        ran_us: 11,
+        busy_us: 12,
+        dropped: 13,
+        batches: 14,
+        records: 15,
+        same: 16,
+        different: vec![("content".to_owned(), 17)],
+        samples: vec![sample],
+        figures: Vec::new(),
+    };
+    golden.body("run", &TopicShadowed { node: NodeId(1), run: Some(report) });
+    expect![[""]].assert_eq(&golden.0);
 }
 
 #[test]

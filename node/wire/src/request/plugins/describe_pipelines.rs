@@ -96,6 +96,10 @@ pub struct PluginFigures {
     pub memory_high_bytes: u64,
     /// Instances alive now.
     pub instances: u64,
+    /// How long its calls held a thread, in microseconds.
+    pub busy_us: u64,
+    /// How long calls waited since it had its share, in microseconds, by which: `failing`, `time`, `memory`.
+    pub throttled_us: Vec<(String, u64)>,
 }
 
 impl Request for DescribePipelines {
