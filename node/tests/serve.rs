@@ -196,6 +196,13 @@ async fn what_is_produced_is_flushed_stored_once_and_read_back_also_after_a_rest
     assert_eq!(world.read(topic, epoch, 0, 4).await, ["1", "2", "3", "4"]);
 }
 
+/// What producer 7 is answered to its first batch, sent again in a new opening.
+async fn again(world: &World, at: (Revision, TopicId), target: LaneTarget, batch: &Bytes) -> Vec<Outcome> {
+    let (revision, topic) = at;
+    let mut lane = world.lane_at(revision, topic, 7, target).await;
+    produce(&mut lane, 0, true, batch.clone()).await.outcomes
+}
+
 /// Under a pipeline that is a pure function a part that is sent again has the keys of what is stored. One that has not, in
 /// this life of the leader or the next, is no success; without plugins nobody looks.
 #[tokio::test]
@@ -228,10 +235,6 @@ async fn a_part_that_is_stored_already_with_other_keys_is_unknown() {
         panic!("{first:?}")
     };
     let stored_again = [Outcome::Stored { partition, base_offset, duplicate: true }];
-    async fn again(world: &World, at: (Revision, TopicId), target: LaneTarget, batch: &Bytes) -> Vec<Outcome> {
-        let mut lane = world.lane_at(at.0, at.1, 7, target).await;
-        produce(&mut lane, 0, true, batch.clone()).await.outcomes
-    }
     let is_unknown = |outcomes: &[Outcome]| {
         matches!(outcomes, [Outcome::Unknown(error)] if error.code == ErrorCode::NondeterministicPipeline)
     };
