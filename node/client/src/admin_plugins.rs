@@ -12,7 +12,7 @@ use weir_wire::plugin::{PluginLines, PluginLinesOpen};
 use weir_wire::request::{
     ActivatePipeline, DeletePlugin, DescribePipelines, ExplainTopic, ListPlugins, PipelineActivated,
     PipelineRolledBack, PipelineStaged, PipelinesDescribed, PluginDeleted, PluginPushed, PluginsListed,
-    PushPlugin, RollBackPipeline, ShadowTopic, StagePipeline, TopicExplained, TopicShadowed, UploadComponent,
+    PushPlugin, Request, RollBackPipeline, ShadowTopic, StagePipeline, TopicExplained, TopicShadowed, UploadComponent,
 };
 
 use crate::client::Client;
@@ -131,6 +131,25 @@ impl Client {
         &self,
         request: &ShadowTopic,
     ) -> Result<Vec<(NodeId, Result<TopicShadowed, ClientError>)>, ClientError> {
+        self.ask_every_node(request).await
+    }
+
+    /// What every node says of the pipeline of a topic: each has its own figures and lanes.
+    ///
+    /// # Errors
+    /// As [`shadow_topic`](Client::shadow_topic).
+    pub async fn describe_pipelines_everywhere(
+        &self,
+        topic: Option<&str>,
+    ) -> Result<Vec<(NodeId, Result<PipelinesDescribed, ClientError>)>, ClientError> {
+        self.ask_every_node(&DescribePipelines { topic: topic.map(str::to_owned) }).await
+    }
+
+    /// Asks every registered node, each from metadata at least as new as any answer that this client has seen.
+    async fn ask_every_node<R: Request>(
+        &self,
+        request: &R,
+    ) -> Result<Vec<(NodeId, Result<R::Response, ClientError>)>, ClientError> {
         let net = &self.inner.net;
         let mut answers = Vec::new();
         for node in self.metadata(Some(&[])).await?.nodes {

@@ -32,7 +32,7 @@ use weir_wire::names;
 use super::authorize::{Operation, Resource, authorize};
 use super::{Services, broken, outcomes};
 use crate::partitions::{AppendRequest, AppendTag, PartitionHandle};
-use crate::pipelines::{Offered, Revised, Shadowed, dead_letters_of};
+use crate::pipelines::{Offered, OpenLane, Revised, Shadowed, dead_letters_of};
 use crate::plugins::{Acknowledgement, BatchContext, BatchTarget, ObservedBatch, Pipeline, Processed};
 use crate::replication::{ForwardLane, Forwarded};
 
@@ -47,6 +47,8 @@ pub(super) struct Lane {
     in_force: (MetadataIndex, bool),
     limits: batch::Limits,
     entry: EntryLane,
+    /// The node's note that it is open.
+    seen: OpenLane,
 }
 
 impl Lane {
@@ -87,6 +89,7 @@ impl Lane {
             in_force: (image.index, topic.revision == open.revision),
             limits,
             entry: EntryLane::new(open.acks, open.revision),
+            seen: services.pipelines.lane_opened(open.topic, open.revision, open.producer),
             open,
         })
     }
@@ -237,6 +240,14 @@ struct LaneServer {
     observed: BTreeMap<u64, ObservedBatch>,
     /// The batches that a staged pipeline gets too, once they are answered.
     shadowed: BTreeMap<u64, Shadowed>,
+}
+
+impl Drop for LaneServer {
+    fn drop(&mut self) {
+        if self.lane.entry.in_flight() > 0 {
+            self.lane.seen.leaves_parts();
+        }
+    }
 }
 
 impl LaneServer {

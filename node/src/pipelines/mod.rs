@@ -11,6 +11,7 @@
 //! A topic without plugins has no slot and costs nothing: its lanes hold a [`Revised`] without a pipeline. What lanes
 //! hold, they hold until they end, so a swap never takes a pipeline away under a batch.
 
+mod lanes;
 mod shadows;
 mod upkeep;
 mod warming;
@@ -29,6 +30,7 @@ use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::ids::{NodeId, Revision, TopicId};
 use weir_wire::plugin::PluginDigest;
 
+pub use self::lanes::OpenLane;
 pub use self::shadows::{Offered, Shadow, ShadowSeen, Taken as Shadowed};
 use crate::controller::Controller;
 use crate::outside::Outside;
@@ -64,6 +66,7 @@ struct Shared {
     changed: Watched<u64>,
     /// Revisions that somebody waits for and nobody keeps warm.
     wanted: mpsc::UnboundedSender<Key>,
+    lanes: Mutex<lanes::LanesOfNode>,
     /// Staged pipelines that are compared with those in force.
     shadows: shadows::Shadows,
     /// What runs until the node stops.
@@ -123,6 +126,7 @@ impl Pipelines {
             slots: Mutex::default(),
             changed: Watched::new(0),
             wanted,
+            lanes: Mutex::default(),
             shadows: shadows::Shadows::default(),
             background: Mutex::default(),
         }));
@@ -131,6 +135,7 @@ impl Pipelines {
 
     /// Follows the metadata from now on.
     pub fn start(&self, wanted: Wanted) {
+        self.lanes().begin(&self.0.controller.image());
         let tasks = [
             tokio::spawn(warming::run(self.clone(), wanted.0)).abort_handle(),
             tokio::spawn(upkeep::run(self.clone())).abort_handle(),
@@ -320,6 +325,11 @@ impl Pipelines {
     fn slots(&self) -> MutexGuard<'_, BTreeMap<Key, Slot>> {
         // The guarded code inserts and removes whole entries.
         self.0.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lanes(&self) -> MutexGuard<'_, lanes::LanesOfNode> {
+        // The guarded code changes one count or entry at a time.
+        self.0.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn background(&self) -> MutexGuard<'_, Vec<AbortHandle>> {

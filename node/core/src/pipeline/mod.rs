@@ -9,6 +9,7 @@ pub mod dead_letters;
 pub mod draft;
 pub mod entry;
 pub mod failing;
+pub mod moving;
 pub mod placing;
 pub mod purity;
 pub mod relapse;

@@ -1,7 +1,11 @@
 //! `weir plugins status`: which plugins are in force where, from which offset on, and what they did.
 
 use serde::Serialize;
-use weir_client::{Client, PartitionRevision, PipelineDescription, PluginFigures, StagedDescription};
+use weir_client::{
+    Client, ClientError, NodeId, PartitionRevision, PipelineDescription, PipelineLanes, PipelinesDescribed,
+    PluginFigures, StagedDescription,
+};
+use weir_core::pipeline::moving::{self, LanesSeen};
 
 use super::show::{self, Bound};
 use crate::cli::output::{Done, Exit, Failure, Output, columns, grouped};
@@ -13,7 +17,13 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args, client: &Client, output: Output) -> Done {
-    let topics = client.describe_pipelines(args.topic.as_deref()).await?.topics;
+    // The first answer is from metadata that all others then are at least as new as.
+    let topic = args.topic.as_deref();
+    client.describe_pipelines(topic).await?;
+    let everywhere = client.describe_pipelines_everywhere(topic).await?;
+    // Read behind what the lanes say: what they had sent is in the logs by then.
+    let mut topics = client.describe_pipelines(topic).await?.topics;
+    topics.iter_mut().for_each(|topic| add(topic, &everywhere));
     if topics.is_empty() {
         output.note("no topic has plugins yet; bind one with: weir plugins bind TOPIC --interceptor NAME");
     }
@@ -30,6 +40,28 @@ pub(super) async fn run(args: Args, client: &Client, output: Output) -> Done {
         }
     }
     Ok(Exit::Success)
+}
+
+/// Adds what all nodes say to what one says: where all lanes moved on, and what plugins did on the others.
+fn add(topic: &mut PipelineDescription, everywhere: &[(NodeId, Result<PipelinesDescribed, ClientError>)]) {
+    let of_node = |described: &Result<PipelinesDescribed, ClientError>| -> Option<PipelineDescription> {
+        let topics = described.as_ref().ok()?.topics.iter();
+        topics.into_iter().find(|other| other.id == topic.id && other.revision == topic.revision).cloned()
+    };
+    let nodes: Vec<_> = everywhere.iter().map(|(_, described)| of_node(described)).collect();
+    let lanes: Vec<_> = nodes
+        .iter()
+        .map(|node| {
+            let PipelineLanes { open, behind, moved } = node.as_ref()?.lanes.clone()?;
+            Some(LanesSeen { open, behind, moved })
+        })
+        .collect();
+    if moving::all_moved_on(&lanes) {
+        for partition in &mut topic.partitions {
+            partition.settled_offset = partition.settled_offset.or(partition.older_end);
+        }
+    }
+    topic.figures = nodes.into_iter().flatten().flat_map(|node| node.figures).collect();
 }
 
 fn show_topic(topic: &PipelineDescription, output: Output) -> Result<(), Failure> {
@@ -106,7 +138,7 @@ struct Status {
     staged: Option<Staged>,
     open_revisions: Vec<u32>,
     partitions: Vec<Partition>,
-    /// Of the node that answered.
+    /// Of all nodes that answered: a plugin has one entry for each that runs it.
     figures: Vec<Figures>,
 }
 

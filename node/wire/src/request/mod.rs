@@ -39,7 +39,7 @@ pub use list_offsets::{ListOffsets, ListedOffset, OffsetSpec, OffsetsListed};
 pub use metadata::{ClusterMetadata, Metadata, NodeEntry, PartitionEntry, TopicEntry};
 pub use plugins::{
     ActivatePipeline, BoundPlugin, ChunkTaken, DeletePlugin, DescribePipelines, ExplainTopic, ListPlugins,
-    PartitionRevision, PipelineActivated, PipelineChange, PipelineDescription, PipelineRolledBack,
+    PartitionRevision, PipelineActivated, PipelineChange, PipelineDescription, PipelineLanes, PipelineRolledBack,
     PipelineStaged, PipelinesDescribed, PlacementExplained, PluginBinding, PluginDeleted, PluginEntry,
     PluginFigures, PluginPushed, PluginsListed, PushPlugin, RollBackPipeline, ShadowAction, ShadowReport, ShadowSample, ShadowTopic, StagePipeline, TopicShadowed,
     StagedDescription, TopicExplained, UploadComponent,

@@ -8,7 +8,7 @@ use weir_wire::plugin::{
 };
 use weir_wire::request::{
     ActivatePipeline, BoundPlugin, ChunkTaken, DeletePlugin, DescribePipelines, ExplainTopic, ListPlugins,
-    PartitionRevision, PipelineActivated, PipelineChange, PipelineDescription, PipelineRolledBack,
+    PartitionRevision, PipelineActivated, PipelineChange, PipelineDescription, PipelineLanes, PipelineRolledBack,
     PipelineStaged, PipelinesDescribed, PlacementExplained, PluginBinding, PluginDeleted, PluginEntry,
     PluginFigures, PluginPushed, PluginsListed, PushPlugin, Request, RollBackPipeline, ShadowAction, ShadowReport, ShadowSample, ShadowTopic, StagePipeline, TopicShadowed,
     StagedDescription, TopicExplained, UploadComponent,
@@ -181,6 +181,7 @@ fn pipelines_are_described_and_explained() {
         partition: PartitionIndex(1),
         first_offset: Some(Offset(300)),
         settled_offset: None,
+        older_end: Some(Offset(301)),
     };
     let figures = PluginFigures {
         plugin: "p".to_owned(),
@@ -208,6 +209,7 @@ fn pipelines_are_described_and_explained() {
         open: vec![Revision(1)],
         partitions: vec![partition],
         figures: vec![figures],
+        lanes: Some(PipelineLanes { open: 4, behind: vec![(ProducerId(5), ProducerEpoch(6))], moved: Vec::new() }),
     };
     golden.body("described", &PipelinesDescribed { topics: vec![described] });
     golden.body("explain", &ExplainTopic { topic: topic(), key: Some(b"k".to_vec()) });
