@@ -12,7 +12,8 @@ use weir_wire::plugin::{PluginLines, PluginLinesOpen};
 use weir_wire::request::{
     ActivatePipeline, DeletePlugin, DescribePipelines, ExplainTopic, ListPlugins, PipelineActivated,
     PipelineRolledBack, PipelineStaged, PipelinesDescribed, PluginDeleted, PluginPushed, PluginsListed,
-    PushPlugin, Request, RollBackPipeline, ShadowTopic, StagePipeline, TopicExplained, TopicShadowed, UploadComponent,
+    PushPlugin, Request, RollBackPipeline, ShadowTopic, StagePipeline, TopicExplained, TopicShadowed,
+    UploadComponent,
 };
 
 use crate::client::Client;

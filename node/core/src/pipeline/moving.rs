@@ -106,7 +106,8 @@ pub fn all_moved_on(nodes: &[Option<LanesSeen>]) -> bool {
         let newest = moved.entry(*id).or_insert(*epoch);
         *newest = (*newest).max(*epoch);
     }
-    let is_past = |(id, epoch): &(ProducerId, ProducerEpoch)| moved.get(id).is_some_and(|newest| newest >= epoch);
+    let is_past =
+        |(id, epoch): &(ProducerId, ProducerEpoch)| moved.get(id).is_some_and(|newest| newest >= epoch);
     nodes.iter().all(|node| node.open == 0 && node.behind.iter().all(is_past))
 }
 
@@ -171,7 +172,8 @@ mod tests {
     #[test]
     fn an_older_life_of_a_producer_is_past_when_a_newer_one_is() {
         let seen = |behind: &[u16], moved: &[u16]| {
-            let of = |epochs: &[u16]| epochs.iter().map(|epoch| (ProducerId(7), ProducerEpoch(*epoch))).collect();
+            let of =
+                |epochs: &[u16]| epochs.iter().map(|epoch| (ProducerId(7), ProducerEpoch(*epoch))).collect();
             Some(LanesSeen { open: 0, behind: of(behind), moved: of(moved) })
         };
         assert!(all_moved_on(&[seen(&[0], &[]), seen(&[], &[1])]));

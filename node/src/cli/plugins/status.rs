@@ -45,8 +45,8 @@ pub(super) async fn run(args: Args, client: &Client, output: Output) -> Done {
 /// Adds what all nodes say to what one says: where all lanes moved on, and what plugins did on the others.
 fn add(topic: &mut PipelineDescription, everywhere: &[(NodeId, Result<PipelinesDescribed, ClientError>)]) {
     let of_node = |described: &Result<PipelinesDescribed, ClientError>| -> Option<PipelineDescription> {
-        let topics = described.as_ref().ok()?.topics.iter();
-        topics.into_iter().find(|other| other.id == topic.id && other.revision == topic.revision).cloned()
+        let mut topics = described.as_ref().ok()?.topics.iter();
+        topics.find(|other| other.id == topic.id && other.revision == topic.revision).cloned()
     };
     let nodes: Vec<_> = everywhere.iter().map(|(_, described)| of_node(described)).collect();
     let lanes: Vec<_> = nodes
@@ -96,7 +96,19 @@ fn show_topic(topic: &PipelineDescription, output: Output) -> Result<(), Failure
     for line in columns(&rows) {
         output.line(&format!("  {line}"))?;
     }
-    let head = ["plugin", "revision", "calls", "kept", "replaced", "dropped", "rejected", "failed", "memory", "busy ms", "throttled"];
+    let head = [
+        "plugin",
+        "revision",
+        "calls",
+        "kept",
+        "replaced",
+        "dropped",
+        "rejected",
+        "failed",
+        "memory",
+        "busy ms",
+        "throttled",
+    ];
     let mut rows = vec![head.map(str::to_owned)];
     rows.extend(topic.figures.iter().map(|figures| {
         let failed: u64 = figures.failures.iter().map(|(_, count)| count).sum();

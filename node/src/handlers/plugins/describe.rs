@@ -7,8 +7,8 @@ use weir_core::pipeline::moving::LanesSeen;
 use weir_wire::forward::ReplicaProgress;
 use weir_wire::ids::{NodeId, Offset, PartitionIndex, Revision};
 use weir_wire::request::{
-    DescribePipelines, PartitionRevision, PipelineDescription, PipelineLanes, PipelinesDescribed, PluginFigures,
-    StagedDescription,
+    DescribePipelines, PartitionRevision, PipelineDescription, PipelineLanes, PipelinesDescribed,
+    PluginFigures, StagedDescription,
 };
 
 use super::bound;

@@ -8,10 +8,11 @@ use weir_wire::plugin::{
 };
 use weir_wire::request::{
     ActivatePipeline, BoundPlugin, ChunkTaken, DeletePlugin, DescribePipelines, ExplainTopic, ListPlugins,
-    PartitionRevision, PipelineActivated, PipelineChange, PipelineDescription, PipelineLanes, PipelineRolledBack,
-    PipelineStaged, PipelinesDescribed, PlacementExplained, PluginBinding, PluginDeleted, PluginEntry,
-    PluginFigures, PluginPushed, PluginsListed, PushPlugin, Request, RollBackPipeline, ShadowAction, ShadowReport, ShadowSample, ShadowTopic, StagePipeline, TopicShadowed,
-    StagedDescription, TopicExplained, UploadComponent,
+    PartitionRevision, PipelineActivated, PipelineChange, PipelineDescription, PipelineLanes,
+    PipelineRolledBack, PipelineStaged, PipelinesDescribed, PlacementExplained, PluginBinding, PluginDeleted,
+    PluginEntry, PluginFigures, PluginPushed, PluginsListed, PushPlugin, Request, RollBackPipeline,
+    ShadowAction, ShadowReport, ShadowSample, ShadowTopic, StagePipeline, StagedDescription, TopicExplained,
+    TopicShadowed, UploadComponent,
 };
 
 use crate::Golden;
@@ -209,7 +210,11 @@ fn pipelines_are_described_and_explained() {
         open: vec![Revision(1)],
         partitions: vec![partition],
         figures: vec![figures],
-        lanes: Some(PipelineLanes { open: 4, behind: vec![(ProducerId(5), ProducerEpoch(6))], moved: Vec::new() }),
+        lanes: Some(PipelineLanes {
+            open: 4,
+            behind: vec![(ProducerId(5), ProducerEpoch(6))],
+            moved: Vec::new(),
+        }),
     };
     golden.body("described", &PipelinesDescribed { topics: vec![described] });
     golden.body("explain", &ExplainTopic { topic: topic(), key: Some(b"k".to_vec()) });

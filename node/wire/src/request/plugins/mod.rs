@@ -18,8 +18,8 @@ use crate::plugin::{PluginDigest, PluginKind};
 pub use activate_pipeline::{ActivatePipeline, PipelineActivated};
 pub use delete_plugin::{DeletePlugin, PluginDeleted};
 pub use describe_pipelines::{
-    DescribePipelines, PartitionRevision, PipelineDescription, PipelineLanes, PipelinesDescribed, PluginFigures,
-    StagedDescription,
+    DescribePipelines, PartitionRevision, PipelineDescription, PipelineLanes, PipelinesDescribed,
+    PluginFigures, StagedDescription,
 };
 pub use explain_topic::{ExplainTopic, PlacementExplained, TopicExplained};
 pub use list_plugins::{ListPlugins, PluginEntry, PluginsListed};
