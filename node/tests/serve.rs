@@ -12,6 +12,7 @@ use weir_node::server::{Node, NodeConfig};
 use weir_quic::framed::{self, Priority};
 use weir_quic::{Connector, FrameReader, FrameWriter, Network, Peer, Protocol, RealNetwork, certs};
 use weir_wire::batch::{self, BatchBuilder, Compression, ProducerFields};
+use weir_wire::error::ErrorCode;
 use weir_wire::fetch::{FetchCommand, FetchEnd, FetchEvent, FetchOpen, Position};
 use weir_wire::frame::Limits;
 use weir_wire::ids::{
@@ -20,7 +21,6 @@ use weir_wire::ids::{
 };
 use weir_wire::lane::{Acks, LaneAnswer, LaneBatch, LaneOpen, LaneTarget, Outcome};
 use weir_wire::open::{StreamAnswer, StreamKind, StreamOpen};
-use weir_wire::error::ErrorCode;
 use weir_wire::request::{
     ActivatePipeline, CreateTopic, ListOffsets, Metadata, OffsetSpec, PipelineChange, PluginBinding, Request,
     RequestHeader, ResponseHeader, StagePipeline, decode_body, encode_body,
@@ -235,9 +235,7 @@ async fn a_part_that_is_stored_already_with_other_keys_is_unknown() {
         panic!("{first:?}")
     };
     let stored_again = [Outcome::Stored { partition, base_offset, duplicate: true }];
-    let is_unknown = |outcomes: &[Outcome]| {
-        matches!(outcomes, [Outcome::Unknown(error)] if error.code == ErrorCode::NondeterministicPipeline)
-    };
+    let is_unknown = |outcomes: &[Outcome]| matches!(outcomes, [Outcome::Unknown(error)] if error.code == ErrorCode::NondeterministicPipeline);
     let at = (revision, topic);
     assert_eq!(again(&world, at, target(epoch), &mine).await, stored_again);
     assert_eq!(again(&world, at, target(epoch), &revalued).await, stored_again);

@@ -102,7 +102,10 @@ fn dead_letters_of_a_cluster_say_why_and_are_stored_once() {
         .iter()
         .map(|record| {
             let (key, value) = (record["key"].as_str().unwrap(), record["value"].as_str().unwrap());
-            assert_eq!((value.len(), &value[..1], &record["headers"]), (700_001, key, &serde_json::json!([])));
+            assert_eq!(
+                (value.len(), &value[..1], &record["headers"]),
+                (700_001, key, &serde_json::json!([]))
+            );
             key.to_owned()
         })
         .collect();

@@ -139,6 +139,7 @@ pub use weir_wire::request::{
     PartitionRevision, PartitionState, PipelineActivated, PipelineChange, PipelineDescription,
     PipelineRolledBack, PipelineStaged, PipelinesDescribed, PlacementExplained, PluginBinding, PluginEntry,
     PluginFigures, PluginPushed, PluginsListed, QuorumView, RecordsDeleted, ReplicaState, RollBackPipeline,
-    ShadowAction, ShadowReport, ShadowSample, ShadowTopic, StagePipeline, StagedDescription, Subscription, TopicAltered, TopicCreated, TopicDeleted,
-    TopicDescription, TopicEntry, TopicExplained, TopicPartitions, TopicShadowed,
+    ShadowAction, ShadowReport, ShadowSample, ShadowTopic, StagePipeline, StagedDescription, Subscription,
+    TopicAltered, TopicCreated, TopicDeleted, TopicDescription, TopicEntry, TopicExplained, TopicPartitions,
+    TopicShadowed,
 };

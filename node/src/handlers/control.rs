@@ -16,8 +16,8 @@ use weir_wire::request::{
     DeleteRecords, DeleteTopic, DescribeCluster, DescribeGroup, DescribePipelines, DescribeTopic,
     ElectLeaders, ExplainGroup, ExplainTopic, FetchOffsets, GroupHeartbeat, InitProducer, JoinGroup,
     LeaveGroup, ListGroups, ListOffsets, ListPlugins, Metadata, PushPlugin, Request, RequestHeader,
-    ResetOffsets, ResponseHeader, RollBackPipeline, SetAssignor, ShadowTopic, StagePipeline, UploadComponent, decode_body,
-    encode_body,
+    ResetOffsets, ResponseHeader, RollBackPipeline, SetAssignor, ShadowTopic, StagePipeline, UploadComponent,
+    decode_body, encode_body,
 };
 
 use super::{Caller, Services, broken};

@@ -25,7 +25,9 @@ use weir_wire::batch::{self, BatchError, BatchHeader, Records};
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::forward::{ForwardAnswer, ForwardCheck, ForwardOpen, ForwardPart};
 use weir_wire::frame::Limits;
-use weir_wire::ids::{LeaderEpoch, MetadataIndex, NodeId, PartitionIndex, ProducerId, Revision, Sequence, TopicId};
+use weir_wire::ids::{
+    LeaderEpoch, MetadataIndex, NodeId, PartitionIndex, ProducerId, Revision, Sequence, TopicId,
+};
 use weir_wire::lane::{LANE_BATCHES_IN_FLIGHT_MAX, LaneAnswer, LaneBatch, LaneOpen, LaneTarget, Outcome};
 use weir_wire::names;
 

@@ -267,7 +267,8 @@ impl Pipelines {
     ) -> Result<(), WireError> {
         let image = self.0.controller.image();
         let (name, state) = find(&image, topic)?;
-        let staged = state.staged.as_ref().filter(|staged| revision.is_none_or(|asked| asked == staged.revision));
+        let staged =
+            state.staged.as_ref().filter(|staged| revision.is_none_or(|asked| asked == staged.revision));
         let Some(staged) = staged else {
             let what = revision.map_or("nothing".to_owned(), |revision| format!("no revision {revision}"));
             let sentence = format!(

@@ -41,7 +41,10 @@ mod tests {
         };
         let stored = of(&[Some("a"), None, Some("b")]);
         assert!(is_same_part(&of(&[Some("a"), None, Some("b")]), &stored));
-        assert!(is_same_part(&records(&[(0, Some("a")), (1, None), (2, Some("b"))], Compression::Lz4), &stored));
+        assert!(is_same_part(
+            &records(&[(0, Some("a")), (1, None), (2, Some("b"))], Compression::Lz4),
+            &stored
+        ));
         for other in [
             &[Some("a"), None, Some("c")][..],
             &[Some("b"), None, Some("a")],

@@ -220,7 +220,8 @@ fn share_percent(busy_us: u64, ran_us: u64) -> f64 {
 fn show(seen: &Seen, output: Output) -> Result<(), Failure> {
     let Some(revision) = seen.revision else {
         let topic = &seen.topic;
-        return output.line(&format!("{topic} has no shadow run; start one with: weir plugins shadow {topic}"));
+        return output
+            .line(&format!("{topic} has no shadow run; start one with: weir plugins shadow {topic}"));
     };
     let Counts { batches, records, same, different, dropped_batches } = &seen.counts;
     output.line(&format!(

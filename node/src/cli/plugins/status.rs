@@ -64,7 +64,19 @@ fn show_topic(topic: &PipelineDescription, output: Output) -> Result<(), Failure
     for line in columns(&rows) {
         output.line(&format!("  {line}"))?;
     }
-    let head = ["plugin", "revision", "calls", "kept", "replaced", "dropped", "rejected", "failed", "memory", "busy ms", "throttled"];
+    let head = [
+        "plugin",
+        "revision",
+        "calls",
+        "kept",
+        "replaced",
+        "dropped",
+        "rejected",
+        "failed",
+        "memory",
+        "busy ms",
+        "throttled",
+    ];
     let mut rows = vec![head.map(str::to_owned)];
     rows.extend(topic.figures.iter().map(|figures| {
         let failed: u64 = figures.failures.iter().map(|(_, count)| count).sum();

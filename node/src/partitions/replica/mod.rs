@@ -291,7 +291,9 @@ impl Replica {
         let id = RequestId(self.state.next_request);
         self.state.next_request += 1;
         let revision = made_by.as_ref().map(|marker| marker.revision);
-        self.state.waiting.insert(id, Waiting { tag, reply, batch: Some((batch, memory)), made_by, by_plugins });
+        self.state
+            .waiting
+            .insert(id, Waiting { tag, reply, batch: Some((batch, memory)), made_by, by_plugins });
         self.handle(Input::Append(Append { request: id, leader_epoch, batch: meta, check, acks, revision }));
     }
 

@@ -41,8 +41,9 @@ pub use plugins::{
     ActivatePipeline, BoundPlugin, ChunkTaken, DeletePlugin, DescribePipelines, ExplainTopic, ListPlugins,
     PartitionRevision, PipelineActivated, PipelineChange, PipelineDescription, PipelineRolledBack,
     PipelineStaged, PipelinesDescribed, PlacementExplained, PluginBinding, PluginDeleted, PluginEntry,
-    PluginFigures, PluginPushed, PluginsListed, PushPlugin, RollBackPipeline, ShadowAction, ShadowReport, ShadowSample, ShadowTopic, StagePipeline, TopicShadowed,
-    StagedDescription, TopicExplained, UploadComponent,
+    PluginFigures, PluginPushed, PluginsListed, PushPlugin, RollBackPipeline, ShadowAction, ShadowReport,
+    ShadowSample, ShadowTopic, StagePipeline, StagedDescription, TopicExplained, TopicShadowed,
+    UploadComponent,
 };
 
 use serde::de::DeserializeOwned;

@@ -10,8 +10,9 @@ use weir_wire::request::{
     ActivatePipeline, BoundPlugin, ChunkTaken, DeletePlugin, DescribePipelines, ExplainTopic, ListPlugins,
     PartitionRevision, PipelineActivated, PipelineChange, PipelineDescription, PipelineRolledBack,
     PipelineStaged, PipelinesDescribed, PlacementExplained, PluginBinding, PluginDeleted, PluginEntry,
-    PluginFigures, PluginPushed, PluginsListed, PushPlugin, Request, RollBackPipeline, ShadowAction, ShadowReport, ShadowSample, ShadowTopic, StagePipeline, TopicShadowed,
-    StagedDescription, TopicExplained, UploadComponent,
+    PluginFigures, PluginPushed, PluginsListed, PushPlugin, Request, RollBackPipeline, ShadowAction,
+    ShadowReport, ShadowSample, ShadowTopic, StagePipeline, StagedDescription, TopicExplained, TopicShadowed,
+    UploadComponent,
 };
 
 use crate::Golden;
