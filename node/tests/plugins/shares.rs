@@ -32,7 +32,8 @@ async fn who_has_had_its_share_of_time_waits_and_its_neighbour_does_not() {
     };
     let first = described(&run(&pipeline, &["a"], &context()).await);
     assert_eq!(waited_for(&pipeline), Vec::<&str>::new(), "the first call finds nothing owed");
-    let (second, beside) = tokio::join!(run(&pipeline, &["a"], &context()), async {
+    let of_second = context();
+    let (second, beside) = tokio::join!(run(&pipeline, &["a"], &of_second), async {
         let mut last = String::new();
         for _ in 0..20 {
             last = described(&run(&neighbour, &["a"], &context()).await);

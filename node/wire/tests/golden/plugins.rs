@@ -1,7 +1,9 @@
 //! Every message about plugins and pipelines.
 
 use expect_test::expect;
-use weir_wire::ids::{ClusterId, LeaderEpoch, NodeId, Offset, PartitionIndex, Revision, TopicId};
+use weir_wire::ids::{
+    ClusterId, LeaderEpoch, NodeId, Offset, PartitionIndex, ProducerEpoch, ProducerId, Revision, TopicId,
+};
 use weir_wire::plugin::{
     ComponentAsk, ComponentChunk, ComponentPurpose, PluginDigest, PluginKind, PluginLine, PluginLines,
     PluginLinesOpen, PluginShape,
@@ -68,7 +70,8 @@ fn the_numbers_of_plugin_requests() {
         65 activate_pipeline
         66 roll_back_pipeline
         67 describe_pipelines
-        68 explain_topic"#]]
+        68 explain_topic
+        69 shadow_topic"#]]
     .assert_eq(&named.join("\n"));
 }
 
@@ -237,7 +240,7 @@ fn pipelines_are_described_and_explained() {
     );
     expect![[r#"
         describe                     01 01 71
-        described                    01 01 71 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 02 02 73 6f 01 00 01 70 01 31 dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd 01 01 6b 01 76 01 05 63 61 6c 6c 73 ac 02 04 70 61 73 73 01 01 03 00 01 01 01 02 01 03 02 6e 6f 01 01 01 01 01 ac 02 00 01 01 70 01 31 02 01 02 03 04 05 01 04 74 72 61 70 06 01 08 07 ac 02 09
+        described                    01 01 71 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 02 02 73 6f 01 00 01 70 01 31 dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd 01 01 6b 01 76 01 05 63 61 6c 6c 73 ac 02 04 70 61 73 73 01 01 03 00 01 01 01 02 01 03 02 6e 6f 01 01 01 01 01 ac 02 00 01 ad 02 01 01 70 01 31 02 01 02 03 04 05 01 04 74 72 61 70 06 01 08 07 ac 02 09 0a 01 04 74 69 6d 65 0b 01 04 01 05 06 00
         explain                      01 71 01 01 6b
         explained                    02 00 03 01 01 01 02 03 01 02 02 01
     "#]].assert_eq(&golden.0);
@@ -276,7 +279,13 @@ fn shadow_runs_are_started_ended_and_reported() {
         figures: Vec::new(),
     };
     golden.body("run", &TopicShadowed { node: NodeId(1), run: Some(report) });
-    expect![[""]].assert_eq(&golden.0);
+    expect![[r#"
+        report                       01 71 00
+        start                        01 71 01 01 03 0a
+        stop                         01 71 02
+        none                         01 00
+        run                          01 01 03 00 0a 01 02 73 6f 0b 0c 0d 0e 0f 10 01 07 63 6f 6e 74 65 6e 74 11 01 07 63 6f 6e 74 65 6e 74 01 01 ac 02 04 05 01 6b 01 61 01 62 00
+    "#]].assert_eq(&golden.0);
 }
 
 #[test]
