@@ -22,6 +22,7 @@ mod quorum;
 mod redrive;
 mod refusals;
 mod roundtrip;
+mod shadows;
 mod signals;
 mod successors;
 mod swaps;

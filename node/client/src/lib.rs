@@ -125,7 +125,8 @@ pub use weir_wire::batch::{Compression, RecordHeaders};
 pub use weir_wire::error::{ErrorClass, ErrorCode, WireError};
 pub use weir_wire::fetch::Position;
 pub use weir_wire::ids::{
-    ClusterId, LeaderEpoch, MetadataIndex, NodeId, Offset, PartitionIndex, ProducerId, Revision, TopicId,
+    ClusterId, LeaderEpoch, MetadataIndex, NodeId, Offset, PartitionIndex, ProducerEpoch, ProducerId,
+    Revision, TopicId,
 };
 pub use weir_wire::lane::{Acks, Promise};
 pub use weir_wire::metadata::VoterProgress;
@@ -136,9 +137,10 @@ pub use weir_wire::request::{
     GroupDeleted, GroupDescription, GroupExplanation, GroupListing, GroupPartition, GroupState,
     LeadersElected, ListedOffset, MemberDescription, MemberLoad, MemberState, NodeDescription, NodeEntry,
     NodeStanding, OffsetSpec, OffsetsReset, PartitionEntry, PartitionFigures, PartitionMove, PartitionOffset,
-    PartitionRevision, PartitionState, PipelineActivated, PipelineChange, PipelineDescription,
+    PartitionRevision, PartitionState, PipelineActivated, PipelineChange, PipelineDescription, PipelineLanes,
     PipelineRolledBack, PipelineStaged, PipelinesDescribed, PlacementExplained, PluginBinding, PluginEntry,
     PluginFigures, PluginPushed, PluginsListed, QuorumView, RecordsDeleted, ReplicaState, RollBackPipeline,
-    StagePipeline, StagedDescription, Subscription, TopicAltered, TopicCreated, TopicDeleted,
-    TopicDescription, TopicEntry, TopicExplained, TopicPartitions,
+    ShadowAction, ShadowReport, ShadowSample, ShadowTopic, StagePipeline, StagedDescription, Subscription,
+    TopicAltered, TopicCreated, TopicDeleted, TopicDescription, TopicEntry, TopicExplained, TopicPartitions,
+    TopicShadowed,
 };

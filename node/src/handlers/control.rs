@@ -16,8 +16,8 @@ use weir_wire::request::{
     DeleteRecords, DeleteTopic, DescribeCluster, DescribeGroup, DescribePipelines, DescribeTopic,
     ElectLeaders, ExplainGroup, ExplainTopic, FetchOffsets, GroupHeartbeat, InitProducer, JoinGroup,
     LeaveGroup, ListGroups, ListOffsets, ListPlugins, Metadata, PushPlugin, Request, RequestHeader,
-    ResetOffsets, ResponseHeader, RollBackPipeline, SetAssignor, StagePipeline, UploadComponent, decode_body,
-    encode_body,
+    ResetOffsets, ResponseHeader, RollBackPipeline, SetAssignor, ShadowTopic, StagePipeline, UploadComponent,
+    decode_body, encode_body,
 };
 
 use super::{Caller, Services, broken};
@@ -167,6 +167,7 @@ async fn dispatch(context: Context, header: &RequestHeader, body: &[u8]) -> Answ
         DescribePipelines::KIND => {
             run::<DescribePipelines, _>(context, body, plugins::describe::handle).await
         }
+        ShadowTopic::KIND => run::<ShadowTopic, _>(context, body, plugins::shadow::handle).await,
         ExplainTopic::KIND => run::<ExplainTopic, _>(context, body, plugins::explain::handle).await,
         unknown => {
             let sentence = format!("request kind {} is not known to this node; use a newer one", unknown.0);
