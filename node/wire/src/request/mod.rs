@@ -16,6 +16,7 @@ mod init_producer;
 mod list_offsets;
 mod metadata;
 mod plugins;
+mod reassignments;
 
 pub use alter_topic::{AlterTopic, TopicAltered};
 pub use create_topic::{CreateTopic, TopicCreated};
@@ -43,6 +44,11 @@ pub use plugins::{
     PipelineStaged, PipelinesDescribed, PlacementExplained, PluginBinding, PluginDeleted, PluginEntry,
     PluginFigures, PluginPushed, PluginsListed, PushPlugin, RollBackPipeline, StagePipeline,
     StagedDescription, TopicExplained, UploadComponent,
+};
+
+pub use reassignments::{
+    AlterReassignments, ListReassignments, ReassignmentAltered, ReassignmentProgress, ReassignmentsAltered,
+    ReassignmentsListed, ReplicasShifting, ReplicasWanted, Shift, ShiftReplicas, Throttle,
 };
 
 use serde::de::DeserializeOwned;
