@@ -17,7 +17,8 @@ fn cluster_with(topic: &str) -> (Cluster, Weir) {
     let cluster = Cluster::of(NODES, "");
     let client = cluster.client_of_all();
     wait_until_live(&client, NODES);
-    client.run(&["topics", "create", topic, "--replication-factor", "1"]).ok();
+    let one_is_enough = ["--replication-factor", "1", "--config", "min.insync.replicas=1"];
+    client.run(&[&["topics", "create", topic][..], &one_is_enough].concat()).ok();
     move_to(&client, topic, "1,2");
     produce(&client, topic, "first");
     (cluster, client)
