@@ -19,6 +19,7 @@ mod lost_majority;
 mod plugin_authors;
 mod plugins;
 mod quorum;
+mod reassigning;
 mod redrive;
 mod refusals;
 mod roundtrip;

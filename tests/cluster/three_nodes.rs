@@ -1,6 +1,7 @@
 //! Three real nodes that are one cluster, for the tests of clusters.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -26,12 +27,17 @@ impl Cluster {
 
     /// As [`Cluster::new`], each node with this in its configuration file.
     pub(crate) fn configured(configuration: &str) -> Cluster {
+        Cluster::of(3, configuration)
+    }
+
+    /// As [`Cluster::configured`], with another number of nodes.
+    pub(crate) fn of(count: usize, configuration: &str) -> Cluster {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("weir.toml");
         fs::write(&config, configuration).unwrap();
         let config = text(&config);
         let certs = folder.path().join("certs");
-        let addresses = [free_address(), free_address(), free_address()];
+        let addresses: Vec<SocketAddr> = (0..count).map(|_| free_address()).collect();
         let start = |index: usize| {
             let (id, certs) = ((index + 1).to_string(), text(&certs));
             let first = addresses[0].to_string();
@@ -42,7 +48,7 @@ impl Cluster {
             weir().node_with(&folder.path().join(format!("data-{id}")), addresses[index], &flags)
         };
         let nodes = std::thread::scope(|scope| {
-            let starting: Vec<_> = (0..3).map(|index| scope.spawn(move || start(index))).collect();
+            let starting: Vec<_> = (0..count).map(|index| scope.spawn(move || start(index))).collect();
             starting.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         let cluster = Cluster { nodes, certs, folder };

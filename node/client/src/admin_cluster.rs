@@ -1,7 +1,9 @@
 //! Requests about the cluster as a whole.
 
 use weir_wire::request::{
-    AlterTopic, ClusterDescription, ConfigEntry, DescribeCluster, ElectLeaders, LeadersElected, TopicAltered,
+    AlterReassignments, AlterTopic, ClusterDescription, ConfigEntry, DescribeCluster, ElectLeaders,
+    LeadersElected, ListReassignments, ReassignmentProgress, ReassignmentsAltered, ReplicasShifting,
+    ShiftReplicas, TopicAltered,
 };
 
 use crate::client::Client;
@@ -24,6 +26,37 @@ impl Client {
     /// # Errors
     /// The node's answer. That one partition could not be given a leader is said in the response.
     pub async fn elect_leaders(&self, request: &ElectLeaders) -> Result<LeadersElected, ClientError> {
+        self.inner.net.ask(request, Again::Harmless).await
+    }
+
+    /// Gives partitions other replicas, or takes back what is under way. Returns once that is decided; it then goes on by
+    /// itself, and [`list_reassignments`](Client::list_reassignments) says how far it is. Asking twice does no more than asking
+    /// once.
+    ///
+    /// # Errors
+    /// The node's answer. That one partition cannot have the replicas is said in the response.
+    pub async fn alter_reassignments(
+        &self,
+        request: &AlterReassignments,
+    ) -> Result<ReassignmentsAltered, ClientError> {
+        self.inner.net.ask(request, Again::Harmless).await
+    }
+
+    /// The partitions whose replicas change at the moment, and how far they are.
+    ///
+    /// # Errors
+    /// The cluster cannot be reached, or the node's answer.
+    pub async fn list_reassignments(&self) -> Result<Vec<ReassignmentProgress>, ClientError> {
+        Ok(self.inner.net.ask(&ListReassignments, Again::Harmless).await?.reassignments)
+    }
+
+    /// Moves all replicas of a node to others, or a fair share of all to it; or lets it have new ones again. Asking again
+    /// goes on where it was interrupted.
+    ///
+    /// # Errors
+    /// The node's answer, such as
+    /// [`InvalidReplicaAssignment`](weir_wire::error::ErrorCode::InvalidReplicaAssignment) where no other node has room.
+    pub async fn shift_replicas(&self, request: &ShiftReplicas) -> Result<ReplicasShifting, ClientError> {
         self.inner.net.ask(request, Again::Harmless).await
     }
 

@@ -34,6 +34,7 @@ impl Leader {
             partition_epoch: PartitionEpoch(1),
             me,
             replicas: [Assigned { member: me, is_eligible: true }].into_iter().collect(),
+            replication_factor: 1,
             isr: BTreeSet::from([NodeId(0)]),
             unflushed: BTreeSet::new(),
         };

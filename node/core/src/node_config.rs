@@ -17,6 +17,8 @@ pub struct NodeConfig {
     pub leader_imbalance_check_interval_s: u64,
     /// `leader.imbalance.per.broker.percentage`.
     pub leader_imbalance_percentage: u64,
+    /// `leader.replication.throttled.rate`, in bytes a second; `None` is as fast as it goes.
+    pub throttled_rate: Option<u64>,
     /// `num.partitions`.
     pub num_partitions: u32,
     /// `replica.lag.time.max.ms`.
@@ -30,14 +32,18 @@ impl Default for NodeConfig {
             default_replication_factor: None,
             leader_imbalance_check_interval_s: 300,
             leader_imbalance_percentage: 10,
+            throttled_rate: None,
             num_partitions: 1,
             replica_lag_time_max_ms: 10_000,
         }
     }
 }
 
+/// How fast a node sends to replicas that are being added.
+pub const THROTTLE_KEY: &str = "leader.replication.throttled.rate";
+
 /// The keys that may differ from node to node. The others are read by the active controller, whichever node that is.
-const PER_NODE: [&str; 1] = ["replica.lag.time.max.ms"];
+const PER_NODE: [&str; 2] = [THROTTLE_KEY, "replica.lag.time.max.ms"];
 
 impl NodeConfig {
     /// Whether these values can be set for one node.
@@ -93,6 +99,17 @@ impl Configurable for NodeConfig {
             get: |config| config.leader_imbalance_percentage.to_string(),
         },
         ConfigKey {
+            name: THROTTLE_KEY,
+            doc: "How fast a node sends what they lack to replicas that are being added.",
+            valid: "bytes per second, from 1, or 'off' (as fast as it goes)",
+            set: |config, text| {
+                let rate = if text == "off" { None } else { Some(whole(text, 1..=u64::MAX)?) };
+                config.throttled_rate = rate;
+                Some(())
+            },
+            get: |config| config.throttled_rate.map_or("off".into(), |rate| rate.to_string()),
+        },
+        ConfigKey {
             name: "num.partitions",
             doc: "How many partitions a topic gets when nobody says.",
             valid: "a number of partitions, from 1 to 10000",
@@ -130,6 +147,7 @@ mod tests {
             default.replication.factor=auto
             leader.imbalance.check.interval.seconds=300
             leader.imbalance.per.broker.percentage=10
+            leader.replication.throttled.rate=off
             num.partitions=1
             replica.lag.time.max.ms=10000
         "#]]
@@ -147,6 +165,7 @@ mod tests {
             ("default.replication.factor", "2"),
             ("leader.imbalance.check.interval.seconds", "1"),
             ("leader.imbalance.per.broker.percentage", "0"),
+            ("leader.replication.throttled.rate", "1000000"),
             ("num.partitions", "10000"),
             ("replica.lag.time.max.ms", "100"),
         ];
@@ -162,14 +181,16 @@ mod tests {
             NodeConfig::check_per_node(&overrides(key, value)).unwrap_err().to_string() + "\n"
         };
         expect![[r#"
-            unknown node config 'replica.lag.max.ms', did you mean 'replica.lag.time.max.ms'?; known are: auto.leader.rebalance.enable, default.replication.factor, leader.imbalance.check.interval.seconds, leader.imbalance.per.broker.percentage, num.partitions, replica.lag.time.max.ms
+            unknown node config 'replica.lag.max.ms', did you mean 'replica.lag.time.max.ms'?; known are: auto.leader.rebalance.enable, default.replication.factor, leader.imbalance.check.interval.seconds, leader.imbalance.per.broker.percentage, leader.replication.throttled.rate, num.partitions, replica.lag.time.max.ms
             node config replica.lag.time.max.ms=99 is not valid: replica.lag.time.max.ms takes milliseconds, from 100 to 3600000
+            node config leader.replication.throttled.rate=0 is not valid: leader.replication.throttled.rate takes bytes per second, from 1, or 'off' (as fast as it goes)
             node config 'num.partitions' holds for the whole cluster: set it for all nodes, not for one
         "#]]
         .assert_eq(
             &[
                 refused("replica.lag.max.ms", "1"),
                 refused("replica.lag.time.max.ms", "99"),
+                refused(THROTTLE_KEY, "0"),
                 refused("num.partitions", "3"),
             ]
             .concat(),

@@ -77,7 +77,7 @@ enum Command {
     Plugins(plugins::Args),
     /// Say what would become of a record: plugins, partition, leader, promise
     Explain(explain::Args),
-    /// See how the cluster is; elect leaders
+    /// See how the cluster is; elect leaders, move replicas, drain nodes
     Cluster(cluster::Args),
     /// Make and show certificates of the cluster's own authority
     Certs(certs::Args),

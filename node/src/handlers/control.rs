@@ -12,18 +12,18 @@ use weir_quic::{FrameReader, FrameWriter, Principal};
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::ids::MetadataIndex;
 use weir_wire::request::{
-    ActivatePipeline, AlterTopic, CommitOffsets, CreateTopic, DeleteGroup, DeleteOffsets, DeletePlugin,
-    DeleteRecords, DeleteTopic, DescribeCluster, DescribeGroup, DescribePipelines, DescribeTopic,
-    ElectLeaders, ExplainGroup, ExplainTopic, FetchOffsets, GroupHeartbeat, InitProducer, JoinGroup,
-    LeaveGroup, ListGroups, ListOffsets, ListPlugins, Metadata, PushPlugin, Request, RequestHeader,
-    ResetOffsets, ResponseHeader, RollBackPipeline, SetAssignor, ShadowTopic, StagePipeline, UploadComponent,
-    decode_body, encode_body,
+    ActivatePipeline, AlterReassignments, AlterTopic, CommitOffsets, CreateTopic, DeleteGroup, DeleteOffsets,
+    DeletePlugin, DeleteRecords, DeleteTopic, DescribeCluster, DescribeGroup, DescribePipelines,
+    DescribeTopic, ElectLeaders, ExplainGroup, ExplainTopic, FetchOffsets, GroupHeartbeat, InitProducer,
+    JoinGroup, LeaveGroup, ListGroups, ListOffsets, ListPlugins, ListReassignments, Metadata, PushPlugin,
+    Request, RequestHeader, ResetOffsets, ResponseHeader, RollBackPipeline, SetAssignor, ShadowTopic,
+    ShiftReplicas, StagePipeline, UploadComponent, decode_body, encode_body,
 };
 
 use super::{Caller, Services, broken};
 use super::{
     alter_topic, create_topic, delete_records, delete_topic, describe_cluster, describe_topic, elect_leaders,
-    groups,
+    groups, reassignments,
 };
 use super::{init_producer, list_offsets, metadata, plugins};
 use crate::controller::SubmitError;
@@ -141,6 +141,9 @@ async fn dispatch(context: Context, header: &RequestHeader, body: &[u8]) -> Answ
         AlterTopic::KIND => run::<AlterTopic, _>(context, body, alter_topic::handle).await,
         DescribeCluster::KIND => run::<DescribeCluster, _>(context, body, describe_cluster::handle).await,
         ElectLeaders::KIND => run::<ElectLeaders, _>(context, body, elect_leaders::handle).await,
+        AlterReassignments::KIND => run::<AlterReassignments, _>(context, body, reassignments::alter).await,
+        ListReassignments::KIND => run::<ListReassignments, _>(context, body, reassignments::list).await,
+        ShiftReplicas::KIND => run::<ShiftReplicas, _>(context, body, reassignments::shift).await,
         InitProducer::KIND => run::<InitProducer, _>(context, body, init_producer::handle).await,
         ListOffsets::KIND => run::<ListOffsets, _>(context, body, list_offsets::handle).await,
         JoinGroup::KIND => run::<JoinGroup, _>(context, body, groups::join_group::handle).await,
@@ -226,10 +229,17 @@ pub(super) fn submit_error(error: SubmitError) -> WireError {
                 ErrorCode::PipelineChanged
             }
             MetadataError::NotReady { .. } => ErrorCode::PipelineNotReady,
+            MetadataError::NoReplicas
+            | MetadataError::ReplicaNamedTwice(_)
+            | MetadataError::TakesNoReplicas { .. }
+            | MetadataError::TooFewWouldStay { .. }
+            | MetadataError::NoRoom { .. } => ErrorCode::InvalidReplicaAssignment,
+            MetadataError::NodeInUse { .. } => ErrorCode::InvalidRequest,
             // What only nodes ask, and nodes are not asked here.
             MetadataError::AlreadyInitialised(_)
             | MetadataError::NoProducerIds
             | MetadataError::DuplicateNode { .. }
+            | MetadataError::NodeRemoved(_)
             | MetadataError::StaleIncarnation { .. }
             | MetadataError::StalePartitionEpoch { .. }
             | MetadataError::IneligibleReplica { .. } => ErrorCode::Internal,

@@ -71,10 +71,11 @@ fn nodes(image: &Image) -> Vec<NodeDescription> {
 fn figures(image: &Image) -> PartitionFigures {
     let mut figures = PartitionFigures::default();
     for (_, topic, _, partition) in image.partitions() {
-        let required = topic.required_in_sync();
+        let (required, settled) = (topic.required_in_sync(partition), partition.settled());
+        let in_sync = settled.iter().filter(|node| partition.isr.contains(node)).count();
         figures.total += 1;
         figures.leaderless += u32::from(partition.leader.is_none());
-        figures.under_replicated += u32::from(partition.isr.len() < partition.replicas.len());
+        figures.under_replicated += u32::from(in_sync < settled.len());
         figures.under_min_isr += u32::from(partition.isr.len() < required);
         figures.not_preferred += u32::from(partition.leader != partition.replicas.first().copied());
     }

@@ -23,6 +23,7 @@ pub mod node_streams;
 mod outcomes;
 mod plugins;
 mod produce;
+mod reassignments;
 mod sink;
 
 pub use init_producer::ProducerIds;

@@ -68,8 +68,10 @@ pub(super) enum Message {
     },
     /// Answered when there is nothing to compact any more, for now.
     Compact(oneshot::Sender<()>),
-    /// Answered when the task is about to end.
+    /// The topic is gone. Answered when the task is about to end.
     Delete(oneshot::Sender<()>),
+    /// Other nodes have the partition from now on. Answered when the task is about to end.
+    Leave(oneshot::Sender<()>),
     Close(oneshot::Sender<CloseReport>),
 }
 

@@ -176,6 +176,7 @@ impl Partitions {
         let _ = self.shared.process.set(process);
         self.losses_are_told().await;
         self.follow(&image).await;
+        self.sweep().await;
         let mut background = vec![
             tokio::spawn(follow_metadata(self.clone())).abort_handle(),
             tokio::spawn(upkeep::run(self.clone())).abort_handle(),
@@ -427,12 +428,16 @@ impl Partitions {
         }
     }
 
-    /// Deletes replicas whose topic is gone.
+    /// Deletes replicas whose topic is gone, or whose partition other nodes have from now on.
     async fn delete_removed(&self, image: &Image) {
+        let is_gone = |(topic, partition): &(TopicId, PartitionIndex)| {
+            let topic = image.topic_by_id(*topic).map(|(_, topic)| topic);
+            let state = topic.and_then(|topic| topic.partitions.get(partition.0 as usize));
+            state.is_none_or(|state| !state.replicas.contains(&self.shared.node))
+        };
         let removed: Vec<_> = {
             let mut hosted = self.hosted();
-            let gone: Vec<_> =
-                hosted.keys().filter(|(topic, _)| image.topic_by_id(*topic).is_none()).copied().collect();
+            let gone: Vec<_> = hosted.keys().filter(|key| is_gone(key)).copied().collect();
             gone.into_iter().filter_map(|key| hosted.remove(&key).map(|hosted| (key, hosted))).collect()
         };
         for ((topic_id, partition), hosted) in removed {
@@ -440,23 +445,44 @@ impl Partitions {
             tracing::info!(topic = hosted.topic, %topic_id, %partition, "deleting a partition");
             if let Some(handle) = hosted.handle {
                 let (reply, done) = oneshot::channel();
+                let is_topic_there = image.topic_by_id(topic_id).is_some();
+                let message = if is_topic_there { Message::Leave(reply) } else { Message::Delete(reply) };
                 // Either way the task has ended before the folder goes.
-                if handle.inbox.send(Message::Delete(reply)).await.is_ok() {
+                if handle.inbox.send(message).await.is_ok() {
                     let _ = done.await;
                 }
             }
-            let data = Arc::clone(&self.shared.data);
-            let deleted = self
-                .shared
-                .outside
-                .on_worker(move || {
-                    data.move_aside(&hosted.topic, partition)?;
-                    data.purge_removed().map_err(OpenError::from)
-                })
-                .await;
-            if let Err(error) = deleted {
-                tracing::error!(%topic_id, %partition, %error, "a deleted partition's folder could not be removed");
+            self.remove_folder(hosted.topic, partition).await;
+        }
+    }
+
+    /// Removes folders that no replica here claims: their partitions were deleted, or went to other nodes, while this node
+    /// was away. What does not say whose it is stays for a person to look at.
+    async fn sweep(&self) {
+        let data = Arc::clone(&self.shared.data);
+        let folders = match self.shared.outside.on_worker(move || data.partitions()).await {
+            Ok(folders) => folders,
+            Err(error) => return tracing::warn!(%error, "what else lies in the data folder is not known"),
+        };
+        for folder in folders {
+            let Ok(topic_id) = folder.topic_id else { continue };
+            if !self.hosted().contains_key(&(topic_id, folder.partition)) {
+                let (topic, partition) = (folder.topic, folder.partition);
+                tracing::info!(topic, %topic_id, %partition, "removing a partition that is not here any more");
+                self.remove_folder(topic, partition).await;
             }
+        }
+    }
+
+    async fn remove_folder(&self, topic: String, partition: PartitionIndex) {
+        let data = Arc::clone(&self.shared.data);
+        let name = topic.clone();
+        let remove = move || {
+            data.move_aside(&name, partition)?;
+            data.purge_removed().map_err(OpenError::from)
+        };
+        if let Err(error) = self.shared.outside.on_worker(remove).await {
+            tracing::error!(topic, %partition, %error, "the folder of a partition could not be removed");
         }
     }
 

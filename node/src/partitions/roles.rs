@@ -27,7 +27,16 @@ pub(super) fn role(image: &Image, state: &PartitionState, me: Member) -> Role {
         let replicas = state.replicas.iter().map(|node| assigned(image, state, *node)).collect();
         let isr = state.isr.iter().copied().collect();
         let unflushed = state.unflushed.clone();
-        return Role::Leader(Reign { leader_epoch, partition_epoch, me, replicas, isr, unflushed });
+        let replication_factor = u32::try_from(state.replication_factor()).unwrap_or(u32::MAX);
+        return Role::Leader(Reign {
+            leader_epoch,
+            partition_epoch,
+            me,
+            replicas,
+            replication_factor,
+            isr,
+            unflushed,
+        });
     }
     let leader = state.leader.map(|leader| assigned(image, state, leader).member);
     Role::Follower(Following { leader_epoch, partition_epoch, me, leader, unclean: state.unclean })

@@ -56,6 +56,8 @@ struct Shared {
     connections: Connections,
     /// Followers that this node serves.
     sessions: Sessions,
+    /// How fast replicas that are being added are sent what they lack.
+    pace: Arc<Mutex<leading::Pace>>,
     /// For subscriptions and sessions alike: numbers that this process has not used before.
     next_number: AtomicU64,
     /// Becomes true when the node begins to stop.
@@ -84,6 +86,7 @@ impl Replication {
             dialler,
             connections: Connections::default(),
             sessions: Mutex::new(BTreeMap::new()),
+            pace: Arc::default(),
             next_number: AtomicU64::new(1),
             stopping,
         }))

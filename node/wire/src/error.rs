@@ -136,6 +136,8 @@ pub enum ErrorCode {
     PipelineChanged,
     /// A node that must run the pipeline is not ready to.
     PipelineNotReady,
+    /// Replicas that cannot be.
+    InvalidReplicaAssignment,
 }
 
 impl ErrorCode {
@@ -180,6 +182,7 @@ impl ErrorCode {
             | ErrorCode::UnknownTopic
             | ErrorCode::UnknownPartition
             | ErrorCode::TopicAlreadyExists
+            | ErrorCode::InvalidReplicaAssignment
             | ErrorCode::InvalidTopicName
             | ErrorCode::InvalidPartitions
             | ErrorCode::InvalidReplicationFactor

@@ -17,13 +17,13 @@ impl Image {
         let Image { nodes, topics, topic_names, .. } = self;
         let name = topic_names.get(&asked.topic).ok_or_else(|| unknown.clone())?;
         let topic = topics.get_mut(name).ok_or(unknown)?;
-        let around = Around { nodes, required_in_sync: topic.required_in_sync(), rules };
+        let around = Around { nodes, config: &topic.config(), rules };
         let partition = topic.partition_mut(name, asked.partition)?;
         check_asker(partition, nodes, asked)?;
         check_members(partition, nodes, rules, asked)?;
         // Also the ISR in force is a decision: who asks for it wants to know what became of an earlier wish, and hears
         // of it by the partition epoch.
-        partition.change_and_count(rules, |partition| {
+        partition.change_and_count(around, |partition| {
             partition.set_isr(around, |node| asked.isr.iter().any(|(member, _)| *member == node));
             partition.unflushed.retain(|node| !asked.flushed.contains(node));
             Reign::GoesOn

@@ -189,6 +189,27 @@ pub enum Command {
         /// Configuration under Kafka's key names.
         configs: BTreeMap<String, String>,
     },
+    /// Gives a partition other replicas (KIP-455).
+    Reassign {
+        /// The topic.
+        topic: TopicId,
+        /// The partition.
+        partition: PartitionIndex,
+        /// The replicas, the preferred leader first; `None` takes back what is under way.
+        target: Option<Vec<NodeId>>,
+    },
+    /// Lets a node get replicas, or not.
+    SetDraining {
+        /// The node.
+        node: NodeId,
+        /// Whether it is to get none.
+        draining: bool,
+    },
+    /// Forgets a node that is gone for good and has no replicas.
+    RemoveNode {
+        /// The node.
+        node: NodeId,
+    },
 }
 
 /// How many earlier processes of a data folder are looked at. A node that starts more often than that without ever

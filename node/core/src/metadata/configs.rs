@@ -33,12 +33,10 @@ impl TopicState {
         TopicConfig::from_overrides(&self.configs).expect("the metadata takes only configurations that parse")
     }
 
-    /// How many replicas must be in sync for anything to be committed.
+    /// How many replicas of a partition of it must be in sync for anything to be committed.
     #[must_use]
-    pub fn required_in_sync(&self) -> usize {
-        // All partitions of a topic have as many replicas.
-        let replication_factor = self.partitions.first().map_or(1, |partition| partition.replicas.len());
-        self.config().required_in_sync(replication_factor)
+    pub fn required_in_sync(&self, partition: &PartitionState) -> usize {
+        self.config().required_in_sync(partition.replication_factor())
     }
 }
 
@@ -78,7 +76,7 @@ impl Image {
         let was_caching = topic.config().write_caching;
         topic.configs = change.of::<TopicConfig>(&topic.configs)?;
         let is_caching = topic.config().write_caching;
-        let around = Around { nodes, required_in_sync: topic.required_in_sync(), rules };
+        let around = Around { nodes, config: &topic.config(), rules };
         for partition in &mut topic.partitions {
             let edit = |partition: &mut PartitionState| {
                 let isr = partition.isr.clone();
@@ -89,9 +87,9 @@ impl Image {
                 Reign::GoesOn
             };
             if was_caching == is_caching {
-                partition.change(rules, edit);
+                partition.change(around, edit);
             } else {
-                partition.change_and_count(rules, edit);
+                partition.change_and_count(around, edit);
             }
         }
         Ok(Applied::ConfigsAltered)

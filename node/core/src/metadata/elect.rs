@@ -141,7 +141,7 @@ impl Image {
         let (mut changed, mut impossible) = (0, 0);
         let Image { nodes, topics, .. } = self;
         for topic in topics.values_mut() {
-            let around = Around { nodes, required_in_sync: topic.required_in_sync(), rules };
+            let around = Around { nodes, config: &topic.config(), rules };
             for partition in &mut topic.partitions {
                 match partition.elect_by(around, kind) {
                     Election::Elected => changed += 1,
@@ -162,7 +162,7 @@ impl Image {
     ) -> Result<Applied, MetadataError> {
         let Image { nodes, topics, .. } = self;
         let topic = topics.get_mut(name).ok_or_else(|| MetadataError::UnknownTopic(name.to_owned()))?;
-        let around = Around { nodes, required_in_sync: topic.required_in_sync(), rules };
+        let around = Around { nodes, config: &topic.config(), rules };
         let partition = topic.partition_mut(name, index)?;
         match partition.elect_by(around, kind) {
             Election::Elected => Ok(Applied::LeadersElected { changed: 1, impossible: 0 }),
@@ -201,7 +201,7 @@ impl PartitionState {
             ElectionKind::Unclean => self.unclean_candidate(around.nodes),
         };
         let Some(node) = candidate else { return Election::NoCandidate };
-        self.change(around.rules, |partition| {
+        self.change(around, |partition| {
             match kind {
                 ElectionKind::Preferred => partition.leader = Some(node),
                 ElectionKind::Unclean => partition.elect_uncleanly(around, node),

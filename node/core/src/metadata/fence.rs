@@ -55,12 +55,12 @@ impl Image {
         let Image { nodes, topics, topic_names, .. } = self;
         for (topic, index) in replicas {
             let Some(topic) = topic_names.get(topic).and_then(|name| topics.get_mut(name)) else { continue };
-            let around = Around { nodes, required_in_sync: topic.required_in_sync(), rules };
+            let around = Around { nodes, config: &topic.config(), rules };
             let at = usize::try_from(index.0).unwrap_or(usize::MAX);
             let Some(partition) = topic.partitions.get_mut(at).filter(|one| one.is_on(node)) else {
                 continue;
             };
-            partition.change(rules, |partition| {
+            partition.change(around, |partition| {
                 partition.failed.insert(node);
                 partition.elect(around);
                 if partition.leader != Some(node) {
@@ -94,9 +94,9 @@ impl Image {
     ) {
         let Image { nodes, topics, .. } = self;
         for topic in topics.values_mut() {
-            let around = Around { nodes, required_in_sync: topic.required_in_sync(), rules };
+            let around = Around { nodes, config: &topic.config(), rules };
             for partition in topic.partitions.iter_mut().filter(|partition| partition.is_on(node)) {
-                partition.change(rules, |partition| {
+                partition.change(around, |partition| {
                     edit(partition, around);
                     Reign::GoesOn
                 });

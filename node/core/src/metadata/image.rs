@@ -34,6 +34,9 @@ pub struct Image {
     pub new_topic_pipeline: PipelineSpec,
     /// The offsets below which an operator had records deleted.
     pub log_starts: BTreeMap<(TopicId, PartitionIndex), Offset>,
+    /// The nodes that were removed, with their last incarnations: a node that comes under the number of one of them goes
+    /// on counting.
+    pub removed_nodes: BTreeMap<NodeId, Incarnation>,
 }
 
 /// A registered node.
@@ -55,6 +58,8 @@ pub struct NodeState {
     pub stopping: bool,
     /// What was set for it alone, under Kafka's key names.
     pub configs: BTreeMap<String, String>,
+    /// An operator empties it: it gets no replicas. It keeps its part in those that it has until they are moved.
+    pub draining: bool,
 }
 
 /// A topic.
@@ -82,13 +87,14 @@ pub struct TopicState {
 ///
 /// ```text
 /// replicas = ISR + ELR + others        ISR and ELR hold everything that is committed, the others may lack some
+///          = settled + being added     while a reassignment is under way
 /// ```
 ///
 /// ELR = eligible leader replicas (KIP-966): they left the ISR while fewer than `min.insync.replicas` remained, so
 /// nothing was committed without them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionState {
-    /// All assigned replicas (AR), the preferred leader first.
+    /// All assigned replicas (AR), the preferred leader first; those that are being added are the last.
     pub replicas: Vec<NodeId>,
     /// The replicas in sync, in the order of `replicas`. Empty when all of them are gone.
     pub isr: Vec<NodeId>,
@@ -113,6 +119,17 @@ pub struct PartitionState {
     /// knows. Until another process of the node registers they are in no ISR and lead nothing, but for one that leads
     /// since nobody else can.
     pub failed: BTreeSet<NodeId>,
+    /// The other replicas that it is to have, while they catch up.
+    pub reassignment: Option<Reassignment>,
+}
+
+/// A change of the replicas of a partition that is under way (KIP-455).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reassignment {
+    /// The replicas before, the preferred leader first.
+    pub origin: Vec<NodeId>,
+    /// The replicas afterwards, the preferred leader first.
+    pub target: Vec<NodeId>,
 }
 
 impl NodeState {
@@ -120,6 +137,12 @@ impl NodeState {
     #[must_use]
     pub fn is_active(&self) -> bool {
         !self.fenced && !self.stopping
+    }
+
+    /// Whether replicas may be given to it that it does not have.
+    #[must_use]
+    pub fn takes_replicas(&self) -> bool {
+        self.is_active() && !self.draining
     }
 }
 
@@ -139,6 +162,7 @@ impl PartitionState {
             cut: BTreeMap::new(),
             unflushed: BTreeSet::new(),
             failed: BTreeSet::new(),
+            reassignment: None,
         }
     }
 }
@@ -170,13 +194,13 @@ impl Image {
     /// How many nodes can be given something new.
     #[must_use]
     pub fn active_count(&self) -> u32 {
-        u32::try_from(self.nodes.values().filter(|node| node.is_active()).count()).unwrap_or(u32::MAX)
+        u32::try_from(self.nodes.values().filter(|node| node.takes_replicas()).count()).unwrap_or(u32::MAX)
     }
 }
 
 impl Stored for Image {
     const NAME: &'static str = "metadata image";
-    const VERSION: u8 = 4;
+    const VERSION: u8 = 5;
 
     fn decode_older(version: u8, body: &[u8]) -> Option<Image> {
         older::decode(version, body)

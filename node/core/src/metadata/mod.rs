@@ -12,6 +12,7 @@ pub mod catalogue;
 mod command;
 mod configs;
 mod delete_records;
+mod drain;
 mod elect;
 mod fence;
 mod hosted;
@@ -22,6 +23,7 @@ mod partition;
 mod pipelines;
 mod placement;
 mod plugins;
+mod reassign;
 mod register;
 #[doc(hidden)]
 pub mod rules;
@@ -33,8 +35,9 @@ pub use command::{
     AlterPartition, Command, ConfigChange, CutLog, EARLIER_PROCESSES_MAX, ElectionKind, LastLife, LogTail,
     ProcessId, Registration, Selection,
 };
+pub use drain::Move;
 pub use hosted::{Hosted, Role};
-pub use image::{Image, NodeState, PartitionState, TopicState};
+pub use image::{Image, NodeState, PartitionState, Reassignment, TopicState};
 pub use outcome::{Applied, Ineligible, MetadataError};
 pub use pipelines::{
     Binding, INTERCEPTORS_MAX, OPENABLE_REVISIONS_MAX, Origin, PipelineSpec, PipelineState, RollbackCause,
@@ -114,6 +117,11 @@ impl Image {
             Command::EnsureInternalTopic { name, id, partitions, configs } => {
                 self.ensure_internal_topic(name, *id, *partitions, configs)
             }
+            Command::Reassign { topic, partition, target } => {
+                self.reassign(rules, *topic, *partition, target.as_deref())
+            }
+            Command::SetDraining { node, draining } => self.set_draining(*node, *draining),
+            Command::RemoveNode { node } => self.remove_node(*node),
         }
     }
 

@@ -88,6 +88,15 @@ pub enum Applied {
     },
     /// The replicas lead nothing and are not in sync any more.
     ReplicasFailed,
+    /// The partition has the replicas that it is to have, or will.
+    Reassigned {
+        /// Whether they are still to come.
+        under_way: bool,
+    },
+    /// The node gets replicas, or not, as asked.
+    DrainingSet,
+    /// The node is forgotten.
+    NodeRemoved,
 }
 
 /// Why a command was refused; the image stays as it was, but for its index. Sent between nodes: new kinds go to the
@@ -326,6 +335,61 @@ pub enum MetadataError {
     /// The topic is the cluster's own.
     #[error("topic '{0}' belongs to the cluster itself: it is neither deleted nor given more partitions")]
     InternalTopic(String),
+    /// A partition without replicas.
+    #[error("a partition needs at least one replica; name the nodes that shall have one")]
+    NoReplicas,
+    /// A node twice among the replicas.
+    #[error("node {0} is named twice: the replicas of a partition are on different nodes")]
+    ReplicaNamedTwice(NodeId),
+    /// A node that cannot be given a replica.
+    #[error("node {node} takes no replicas: {}", if *.draining {
+        "it is being drained; 'weir cluster add-node' takes it in again"
+    } else {
+        "it is not alive, or stopping; start it first"
+    })]
+    TakesNoReplicas {
+        /// The node.
+        node: NodeId,
+        /// Whether it lives, and is being drained.
+        draining: bool,
+    },
+    /// Too few of the replicas that would stay are in sync.
+    #[error(
+        "partition {partition} of topic '{topic}' cannot give up replicas that are being added: too few of those that would \
+         stay are in sync; wait until they caught up, or let the reassignment end"
+    )]
+    TooFewWouldStay {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: PartitionIndex,
+    },
+    /// No node is left that could hold a replica.
+    #[error("{}", show_no_room(*.node, .topic, *.partition, *.replicas))]
+    NoRoom {
+        /// The node that should be emptied.
+        node: NodeId,
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: PartitionIndex,
+        /// How many replicas it has.
+        replicas: usize,
+    },
+    /// The node cannot be removed.
+    #[error("node {node} cannot be removed: {why}")]
+    NodeInUse {
+        /// The node.
+        node: NodeId,
+        /// Why not, and what to do.
+        why: String,
+    },
+    /// The data folder is of a node that was removed.
+    #[error(
+        "node {0} was removed from the cluster, and this is its old data folder: start it with an empty --data folder to \
+         take part again"
+    )]
+    NodeRemoved(NodeId),
 }
 
 /// Why a node cannot be counted as in sync (KIP-841, KIP-903).
@@ -392,6 +456,14 @@ fn show_not_ready(
     format!(
         "revision {revision} of topic '{topic}' is not ready everywhere: {}; wait, or leave nodes out with --without NODE",
         reasons.join("; ")
+    )
+}
+
+fn show_no_room(node: NodeId, topic: &str, partition: PartitionIndex, replicas: usize) -> String {
+    let what = if replicas == 1 { "the only replica" } else { "a replica" };
+    format!(
+        "node {node} cannot be drained: it has {what} of partition {partition} of topic '{topic}', and no other live node is \
+         left that could hold it; start another node first"
     )
 }
 

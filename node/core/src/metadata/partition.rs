@@ -4,13 +4,14 @@ use weir_wire::ids::NodeId;
 
 use super::rules::{Rule, Rules};
 use super::{LogTail, Nodes, PartitionState};
+use crate::topic_config::TopicConfig;
 
 /// What decisions about a partition look at besides the partition.
 #[derive(Clone, Copy)]
 pub(super) struct Around<'i> {
     pub(super) nodes: &'i Nodes,
-    /// `min.insync.replicas` of its topic.
-    pub(super) required_in_sync: usize,
+    /// The configuration of its topic.
+    pub(super) config: &'i TopicConfig,
     pub(super) rules: Rules,
 }
 
@@ -22,13 +23,23 @@ pub(super) enum Reign {
 }
 
 impl PartitionState {
-    /// Makes a change, and counts it: the partition epoch grows if anything changed, the leader epoch if the reign
-    /// ended. Returns whether anything changed.
-    pub(super) fn change(&mut self, rules: Rules, edit: impl FnOnce(&mut PartitionState) -> Reign) -> bool {
-        let before = self.clone();
+    /// Makes a change, lets a reassignment end that can, and counts: the partition epoch grows if anything changed, the
+    /// leader epoch if the reign ended. Returns whether anything changed.
+    ///
+    /// No reign outlives a replica that leaves the assignment: its node deletes the log. Should it come back later, with
+    /// an empty one, no leader may take it for the follower that it knew.
+    pub(super) fn change(
+        &mut self,
+        around: Around<'_>,
+        edit: impl FnOnce(&mut PartitionState) -> Reign,
+    ) -> bool {
+        let (before, rules) = (self.clone(), around.rules);
         let reign = edit(self);
+        self.settle(around);
         let other_leader = self.leader != before.leader && rules.hold(Rule::NewLeaderNewEpoch);
-        if other_leader || reign == Reign::Ends {
+        let is_gone = |node: &NodeId| !self.is_on(*node);
+        let one_left = before.replicas.iter().any(is_gone) && rules.hold(Rule::RemovalEndsReigns);
+        if other_leader || one_left || reign == Reign::Ends {
             self.leader_epoch = self.leader_epoch.next();
         }
         let changed = *self != before;
@@ -40,8 +51,12 @@ impl PartitionState {
 
     /// As [`PartitionState::change`], and counts where nothing changed too: what was proposed before compares with an
     /// epoch that is over.
-    pub(super) fn change_and_count(&mut self, rules: Rules, edit: impl FnOnce(&mut PartitionState) -> Reign) {
-        if !self.change(rules, edit) {
+    pub(super) fn change_and_count(
+        &mut self,
+        around: Around<'_>,
+        edit: impl FnOnce(&mut PartitionState) -> Reign,
+    ) {
+        if !self.change(around, edit) {
             self.partition_epoch.0 += 1;
         }
     }
@@ -54,8 +69,9 @@ impl PartitionState {
     /// Replaces the ISR. Who leaves it while too few remain for anything to be committed may still lead (KIP-966).
     pub(super) fn set_isr(&mut self, around: Around<'_>, is_in: impl Fn(NodeId) -> bool) {
         let isr: Vec<NodeId> = self.replicas.iter().copied().filter(|node| is_in(*node)).collect();
+        let required = around.config.required_in_sync(self.replication_factor());
         let eligible = |node: &NodeId| {
-            isr.len() < around.required_in_sync
+            isr.len() < required
                 && (self.isr.contains(node) || self.elr.contains(node))
                 && !isr.contains(node)
         };

@@ -33,7 +33,7 @@ pub(super) fn spread(image: &Image, partitions: u32, replication_factor: u32) ->
         .collect()
 }
 
-/// The active nodes, racks taking turns, and within a rack who leads least first.
+/// The nodes that take replicas, racks taking turns, and within a rack who leads least first.
 fn circle(image: &Image) -> Vec<Place<'_>> {
     let mut leads: BTreeMap<NodeId, usize> = BTreeMap::new();
     for leader in image.partitions().filter_map(|(.., partition)| partition.leader) {
@@ -41,7 +41,7 @@ fn circle(image: &Image) -> Vec<Place<'_>> {
     }
     let rank = |node: NodeId| (leads.get(&node).copied().unwrap_or(0), node);
     let mut racks: BTreeMap<Option<&str>, Vec<NodeId>> = BTreeMap::new();
-    for (node, state) in image.nodes.iter().filter(|(_, state)| state.is_active()) {
+    for (node, state) in image.nodes.iter().filter(|(_, state)| state.takes_replicas()) {
         racks.entry(state.rack.as_deref()).or_default().push(*node);
     }
     let mut turns = Vec::new();

@@ -46,11 +46,16 @@ impl Image {
                 return Err(MetadataError::DuplicateNode { node: asked.node, address });
             }
         }
+        if known.is_none() && asked.last.is_some() && self.removed_nodes.contains_key(&asked.node) {
+            return Err(MetadataError::NodeRemoved(asked.node));
+        }
+        let earlier = known.map(|known| known.incarnation);
+        let earlier = earlier.or(self.removed_nodes.get(&asked.node).copied());
         // A process whose lease ran out registers again with the replicas that it has.
         let is_new_process = known.is_none_or(|known| known.process != asked.process);
         let lost_everything = known.is_some_and(|known| !asked.is_of_same_folder(known));
         let state = NodeState {
-            incarnation: Incarnation(known.map_or(0, |known| known.incarnation.0) + 1),
+            incarnation: Incarnation(earlier.map_or(0, |earlier| earlier.0) + 1),
             process: asked.process,
             earlier: asked.counted_earlier().to_vec(),
             address: asked.address.clone(),
@@ -58,9 +63,11 @@ impl Image {
             fenced: false,
             stopping: false,
             configs: known.map(|known| known.configs.clone()).unwrap_or_default(),
+            draining: known.is_some_and(|known| known.draining),
         };
         let applied = Applied::Registered(state.incarnation);
         self.nodes.insert(asked.node, state);
+        self.removed_nodes.remove(&asked.node);
         self.judge_logs(rules, asked, lost_everything, is_new_process);
         Ok(applied)
     }
@@ -78,7 +85,7 @@ impl Image {
             asked.cut.iter().map(|log| ((log.topic, log.partition), log.tail)).collect();
         let Image { nodes, topics, .. } = self;
         for topic in topics.values_mut() {
-            let around = Around { nodes, required_in_sync: topic.required_in_sync(), rules };
+            let around = Around { nodes, config: &topic.config(), rules };
             let is_caching = topic.config().write_caching;
             for (index, partition) in (0..).map(PartitionIndex).zip(&mut topic.partitions) {
                 if !partition.is_on(node) {
@@ -88,7 +95,7 @@ impl Image {
                     stopped_uncleanly && (is_caching || partition.unflushed.contains(&node));
                 let tail = cut.get(&(topic.id, index)).copied();
                 let left = tail.or(may_lack_unflushed.then(Default::default)).filter(|_| !lost_everything);
-                partition.change(rules, |partition| {
+                partition.change(around, |partition| {
                     let led = partition.leader == Some(node);
                     if led {
                         partition.leader = None;

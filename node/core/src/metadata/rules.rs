@@ -12,6 +12,10 @@ pub enum Rule {
     IncarnationsMatch,
     /// A registration ends every reign of the node's earlier incarnation.
     RegistrationEndsReigns,
+    /// Other replicas take over when those that were added are in sync.
+    TargetIsInSyncFirst,
+    /// A replica that leaves the assignment ends the reign.
+    RemovalEndsReigns,
     /// What was acknowledged with `write.caching` counts as lost by an unclean stop until it is told flushed.
     CachedUntilFlushed,
     /// A pipeline is put in force by who knows the one that it supersedes.
@@ -26,11 +30,13 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Rule; 9] = [
+    pub const ALL: [Rule; 11] = [
         Rule::LeadersComeFromIsrAndElr,
         Rule::NewLeaderNewEpoch,
         Rule::IncarnationsMatch,
         Rule::RegistrationEndsReigns,
+        Rule::TargetIsInSyncFirst,
+        Rule::RemovalEndsReigns,
         Rule::CachedUntilFlushed,
         Rule::ActivationComparesRevisions,
         Rule::ActivationWaitsForReadiness,

@@ -157,7 +157,7 @@ impl Image {
         topic.check_openable(name)?;
         let added = count - known;
         self.check_partition_count(count, added)?;
-        let replicas = topic.partitions.first().map_or(1, |partition| partition.replicas.len());
+        let replicas = topic.partitions.first().map_or(1, |partition| partition.intended().len());
         let replication_factor = u32::try_from(replicas).unwrap_or(u32::MAX);
         self.check_replication_factor(replication_factor)?;
         let placed = placement::spread(self, added, replication_factor);

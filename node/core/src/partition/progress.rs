@@ -21,6 +21,7 @@ use crate::time::Now;
 #[derive(Clone, Debug)]
 pub(crate) struct Progress {
     me: Member,
+    replication_factor: u32,
     /// The log end when the reign began.
     epoch_start: Offset,
     /// Everything that was acknowledged before it had to be flushed ends here or below.
@@ -99,6 +100,7 @@ impl Progress {
     pub(crate) fn begin(log: &LogState, now: Now, reign: &Reign) -> Progress {
         let mut progress = Progress {
             me: reign.me,
+            replication_factor: reign.replication_factor,
             epoch_start: log.ends.end,
             // Whatever earlier leaders acknowledged is in this log.
             cached_end: log.ends.end,
@@ -125,6 +127,7 @@ impl Progress {
     ) -> Vec<(Member, SubscriptionNumber)> {
         self.isr.decide(reign.partition_epoch, reign.isr.clone());
         self.unflushed.clone_from(&reign.unflushed);
+        self.replication_factor = reign.replication_factor;
         let mut gone = Vec::new();
         let mut kept = BTreeMap::new();
         for assigned in &reign.replicas {
@@ -180,9 +183,9 @@ impl Progress {
         self.epoch_start
     }
 
-    /// How many replicas are assigned.
+    /// How many replicas count for what is promised.
     pub(crate) fn replication_factor(&self) -> u32 {
-        count(self.followers.len() + 1)
+        self.replication_factor
     }
 
     /// How many replicas are in sync, as decided.

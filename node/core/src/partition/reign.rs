@@ -34,6 +34,8 @@ pub struct Reign {
     pub me: Member,
     /// All assigned replicas, this one among them, in sync or not.
     pub replicas: Vec<Assigned>,
+    /// How many replicas count for what the partition promises: those that are only being added do not.
+    pub replication_factor: u32,
     /// The replicas in sync, as decided by the controller.
     pub isr: BTreeSet<NodeId>,
     /// The replicas of which the controller does not know yet that they flushed what was acknowledged while
@@ -47,7 +49,8 @@ impl Reign {
     pub fn alone(me: Member, leader_epoch: LeaderEpoch, partition_epoch: PartitionEpoch) -> Reign {
         let replicas = vec![Assigned { member: me, is_eligible: true }];
         let isr = BTreeSet::from([me.node]);
-        Reign { leader_epoch, partition_epoch, me, replicas, isr, unflushed: BTreeSet::new() }
+        let unflushed = BTreeSet::new();
+        Reign { leader_epoch, partition_epoch, me, replicas, replication_factor: 1, isr, unflushed }
     }
 }
 

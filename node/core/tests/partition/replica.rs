@@ -216,6 +216,7 @@ pub(crate) fn leads_alone(leader_epoch: LeaderEpoch, replication_factor: u32) ->
         partition_epoch: PartitionEpoch(leader_epoch.0),
         me: member(0),
         replicas: (0..replication_factor).map(assigned).collect(),
+        replication_factor,
         isr: BTreeSet::from([NodeId(0)]),
         unflushed: BTreeSet::new(),
     }

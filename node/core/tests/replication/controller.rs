@@ -156,10 +156,12 @@ impl Controller {
         if version.leader == Some(me.node) {
             let assigned =
                 |node: &NodeId| Assigned { member: member(*node), is_eligible: version.nodes[node].1 };
-            let replicas = version.nodes.keys().map(assigned).collect();
+            let replicas: Vec<Assigned> = version.nodes.keys().map(assigned).collect();
+            let replication_factor = u32::try_from(replicas.len()).unwrap();
             let isr = version.isr.clone();
             let unflushed = version.unflushed.clone();
-            let reign = Reign { leader_epoch, partition_epoch, me, replicas, isr, unflushed };
+            let reign =
+                Reign { leader_epoch, partition_epoch, me, replicas, replication_factor, isr, unflushed };
             return Some(Input::BecomeLeader(reign));
         }
         let leader = version.leader.map(member);

@@ -33,10 +33,16 @@ pub(in crate::handlers) async fn handle(context: Context, request: ExplainTopic)
         plugins: bound(&topic.current_pipeline().spec),
         partitions: topic.current_pipeline().spec.partitions,
         placement,
-        required_in_sync: u32::try_from(topic.required_in_sync()).unwrap_or(u32::MAX),
+        required_in_sync: required_in_sync(topic),
         write_caching: topic.config().write_caching,
     };
     Ok((context.image.index, explained))
+}
+
+/// How many replicas must be in sync, where most are asked for.
+fn required_in_sync(topic: &TopicState) -> u32 {
+    let required = topic.partitions.iter().map(|partition| topic.required_in_sync(partition)).max();
+    u32::try_from(required.unwrap_or(1)).unwrap_or(u32::MAX)
 }
 
 /// Where a record with this key goes. Interceptors, which may change keys, are left out: they would want its value too.

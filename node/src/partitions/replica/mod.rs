@@ -188,6 +188,13 @@ impl Replica {
                                 let _ = reply.send(());
                                 return;
                             }
+                            Message::Leave(reply) => {
+                                self.resign();
+                                self.end_compaction().await;
+                                // Who asked has given up waiting; the replica is gone all the same.
+                                let _ = reply.send(());
+                                return;
+                            }
                             Message::Close(reply) => {
                                 self.write();
                                 self.finish_flushing().await;
@@ -240,7 +247,7 @@ impl Replica {
                 let _ = reply.send(());
             }
             Message::Compact(reply) => self.begin_compaction(reply),
-            Message::Append(_) | Message::Delete(_) | Message::Close(_) => {
+            Message::Append(_) | Message::Delete(_) | Message::Leave(_) | Message::Close(_) => {
                 unreachable!("handled by the loop, which knows what they end")
             }
         }
@@ -606,9 +613,14 @@ impl Replica {
         }
     }
 
-    fn close(&mut self) -> CloseReport {
+    /// Gives up its part: who waits for it is sent elsewhere.
+    fn resign(&mut self) {
         self.handle(Input::Resign);
         self.view.set_standing(Standing::Idle, self.view.leader_epoch());
+    }
+
+    fn close(&mut self) -> CloseReport {
+        self.resign();
         let checkpoint = self.core.producer_checkpoint();
         let high_watermark = self.core.high_watermark();
         let log = self.log.take().expect("the log is here between two cuts");

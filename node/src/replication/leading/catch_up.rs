@@ -1,14 +1,21 @@
 //! The catch-up stream: what lags is sent from the disk, at a lower priority and as far as credit goes.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
 use bytes::Bytes;
+use tokio::time::Instant;
 use weir_quic::{FrameReader, FrameWriter, StreamCode};
-use weir_wire::replication::{CATCH_UP_CREDIT_BYTES_MAX, FollowerFrame};
+use weir_wire::replication::{CATCH_UP_CREDIT_BYTES_MAX, FollowerFrame, REPLICA_FRAME_BYTES};
 
 use super::super::Replication;
 use super::broken;
-use super::flow::Lane;
 use super::live::count_sent;
-use super::session::{Session, Step};
+use super::pace::Pace;
+use super::session::{Queue, Session, Step};
+
+/// How long a changed throttle may go unnoticed.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Serves the stream until the follower or the session ends it, or the node stops.
 pub(super) async fn serve(
@@ -23,6 +30,11 @@ pub(super) async fn serve(
     loop {
         let may_queue = credit > 0 && !writer.is_full();
         let has_queued = writer.queued_bytes() > 0;
+        let rate = replication.0.controller.settings().throttled_rate;
+        let (now, pace) = (Instant::now(), Arc::clone(&replication.0.pace));
+        let paid_at = locked(&pace).wait_until(now, rate);
+        // The rate may change meanwhile.
+        let look_again = paid_at.map_or(now, |paid_at| paid_at.min(now + LOOK_EVERY));
         tokio::select! {
             biased;
             frame = reader.next::<FollowerFrame>() => match frame {
@@ -35,23 +47,17 @@ pub(super) async fn serve(
                 Ok(None) => return,
                 Err(error) => return broken(&mut reader, &error),
             },
-            () = session.bell(Lane::CatchUp).wait(), if may_queue => {
-                let mut step = session.step(Lane::CatchUp);
-                if let Step::Cold(number, read) = step {
-                    let read = replication.0.outside.on_worker(move || read.run()).await;
-                    step = session.have_read(number, read);
-                }
-                match step {
-                    Step::Send(frame, chunks) => {
-                        count_sent(&chunks);
-                        let bytes: usize = chunks.iter().map(Bytes::len).sum();
-                        credit = credit.saturating_sub_unsigned(bytes as u64);
-                        writer.queue_parts(&frame, chunks);
-                    }
-                    Step::Lost(frame) => writer.queue(&frame, Bytes::new()),
-                    Step::Nothing | Step::Cold(..) => {}
-                }
+            () = session.bell(Queue::CatchUp).wait(), if may_queue => {
+                let bytes = send(replication, session, &mut writer, Queue::CatchUp, REPLICA_FRAME_BYTES).await;
+                credit = credit.saturating_sub_unsigned(bytes as u64);
             },
+            () = session.bell(Queue::Added).wait(), if may_queue && paid_at.is_none() => {
+                let most = Pace::frame_bytes(rate);
+                let bytes = send(replication, session, &mut writer, Queue::Added, most).await;
+                credit = credit.saturating_sub_unsigned(bytes as u64);
+                locked(&pace).sent(Instant::now(), bytes, rate);
+            },
+            () = tokio::time::sleep_until(look_again), if may_queue && paid_at.is_some() => {}
             flushed = writer.flush(), if has_queued => if flushed.is_err() {
                 return;
             },
@@ -59,4 +65,37 @@ pub(super) async fn serve(
             _ = replication.0.stopping.wait_until(|stopping| *stopping) => return,
         }
     }
+}
+
+/// Does what is next in a queue; how many bytes of the log that sends.
+async fn send(
+    replication: &Replication,
+    session: &Session,
+    writer: &mut FrameWriter,
+    queue: Queue,
+    bytes_max: usize,
+) -> usize {
+    let mut step = session.step(queue, bytes_max);
+    if let Step::Cold(number, read) = step {
+        let read = replication.0.outside.on_worker(move || read.run()).await;
+        step = session.have_read(number, read);
+    }
+    match step {
+        Step::Send(frame, chunks) => {
+            count_sent(&chunks);
+            let bytes = chunks.iter().map(Bytes::len).sum();
+            writer.queue_parts(&frame, chunks);
+            bytes
+        }
+        Step::Lost(frame) => {
+            writer.queue(&frame, Bytes::new());
+            0
+        }
+        Step::Nothing | Step::Cold(..) => 0,
+    }
+}
+
+fn locked(pace: &Mutex<Pace>) -> MutexGuard<'_, Pace> {
+    // One value, whole at any time.
+    pace.lock().unwrap_or_else(PoisonError::into_inner)
 }

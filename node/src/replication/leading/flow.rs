@@ -116,6 +116,11 @@ impl Flow {
         }
     }
 
+    /// The follower heard of these marks, with no data.
+    pub(super) fn told(&mut self, marks: (Offset, Offset)) {
+        self.told = Some(marks);
+    }
+
     /// A frame left. One that reached the log's end on the catch-up stream was the last there.
     pub(super) fn sent(&mut self, end: Offset, bytes: u64, log_end: Offset, marks: (Offset, Offset)) {
         self.told = Some(marks);

@@ -5,12 +5,14 @@ use tokio::sync::mpsc;
 use weir_core::partition::{Member, Subscribe, SubscribeAnswer, SubscribeRefusal, SubscriptionNumber};
 use weir_quic::{FrameReader, FrameWriter, StreamCode};
 use weir_wire::error::{ErrorCode, WireError};
-use weir_wire::replication::{FollowerFrame, LeaderFrame, REPLICA_SUBSCRIPTIONS_MAX, Subscription};
+use weir_wire::ids::{PartitionIndex, TopicId};
+use weir_wire::replication::{
+    FollowerFrame, LeaderFrame, REPLICA_FRAME_BYTES, REPLICA_SUBSCRIPTIONS_MAX, Subscription,
+};
 
 use super::super::Replication;
 use super::broken;
-use super::flow::Lane;
-use super::session::{Session, Step};
+use super::session::{Queue, Session, Step};
 use crate::partitions::{FollowerSink, ToFollower};
 
 /// Serves the stream until the follower or the session ends it, or the node stops.
@@ -36,7 +38,7 @@ pub(super) async fn serve(
                 Err(error) => return broken(&mut reader, &error),
             },
             Some((number, answer)) = answered.recv() => live.answer(number, answer),
-            () = session.bell(Lane::Live).wait(), if may_queue => live.send_next(),
+            () = session.bell(Queue::Live).wait(), if may_queue => live.send_next(),
             flushed = live.writer.flush(), if has_queued => if flushed.is_err() {
                 return;
             },
@@ -96,7 +98,8 @@ impl Live<'_> {
                     last_epoch,
                 };
                 let sink = FollowerSink::new(SubscriptionNumber(number), self.answers.clone());
-                self.session.insert(number, handle.clone(), leader_epoch);
+                let is_added = self.is_added(topic, partition);
+                self.session.insert(number, handle.clone(), leader_epoch, is_added);
                 handle.subscribe(subscribe, sink);
                 Ok(())
             }
@@ -112,6 +115,14 @@ impl Live<'_> {
             }
             FollowerFrame::Credit { .. } => wrong("credit is for the catch-up stream".to_owned()),
         }
+    }
+
+    /// Whether the follower is only being added to the partition: the throttle is for it then.
+    fn is_added(&self, topic: TopicId, partition: PartitionIndex) -> bool {
+        let image = self.replication.0.controller.image();
+        let topic = image.topic_by_id(topic).map(|(_, topic)| topic);
+        let state = topic.and_then(|topic| topic.partitions.get(partition.0 as usize));
+        state.is_some_and(|state| !state.settled().contains(&self.session.follower.node))
     }
 
     fn answer(&mut self, SubscriptionNumber(number): SubscriptionNumber, answer: ToFollower) {
@@ -139,7 +150,7 @@ impl Live<'_> {
     }
 
     fn send_next(&mut self) {
-        match self.session.step(Lane::Live) {
+        match self.session.step(Queue::Live, REPLICA_FRAME_BYTES) {
             Step::Send(frame, chunks) => {
                 count_sent(&chunks);
                 self.writer.queue_parts(&frame, chunks);

@@ -8,11 +8,13 @@
 //! ```
 //!
 //! One task per stream. Both serve the same subscriptions, each of which is on one stream at a time (`flow`); each
-//! task sends one frame per subscription in turn, so that a large partition holds up no other.
+//! task sends one frame per subscription in turn, so that a large partition holds up no other. Replicas that are being added
+//! to a partition begin on the catch-up stream, and are sent no faster than the throttle lets (`pace`).
 
 mod catch_up;
 mod flow;
 mod live;
+mod pace;
 mod session;
 
 use std::collections::BTreeMap;
@@ -29,6 +31,7 @@ use weir_wire::replication::ReplicaOpen;
 use weir_wire::request::decode_body;
 
 use super::Replication;
+pub(super) use pace::Pace;
 use session::Session;
 
 /// The sessions that this node serves: the two streams of one find each other by it.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use weir_core::partition::{Member, Report, SubscriptionNumber};
 use weir_wire::ids::{LeaderEpoch, NodeId, Offset};
-use weir_wire::replication::{LeaderFrame, REPLICA_FRAME_BYTES, Subscription};
+use weir_wire::replication::{LeaderFrame, Subscription};
 
 use super::Kind;
 use super::flow::{Flow, Lane, Next};
@@ -23,6 +23,8 @@ pub(in super::super) struct Session {
     /// Rung with a subscription's number when there may be something to send for it on that stream.
     live: Arc<Bell>,
     catch_up: Arc<Bell>,
+    /// As `catch_up`, for replicas that are being added: they are sent no faster than the throttle lets.
+    added: Arc<Bell>,
     subscriptions: Mutex<BTreeMap<u64, Followed>>,
     attached: Mutex<Attached>,
     over: Watched<bool>,
@@ -39,6 +41,8 @@ struct Attached {
 struct Followed {
     handle: PartitionHandle,
     leader_epoch: LeaderEpoch,
+    /// The replica is only being added to the partition.
+    is_added: bool,
     /// `None` until the replica accepted it.
     sending: Option<Sending>,
 }
@@ -47,6 +51,34 @@ struct Sending {
     flow: Flow,
     /// Rings the bell of the stream that it is on.
     watch: Watch,
+}
+
+/// Where a subscription waits for its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Queue {
+    /// On the live stream.
+    Live,
+    /// On the catch-up stream.
+    CatchUp,
+    /// On the catch-up stream, under the throttle.
+    Added,
+}
+
+impl Queue {
+    fn of(lane: Lane, is_added: bool) -> Queue {
+        match lane {
+            Lane::Live => Queue::Live,
+            Lane::CatchUp if is_added => Queue::Added,
+            Lane::CatchUp => Queue::CatchUp,
+        }
+    }
+
+    fn lane(self) -> Lane {
+        match self {
+            Queue::Live => Lane::Live,
+            Queue::CatchUp | Queue::Added => Lane::CatchUp,
+        }
+    }
 }
 
 /// What a ring led to.
@@ -68,6 +100,7 @@ impl Session {
             leader,
             live: Arc::default(),
             catch_up: Arc::default(),
+            added: Arc::default(),
             subscriptions: Mutex::default(),
             attached: Mutex::default(),
             over: Watched::new(false),
@@ -99,10 +132,11 @@ impl Session {
         self.over.wait_until(|over| *over).await;
     }
 
-    pub(super) fn bell(&self, lane: Lane) -> &Arc<Bell> {
-        match lane {
-            Lane::Live => &self.live,
-            Lane::CatchUp => &self.catch_up,
+    pub(super) fn bell(&self, queue: Queue) -> &Arc<Bell> {
+        match queue {
+            Queue::Live => &self.live,
+            Queue::CatchUp => &self.catch_up,
+            Queue::Added => &self.added,
         }
     }
 
@@ -112,8 +146,14 @@ impl Session {
     }
 
     /// Notes a subscription that its replica has not answered yet.
-    pub(super) fn insert(&self, number: u64, handle: PartitionHandle, leader_epoch: LeaderEpoch) {
-        self.lock().insert(number, Followed { handle, leader_epoch, sending: None });
+    pub(super) fn insert(
+        &self,
+        number: u64,
+        handle: PartitionHandle,
+        leader_epoch: LeaderEpoch,
+        is_added: bool,
+    ) {
+        self.lock().insert(number, Followed { handle, leader_epoch, is_added, sending: None });
     }
 
     /// Forgets a subscription; returns its replica, if there was one.
@@ -125,13 +165,19 @@ impl Session {
     pub(super) fn accept(&self, number: u64, from: Offset) -> Option<LeaderFrame> {
         let mut subscriptions = self.lock();
         let followed = subscriptions.get_mut(&number)?;
-        // Watched before the marks are read, so that nothing that moves in between goes unnoticed.
-        let watch = followed.handle.view.watch(Interest::Written, Arc::clone(&self.live), number);
-        let marks = marks(&followed.handle.view);
         let mut flow = Flow::new(from);
-        flow.sent(from, 0, from, marks);
+        if followed.is_added {
+            // However little it lacks, the throttle holds for it.
+            flow.lags();
+            flow.move_if_due();
+        }
+        let bell = self.bell(Queue::of(flow.lane(), followed.is_added));
+        // Watched before the marks are read, so that nothing that moves in between goes unnoticed.
+        let watch = followed.handle.view.watch(Interest::Written, Arc::clone(bell), number);
+        let marks = marks(&followed.handle.view);
+        flow.told(marks);
         followed.sending = Some(Sending { flow, watch });
-        self.live.ring(number);
+        bell.ring(number);
         let (high_watermark, log_start) = marks;
         Some(LeaderFrame::Subscribed { subscription: Subscription(number), from, high_watermark, log_start })
     }
@@ -147,9 +193,10 @@ impl Session {
         }
     }
 
-    /// What is to be done for the subscription that has waited longest on a stream.
-    pub(super) fn step(&self, lane: Lane) -> Step {
-        let Some(number) = self.bell(lane).take() else { return Step::Nothing };
+    /// What is to be done for the subscription that has waited longest in a queue, with a frame of about so many bytes.
+    pub(super) fn step(&self, queue: Queue, bytes_max: usize) -> Step {
+        let lane = queue.lane();
+        let Some(number) = self.bell(queue).take() else { return Step::Nothing };
         let mut subscriptions = self.lock();
         let Some(followed) = subscriptions.get_mut(&number) else { return Step::Nothing };
         let leads = leads(followed);
@@ -173,7 +220,7 @@ impl Session {
                 return Step::Nothing;
             }
         };
-        match followed.handle.reader.plan(from, log_end, REPLICA_FRAME_BYTES, true) {
+        match followed.handle.reader.plan(from, log_end, bytes_max, true) {
             Ok(ReadPlan::Ready(slice)) => self.data(number, followed, from, slice),
             Ok(ReadPlan::Cold(_)) if lane == Lane::Live => {
                 sending.flow.lags();
@@ -214,7 +261,7 @@ impl Session {
         let marks = marks(&view);
         sending.flow.sent(slice.next_offset, slice.len() as u64, view.log_end(), marks);
         // At the end of the queue: every partition that has something gets its turn.
-        self.bell(sending.flow.lane()).ring(number);
+        self.bell(Queue::of(sending.flow.lane(), followed.is_added)).ring(number);
         let (high_watermark, log_start) = marks;
         let subscription = Subscription(number);
         Step::Send(LeaderFrame::Data { subscription, from, high_watermark, log_start }, slice.chunks)
@@ -233,8 +280,9 @@ impl Session {
         let Some(sending) = &mut followed.sending else { return };
         let lane = sending.flow.lane();
         tracing::debug!(follower = %self.follower.node, number, ?lane, "a subscription changes its stream");
-        sending.watch = followed.handle.view.watch(Interest::Written, Arc::clone(self.bell(lane)), number);
-        self.bell(lane).ring(number);
+        let bell = self.bell(Queue::of(lane, followed.is_added));
+        sending.watch = followed.handle.view.watch(Interest::Written, Arc::clone(bell), number);
+        bell.ring(number);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Followed>> {

@@ -16,6 +16,7 @@ mod init_producer;
 mod list_offsets;
 mod metadata;
 mod plugins;
+mod reassignments;
 
 pub use alter_topic::{AlterTopic, TopicAltered};
 pub use create_topic::{CreateTopic, TopicCreated};
@@ -44,6 +45,11 @@ pub use plugins::{
     PluginEntry, PluginFigures, PluginPushed, PluginsListed, PushPlugin, RollBackPipeline, ShadowAction,
     ShadowReport, ShadowSample, ShadowTopic, StagePipeline, StagedDescription, TopicExplained, TopicShadowed,
     UploadComponent,
+};
+
+pub use reassignments::{
+    AlterReassignments, ListReassignments, ReassignmentAltered, ReassignmentProgress, ReassignmentsAltered,
+    ReassignmentsListed, ReplicasShifting, ReplicasWanted, Shift, ShiftReplicas, Throttle,
 };
 
 use serde::de::DeserializeOwned;

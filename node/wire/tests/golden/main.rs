@@ -11,6 +11,7 @@ mod between_nodes;
 mod groups;
 mod messages;
 mod plugins;
+mod reassignments;
 
 use std::fmt::{Debug, Write as _};
 

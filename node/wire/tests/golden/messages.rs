@@ -646,6 +646,7 @@ fn error_codes() {
         55 PLUGIN_IN_USE CallersFault
         56 PIPELINE_CHANGED CallersFault
         57 PIPELINE_NOT_READY Retryable
+        58 INVALID_REPLICA_ASSIGNMENT CallersFault
     "#]]
     .assert_eq(&golden);
 }

@@ -1,4 +1,5 @@
-//! Another leader comes from ISR and ELR as they were (INVARIANTS 28, 29, 31; KIP-966). Any other election is one that
+//! Another leader comes from ISR and ELR as they were (INVARIANTS 28, 29, 31; KIP-966), or was admitted by the leader before
+//! it with the word that ended a reassignment. Any other election is one that
 //! an operator ordered, or one in which every member had to leave since its log lost something (INVARIANTS 1.4), and
 //! it leaves its leader alone in the ISR.
 
@@ -10,7 +11,7 @@ use super::{Place, Step};
 pub(super) fn check(step: &Step<'_>) -> Result<(), String> {
     for (place, before, after) in step.partitions() {
         let Some(leader) = after.leader.filter(|leader| before.leader != Some(*leader)) else { continue };
-        if is_member(before, leader) && !was_lost(step, place, leader) {
+        if is_member(before, leader) && !was_lost(step, place, leader) || was_admitted(step, place, leader) {
             continue;
         }
         let ordered = matches!(step.command, Command::ElectLeaders { kind: ElectionKind::Unclean, .. });
@@ -28,6 +29,11 @@ pub(super) fn check(step: &Step<'_>) -> Result<(), String> {
 
 fn is_member(state: &PartitionState, node: NodeId) -> bool {
     state.isr.contains(&node) || state.elr.contains(&node)
+}
+
+fn was_admitted(step: &Step<'_>, place: Place, leader: NodeId) -> bool {
+    let (Command::AlterPartition(asked), Ok(_)) = (step.command, step.result) else { return false };
+    (asked.topic, asked.partition) == place && asked.isr.iter().any(|(node, _)| *node == leader)
 }
 
 fn was_lost(step: &Step<'_>, (topic, partition): Place, node: NodeId) -> bool {

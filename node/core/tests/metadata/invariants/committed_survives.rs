@@ -31,13 +31,15 @@ impl Records {
         for (name, topic, index, state) in step.after.partitions() {
             let place = (topic.id, index);
             let logs = self.logs.entry(place).or_default();
-            logs.admit(step, place, state);
+            logs.admit(step, place);
+            // Whoever is not assigned any more deletes what it has.
+            logs.held.retain(|node, _| state.replicas.contains(node));
             logs.follow(state);
             let members = state.isr.iter().chain(&state.elr);
             if let Some(node) = members.into_iter().find(|node| logs.held(**node) < logs.committed) {
                 return Err(format!("{name}/{index}: {node} lacks what was committed: {logs:?}, {state:?}"));
             }
-            logs.write(state, topic.required_in_sync());
+            logs.write(state, topic.required_in_sync(state));
         }
         Ok(())
     }
@@ -49,13 +51,10 @@ impl Logs {
     }
 
     /// Who is admitted to the ISR caught up, if it still runs as the incarnation that did.
-    fn admit(&mut self, step: &Step<'_>, (topic, partition): Place, state: &PartitionState) {
-        let (Command::AlterPartition(asked), Ok(_), Some(leader)) = (step.command, step.result, state.leader)
-        else {
-            return;
-        };
+    fn admit(&mut self, step: &Step<'_>, (topic, partition): Place) {
+        let (Command::AlterPartition(asked), Ok(_)) = (step.command, step.result) else { return };
         if asked.topic == topic && asked.partition == partition {
-            let end = self.held(leader);
+            let end = self.held(asked.leader);
             for (node, _) in asked.isr.iter().filter(|(node, incarnation)| {
                 step.after.nodes.get(node).is_some_and(|known| known.incarnation == *incarnation)
             }) {

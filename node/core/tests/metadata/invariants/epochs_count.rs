@@ -1,6 +1,7 @@
 //! The partition epoch counts every change by one, and every decision on the ISR whether it changed anything or not, so
 //! that who asked hears of it. The leader epoch never falls, grows at most by one, and does grow
-//! with another leader and with a registration of the leader's node (INVARIANTS 25, 57).
+//! with another leader, with a registration of the leader's node (INVARIANTS 25, 57), and with a replica that leaves the
+//! assignment: should it come back with an empty log, no leader may take it for the follower that it knew.
 
 use weir_core::metadata::{Applied, Command, PartitionState};
 
@@ -12,7 +13,8 @@ pub(super) fn check(step: &Step<'_>) -> Result<(), String> {
         if after.partition_epoch.0 != before.partition_epoch.0 + steps {
             return Err(format!("{place:?}: the partition epoch does not count {before:?} to {after:?}"));
         }
-        let must_grow = before.leader != after.leader || leader_registered(step, before);
+        let one_left = before.replicas.iter().any(|node| !after.replicas.contains(node));
+        let must_grow = before.leader != after.leader || leader_registered(step, before) || one_left;
         let grows = after.leader_epoch.0 - before.leader_epoch.0;
         if grows > 1 || (must_grow && grows == 0) {
             return Err(format!("{place:?}: the leader epoch does not count {before:?} to {after:?}"));

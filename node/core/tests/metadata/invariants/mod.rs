@@ -15,6 +15,7 @@ mod one_leader_per_epoch;
 mod open_for_grace;
 mod pipelines_in_force;
 mod placed_on_active;
+mod reassignments_end;
 mod refusals_change_nothing;
 mod topics_by_id;
 
@@ -70,6 +71,7 @@ impl Invariants {
         alter_partition_compares::check(step)?;
         placed_on_active::check(step)?;
         kept_places::check(step)?;
+        reassignments_end::check(step)?;
         topics_by_id::check(step)?;
         pipelines_in_force::check(step)?;
         activations_compare::check(step)?;

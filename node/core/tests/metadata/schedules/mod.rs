@@ -7,6 +7,7 @@
 //! Every failure names its seed; `WEIR_SEED=N cargo test -p weir-core --test metadata schedules -- --nocapture` plays that
 //! schedule alone and prints each step. `WEIR_SCHEDULES=N` plays more of them.
 
+mod reassigning;
 mod swaps;
 mod world;
 

@@ -19,7 +19,7 @@ const SWAPPING: u64 = 5;
 const TOPICS: [&str; 3] = ["a", "b", "c"];
 
 /// What some schedule must lead to, or they prove little.
-pub(super) const SITUATIONS: [&str; 19] = [
+pub(super) const SITUATIONS: [&str; 27] = [
     "altered",
     "refused: another incarnation caught up",
     "refused: another process",
@@ -39,6 +39,14 @@ pub(super) const SITUATIONS: [&str; 19] = [
     "refused: not ready",
     "refused: the pipeline changed",
     "refused: the plugin is used",
+    "reassigned",
+    "a target took over",
+    "a target took over, and the leader with it",
+    "reassigned again while under way",
+    "a reassignment taken back",
+    "refused: too few would stay",
+    "refused: takes no replicas",
+    "removed a node",
 ];
 
 /// What a data folder remembers.
@@ -99,6 +107,7 @@ impl World {
         for _ in 0..STEPS {
             self.step()?;
         }
+        self.reassignments_end()?;
         self.repeats()
     }
 
@@ -114,14 +123,16 @@ impl World {
     fn step(&mut self) -> Result<(), String> {
         match self.random.below(100 + self.swaps) {
             100.. => self.swap(),
-            0..28 => self.register(),
+            0..25 => self.register(),
+            25..28 => self.reassign(),
             28..42 => self.node_goes(true),
             42..46 => self.node_goes(false),
             46..48 => self.replica_fails(),
             48..67 => self.leader_wishes(),
             67..77 => self.late_wish(),
             77..86 => self.topic_command(),
-            86..91 => self.configure(),
+            86..88 => self.reassign(),
+            88..91 => self.configure(),
             _ => self.elect(),
         }
     }
@@ -139,6 +150,7 @@ impl World {
         let step = Step { before: &before, command: &command, result: &result, after: &self.image, lost };
         let checked = self.invariants.check(&step);
         self.count(&before, &command, &result);
+        self.count_takeovers(&before);
         self.note_caching(&before);
         self.commands.push(command);
         checked.map_err(|broken| format!("step {}: {broken}", self.commands.len()))?;
@@ -253,6 +265,26 @@ impl World {
             self.folders.insert(node, folder);
         }
         Ok(())
+    }
+
+    /// A process starts on the node's folder, after a polite stop of the one before, which may have to wait for its lease.
+    pub(super) fn comes_back(&mut self, node: NodeId) -> Result<(), String> {
+        let Some(known) = self.image.nodes.get(&node) else { return Ok(()) };
+        let incarnation = known.incarnation;
+        self.submit(Command::FenceNode { node, incarnation }, &[])?.map_err(|error| error.to_string())?;
+        let process = ProcessId(self.fresh());
+        let registration = Registration {
+            node,
+            process,
+            address: format!("n{node}"),
+            rack: None,
+            last: Some(LastLife { incarnation, clean: true }),
+            earlier: Vec::new(),
+            cut: Vec::new(),
+        };
+        let folder = Folder { last: Some(incarnation), earlier: vec![process], is_hollow: false };
+        self.folders.insert(node, folder);
+        self.submit_registration(registration).map(|_| ())
     }
 
     /// A registration that a process of this folder asked for arrives once more, word for word, when nobody waits for

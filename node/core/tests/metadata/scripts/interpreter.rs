@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use weir_core::metadata::{
     AlterPartition, Applied, Command, ConfigChange, CutLog, ElectionKind, Image, LastLife, LogTail,
-    PartitionState, ProcessId, Registration, Role, Selection,
+    MetadataError, Move, PartitionState, ProcessId, Registration, Role, Selection,
 };
 use weir_core::node_config::NodeConfig;
 use weir_wire::ids::{
@@ -112,6 +112,15 @@ impl Runner {
             "delete" => self.apply(&Command::DeleteTopic { name: line.words[0].to_owned(), id: None }),
             "alter" => self.alter(line),
             "elect" => self.elect(line),
+            "reassign" => self.reassign(line, Some(line.list("to").map(parse).collect())),
+            "cancel" => self.reassign(line, None),
+            "drain" => {
+                let (node, draining) = (line.node(), !line.has("off"));
+                self.apply(&Command::SetDraining { node, draining });
+            }
+            "remove" => self.apply(&Command::RemoveNode { node: line.node() }),
+            "emptying" => self.show_moves(self.image.emptying(line.node())),
+            "filling" => self.show_moves(self.image.filling(line.node())),
             "config" => {
                 let (topic, change) = (line.words[0].to_owned(), line.config_change());
                 self.apply(&Command::AlterTopicConfigs { topic, change });
@@ -299,6 +308,22 @@ impl Runner {
         self.apply(&Command::ElectLeaders { selection, kind });
     }
 
+    fn reassign(&mut self, line: &Line<'_>, target: Option<Vec<NodeId>>) {
+        let (topic, partition) = self.place(line.words[0]);
+        self.apply(&Command::Reassign { topic, partition, target });
+    }
+
+    fn show_moves(&mut self, moves: Result<Vec<Move>, MetadataError>) {
+        match moves {
+            Err(error) => self.print(&format!("refused: {error}")),
+            Ok(moves) if moves.is_empty() => self.print("nothing to move"),
+            Ok(moves) => moves.iter().for_each(|one| {
+                let name = self.image.topic_names[&one.topic].clone();
+                self.print(&format!("{name}/{} to {}", one.partition, show_nodes(&one.target)));
+            }),
+        }
+    }
+
     fn nodes(&mut self) {
         let lines: Vec<String> = self
             .image
@@ -308,8 +333,9 @@ impl Runner {
                 let rack = state.rack.as_ref().map(|rack| format!(" in {rack}")).unwrap_or_default();
                 let fenced = if state.fenced { ", fenced" } else { "" };
                 let stopping = if state.stopping { ", stopping" } else { "" };
+                let draining = if state.draining { ", draining" } else { "" };
                 format!(
-                    "{node} at {}{rack}: incarnation {}{fenced}{stopping}",
+                    "{node} at {}{rack}: incarnation {}{fenced}{stopping}{draining}",
                     state.address, state.incarnation
                 )
             })
@@ -360,6 +386,10 @@ fn describe(applied: &Applied) -> String {
         Applied::RevisionsRetired { count } => format!("closed {count}"),
         Applied::NewTopicPipelineSet => "set".into(),
         Applied::ReplicasFailed => "noted".into(),
+        Applied::Reassigned { under_way: true } => "under way".into(),
+        Applied::Reassigned { under_way: false } => "assigned".into(),
+        Applied::DrainingSet => "set".into(),
+        Applied::NodeRemoved => "removed".into(),
         Applied::RecordsDeleted { log_start } => format!("the log starts at {log_start}"),
     }
 }
@@ -390,6 +420,9 @@ fn describe_partition(state: &PartitionState) -> String {
     }
     if state.unclean {
         line.push_str(", unclean");
+    }
+    if let Some(reassignment) = &state.reassignment {
+        write!(line, ", on its way to {}", show_nodes(&reassignment.target)).unwrap();
     }
     line
 }

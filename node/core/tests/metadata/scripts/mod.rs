@@ -6,6 +6,7 @@
 //! create T [p=N] [rf=N] [KEY=VALUE]...      grow T N      delete T
 //! alter T/I by=N isr=N,N@INC [flushed=N] [epoch=E] [pepoch=E] [inc=I]
 //! elect preferred|unclean [T/I]
+//! reassign T/I to=N,N      cancel T/I      drain N [off]      remove N      emptying N      filling N
 //! config T [KEY=VALUE]... [-KEY]...      node-config all|N [KEY=VALUE]... [-KEY]...
 //! push P@V [kind=producer|consumer|partitioner|assignor] [bytes=N] [wasi]      forget P@V
 //! stage T [chain=P@V,P@V] [placer=P@V] [readers=P@V] [expected=R] [policy=NAME] [bytes=N]      new-topics [chain=...]...
@@ -26,6 +27,7 @@ mod interpreter;
 mod lives;
 mod pipelines;
 mod plugins;
+mod reassigning;
 mod topics;
 
 use expect_test::Expect;

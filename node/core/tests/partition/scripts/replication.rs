@@ -31,6 +31,7 @@ pub(super) fn reign(line: &Line<'_>) -> Reign {
         partition_epoch: PartitionEpoch(line.number("pe").unwrap_or(leader_epoch)),
         me: ME,
         replicas: (0..count).map(assigned).collect(),
+        replication_factor: line.number("factor").unwrap_or(count),
         isr: isr.into_iter().map(NodeId).collect::<BTreeSet<NodeId>>(),
         unflushed: list("unflushed").into_iter().map(NodeId).collect(),
     }

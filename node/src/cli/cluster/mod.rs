@@ -1,4 +1,8 @@
-//! `weir cluster`: how the cluster is, its nodes, its quorum, and electing leaders.
+//! `weir cluster`: how the cluster is, its nodes, its quorum, electing leaders, and moving replicas.
+
+mod plan;
+mod reassign;
+mod shift;
 
 use clap::Subcommand;
 use serde::Serialize;
@@ -36,6 +40,12 @@ enum ClusterCommand {
         #[arg(long, requires = "topic")]
         unclean: bool,
     },
+    /// Give partitions other replicas; show what is under way, take it back
+    Reassign(reassign::Args),
+    /// Move all replicas of a node to others; it gets no new ones
+    Drain(shift::DrainArgs),
+    /// Say how to start one more node; let a node have replicas again, move a fair share to it
+    AddNode(shift::AddArgs),
 }
 
 pub(super) async fn run(args: Args, global: &Global, output: Output) -> Done {
@@ -57,6 +67,9 @@ async fn carry_out(command: ClusterCommand, global: &Global, output: Output) -> 
             let partition = partition.map(PartitionIndex);
             elect(&client, &ElectLeaders { topic, partition, kind }, output).await?
         }
+        ClusterCommand::Reassign(args) => reassign::run(&client, args, output).await?,
+        ClusterCommand::Drain(args) => shift::drain(&client, args, output).await?,
+        ClusterCommand::AddNode(args) => shift::add(&client, args, output).await?,
     };
     client.close().await;
     Ok(exit)
