@@ -46,7 +46,7 @@ fn round(batches: &mut [Batch], dirty_from: usize, to: usize, random: &mut Rando
         batch.records.retain(|(place, record)| {
             let is_superseded = newest.get(&record.key()).is_some_and(|newest| newest > place);
             let is_tombstone = record.encode().1.is_none();
-            !is_superseded && !(is_tombstone && is_due)
+            !(is_superseded || is_tombstone && is_due)
         });
         batch.is_met = true;
     }

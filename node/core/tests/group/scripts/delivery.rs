@@ -49,7 +49,7 @@ impl Reader {
     /// Reads from where the group has come to, up to the crash or the end; returns what it did with each record.
     fn live(&mut self, member: &str, crash_at: Option<usize>) -> String {
         writeln!(self.script, "join {member} topics=a\nbeat {member}").unwrap();
-        let mut row = vec!["   "; RECORDS];
+        let mut row = ["   "; RECORDS];
         for first in (self.committed()..RECORDS).step_by(BATCH) {
             let behind = RECORDS.min(first + BATCH);
             if self.way == Way::CommitThenProcess {
