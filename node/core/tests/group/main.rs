@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
 mod assignors;
-#[path = "../book.rs"]
+#[path = "../partition/book.rs"]
 mod book;
 mod invariants;
 #[path = "../partition/random.rs"]

@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
-#[path = "../book.rs"]
 mod book;
 mod contiguous_schedules;
 mod history;
