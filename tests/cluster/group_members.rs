@@ -50,7 +50,7 @@ fn what_killed_and_frozen_members_had_goes_to_others_and_a_thawed_one_prints_not
     wait_for_group(&place.weir, "g", "it is back", |group| shares(group) == [3, 3]);
     produce(&place.weir, 600..900);
     wait_for_group(&place.weir, "g", "all is read again", |group| lag(group) == 0);
-    [&frozen, &left].map(|member| member.signal(Signal::Term));
+    [&frozen, &left].iter().for_each(|member| member.signal(Signal::Term));
     let [frozen, left] = [frozen, left].map(|member| numbers(&member.finish().ok().text()));
     let frozen: BTreeSet<u32> = frozen.into_iter().collect();
     assert!(frozen.is_disjoint(&taken_over), "its session was over: {:?}", &frozen & &taken_over);
@@ -82,7 +82,7 @@ fn a_member_with_an_instance_id_that_is_restarted_has_what_it_had_and_nobody_not
     assert_eq!(still, 1, "the other one did not notice: {after}");
     produce(&place.weir, 0..100);
     wait_for_group(&place.weir, "g", "all is read", |group| lag(group) == 0);
-    [&again, &two].map(|member| member.signal(Signal::Term));
+    [&again, &two].iter().for_each(|member| member.signal(Signal::Term));
     let read = [again, two].map(|member| numbers(&member.finish().ok().text())).concat();
     assert_eq!(read.len(), 100);
 }

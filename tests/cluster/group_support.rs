@@ -2,12 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::future::Future;
 use std::time::Instant;
 
 use serde_json::Value;
-use weir_client::{Client, ClientConfig};
-use weir_tests::process::{DEADLINE, Node, Running, Weir};
+use weir_tests::process::{DEADLINE, Running, Weir};
 
 /// Numbered lines, keyed so that they go to all partitions.
 pub(crate) fn lines(range: std::ops::Range<u32>) -> String {
@@ -72,11 +70,4 @@ pub(crate) fn lag(group: &Value) -> u64 {
     let lags = group["partitions"].as_array().unwrap().iter().map(|one| one["lag"].as_u64());
     // Where nothing was committed yet nobody knows.
     lags.fold(0, |sum: u64, lag| sum.saturating_add(lag.unwrap_or(u64::MAX)))
-}
-
-/// Has the library talk to a node, without a process.
-pub(crate) fn with_client<T, F: Future<Output = T>>(node: &Node, work: impl FnOnce(Client) -> F) -> T {
-    let config = ClientConfig::new([node.address().to_string()], node.certs());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { work(Client::connect(config).await.unwrap()).await })
 }
