@@ -12,6 +12,8 @@ mod delete_records;
 mod delivery;
 mod examples;
 mod full_disk;
+mod group_churn;
+mod group_commands;
 mod group_log;
 mod group_members;
 mod group_support;
