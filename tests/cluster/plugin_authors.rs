@@ -66,6 +66,40 @@ fn a_partitioner_and_an_assignor_are_tried() {
     weir().run_with_input(&["plugins", "test", RANGE], b"{}").refused(&["members"]);
 }
 
+/// What ships conforms to the kit of the examples, out of the program and out of the folder; another rule does not.
+#[test]
+fn a_kit_tells_the_same_plugin_from_another() {
+    let tried = |file: &str, kit: &str| {
+        weir().run(&["plugins", "test", file, "--kit", kit, "--show", "1", "--output", "json"])
+    };
+    for (file, own) in [
+        (HASH, component!("plugins/hash/golden")),
+        (REDACT, component!("plugins/redact/golden")),
+        (RANGE, component!("examples/plugins/kit/assignor")),
+    ] {
+        for kit in ["builtin", component!("examples/plugins/kit"), own] {
+            let result = tried(file, kit).ok().json();
+            assert_eq!(result["conforms"], true, "{file} on {kit}: {result}");
+        }
+    }
+    let other = tried(component!("plugins/murmur2/murmur2.wasm"), "builtin");
+    let case = &other.json()["cases"][0];
+    assert_eq!((other.status.code(), &case["pure"]), (Some(1), &true.into()), "{other}");
+    assert!(case["different"].as_u64() > Some(10), "{other}");
+    assert!(other.to_string().contains("hash, line 2: expected 10 \"\", got 9 \"\""), "{other}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let kit = text(folder.path());
+    tried(HASH, &kit).refused(&["has no case for a partitioner"]);
+    fs::write(folder.path().join("mine.ndjson"), "{\"key\": \"a\"}\n").unwrap();
+    tried(HASH, &kit).refused(&["no mine.out", "--write"]);
+    weir().run(&["plugins", "test", HASH, "--kit", &kit, "--write"]).ok();
+    assert_eq!(fs::read_to_string(folder.path().join("mine.out")).unwrap(), "1 \"a\"\n");
+    tried(HASH, &kit).ok();
+    fs::write(folder.path().join("mine.ndjson"), "{\"kay\": \"a\"}\n").unwrap();
+    tried(HASH, &kit).refused(&["mine.ndjson, line 1: unknown field `kay`"]);
+}
+
 #[test]
 fn a_hook_that_remembers_is_found_out() {
     let flags = ["plugins", "test", HOSTILE, "--option", "mode=changes-its-mind", "--batch-records", "1"];

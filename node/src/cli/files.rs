@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::output::Failure;
 
@@ -36,6 +36,32 @@ pub(super) fn read_bytes(path: &Path, bytes_max: u64) -> Result<Vec<u8>, Failure
     } else {
         Err(refuse(format!("it has more than {bytes_max} bytes")))
     }
+}
+
+/// The files of a folder whose names end in `.extension`, in the order of their names.
+pub(super) fn list(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, Failure> {
+    let refuse =
+        |error: std::io::Error| Failure::new(format!("cannot read the folder {}: {error}", folder.display()));
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(refuse)? {
+        let path = entry.map_err(refuse)?.path();
+        if path.extension().is_some_and(|found| found == extension) {
+            paths.push(path);
+        }
+    }
+    paths.sort_unstable();
+    Ok(paths)
+}
+
+/// Whether a person's path leads to a folder.
+pub(super) fn is_folder(path: &Path) -> bool {
+    path.is_dir()
+}
+
+/// Writes a text file, in place of the one that is there.
+pub(super) fn write_text(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text)
+        .map_err(|error| Failure::new(format!("cannot write {}: {error}", path.display())))
 }
 
 /// A folder of text files, by their paths in it. It must not be there yet.

@@ -4,6 +4,7 @@ mod activate;
 mod bind;
 mod delete;
 mod group_file;
+mod kit;
 mod list;
 mod logs;
 mod new;

@@ -11,6 +11,7 @@ use weir_core::pipeline::assignment::{Member, Topic};
 use weir_core::pipeline::failing::OnFailure;
 
 use super::group_file;
+use super::kit;
 use super::records::{self, Format, OwnRecord};
 use super::trial::{Fate, Run, Trial};
 use crate::cli::files;
@@ -59,7 +60,14 @@ pub(super) struct Args {
     /// Grant an empty WASI to a language runtime that cannot do without
     #[arg(long, value_name = "wasi", value_parser = ["wasi"])]
     allow: Option<String>,
-    /// How many records that changed are shown
+    /// Run it on a kit and compare: a folder of records (NAME.ndjson) with the answers expected (NAME.out), or `builtin`,
+    /// the one of the examples, for this kind of plugin
+    #[arg(long, value_name = "FOLDER|builtin", conflicts_with_all = ["input", "format", "key_separator", "key_field", "options", "partitions", "batch_records", "reuse"])]
+    kit: Option<PathBuf>,
+    /// Write what it answers as what the kit expects
+    #[arg(long, requires = "kit")]
+    write: bool,
+    /// How many records that changed, or differences to the kit, are shown
     #[arg(long, value_name = "N", default_value = "20")]
     show: usize,
 }
@@ -103,10 +111,10 @@ pub(super) async fn run(args: Args, output: Output) -> Done {
         reuse: args.reuse,
     };
     let mut lines = plugins.follow_lines();
-    let done = if plugin.kind() == Kind::Assignor {
-        group(&args, &plugins, binding, output).await
-    } else {
-        stream(&args, &plugins, binding, output).await
+    let done = match &args.kit {
+        Some(kit) => kit::run(kit, args.write, args.show, &plugins, binding, output).await,
+        None if plugin.kind() == Kind::Assignor => group(&args, &plugins, binding, output).await,
+        None => stream(&args, &plugins, binding, output).await,
     };
     while let Ok(line) = lines.try_recv() {
         output.note(&format!("log {}: {}", line.level, line.message));

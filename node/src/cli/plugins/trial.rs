@@ -1,8 +1,10 @@
 //! Running a plugin on records as a node would, without a node.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use weir_core::pipeline::failing;
 use weir_wire::batch::{self, Limits};
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::ids::{NodeId, PartitionIndex, ProducerId};
@@ -44,6 +46,17 @@ pub(super) struct Trial<'a> {
     pub(super) partitions: u32,
 }
 
+/// What is known of a batch besides its records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct About {
+    /// The producer, if it is idempotent.
+    pub(super) producer: Option<u64>,
+    /// The batch's number in its lane.
+    pub(super) ordinal: u64,
+    /// The partition that its producer guesses.
+    pub(super) guess: Option<u32>,
+}
+
 /// The topic that the plugin is told.
 const TOPIC: &str = "trial";
 /// The producer that it is told.
@@ -57,9 +70,20 @@ impl Trial<'_> {
         order: impl Iterator<Item = usize>,
         reuse: bool,
     ) -> Result<Run, Failure> {
+        let pipeline = self.pipeline(reuse).await?;
+        let mut fates = vec![Vec::new(); batches.len()];
+        for at in order {
+            let about = About { producer: Some(1), ordinal: at as u64, guess: None };
+            fates[at] = self.answer(&pipeline, &batches[at], about).await?;
+        }
+        let figures = pipeline.snapshots().into_iter().next().unwrap_or_default();
+        Ok(Run { fates, figures })
+    }
+
+    /// The plugin, ready to be tried.
+    pub(super) async fn pipeline(&self, reuse: bool) -> Result<Arc<Pipeline>, failing::Failure> {
         let binding = BindingConfig { reuse, ..self.binding.clone() };
-        let kind = binding.plugin.kind();
-        let bindings = match kind {
+        let bindings = match binding.plugin.kind() {
             Kind::ProducerInterceptor => {
                 Bindings { producer_interceptors: vec![binding], ..Bindings::default() }
             }
@@ -71,28 +95,34 @@ impl Trial<'_> {
             }
         };
         let place = Place { topic: TOPIC.to_owned(), revision: 1, partitions: self.partitions };
-        let pipeline = self.plugins.pipeline(bindings, place, Opening::Stage).await?;
-        let mut fates = vec![Vec::new(); batches.len()];
-        for at in order {
-            fates[at] = if kind == Kind::ConsumerInterceptor {
-                fetched(&pipeline, &batches[at]).await?
-            } else {
-                produced(&pipeline, &batches[at], at as u64).await?
-            };
+        self.plugins.pipeline(bindings, place, Opening::Stage).await
+    }
+
+    /// What it makes of one batch.
+    pub(super) async fn answer(
+        &self,
+        pipeline: &Pipeline,
+        batch: &Bytes,
+        about: About,
+    ) -> Result<Vec<Fate>, Failure> {
+        if self.binding.plugin.kind() == Kind::ConsumerInterceptor {
+            fetched(pipeline, batch).await
+        } else {
+            produced(pipeline, batch, about).await
         }
-        let figures = pipeline.snapshots().into_iter().next().unwrap_or_default();
-        Ok(Run { fates, figures })
     }
 }
 
-async fn produced(pipeline: &Pipeline, batch: &Bytes, ordinal: u64) -> Result<Vec<Fate>, Failure> {
+async fn produced(pipeline: &Pipeline, batch: &Bytes, about: About) -> Result<Vec<Fate>, Failure> {
     let limits = Limits::default();
     let records = batch::records(batch, &limits)?;
     let originals: Vec<OwnRecord> = records.iter().map(|record| OwnRecord::of(&record)).collect();
     let context = BatchContext {
-        producer: Some(ProducerId(1)),
-        ordinal,
-        target: BatchTarget::Unguessed,
+        producer: about.producer.map(ProducerId),
+        ordinal: about.ordinal,
+        target: about
+            .guess
+            .map_or(BatchTarget::Unguessed, |guess| BatchTarget::Guessed(PartitionIndex(guess))),
         resent: false,
         limits,
         principal: PRINCIPAL,
