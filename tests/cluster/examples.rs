@@ -76,7 +76,9 @@ fn what_is_wrong_is_refused_and_what_failed_is_not_lost() {
 #[test]
 fn the_same_plugins_in_many_languages_do_the_same_on_a_node() {
     let told = told(script!("plugins/test"), &["--committed", "--program", PROGRAM]);
-    let languages = told.lines().filter(|line| ["assemblyscript", "c", "rust", "zig"].contains(line));
-    assert_eq!(languages.count(), 4, "{told}");
-    assert!(told.ends_with("28 passed, 0 failed\n"), "{told}");
+    let committed = ["assemblyscript", "zig"];
+    let languages = told.lines().filter(|line| committed.contains(line));
+    assert_eq!(languages.count(), committed.len(), "{told}");
+    let last = format!("{} passed, 0 failed\n", 7 * committed.len());
+    assert!(told.ends_with(&last), "{told}");
 }
