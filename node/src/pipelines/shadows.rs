@@ -30,7 +30,7 @@ use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::ids::{NodeId, ProducerId, Revision, TopicId};
 use weir_wire::lane::{LaneAnswer, Outcome};
 
-use super::{Pipelines, find, warming};
+use super::{Pipelines, find_topic, warming};
 use crate::outside::metered;
 use crate::plugins::{BatchContext, BatchTarget, Pipeline, Processed, Snapshot};
 
@@ -266,7 +266,7 @@ impl Pipelines {
         every: u32,
     ) -> Result<(), WireError> {
         let image = self.0.controller.image();
-        let (name, state) = find(&image, topic)?;
+        let (name, state) = find_topic(&image, topic)?;
         let staged =
             state.staged.as_ref().filter(|staged| revision.is_none_or(|asked| asked == staged.revision));
         let Some(staged) = staged else {
@@ -380,7 +380,7 @@ async fn run(pipelines: Pipelines, topic: TopicId, shadow: Arc<Shadow>, mut take
 async fn is_over(pipelines: &Pipelines, topic: TopicId, revision: Revision) -> String {
     let mut image = pipelines.0.controller.image();
     loop {
-        let Ok((_, state)) = find(&image, topic) else { return "the topic is gone".to_owned() };
+        let Ok((_, state)) = find_topic(&image, topic) else { return "the topic is gone".to_owned() };
         if state.revision == revision {
             return "its revision is in force now".to_owned();
         }
