@@ -51,7 +51,8 @@ fn other_replicas() {
         shift_replicas allow         04 01 01 00
         shift_replicas onto          04 02 01 01 ac 02
         shift_replicas answer        02 01 71 03 00 01 01 71 03 01 3a 02 6e 6f 09
-    "#]].assert_eq(&golden.0);
+    "#]]
+    .assert_eq(&golden.0);
 }
 
 #[test]
