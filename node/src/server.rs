@@ -426,7 +426,13 @@ async fn join_and_open(
     partitions.start(incarnation).await;
     pipelines.start(wanted);
     components.start();
-    let groups = Groups::new(outside.clone(), controller.clone(), partitions.clone(), Arc::clone(stopping));
+    let groups = Groups::new(
+        outside.clone(),
+        controller.clone(),
+        partitions.clone(),
+        pipelines.clone(),
+        Arc::clone(stopping),
+    );
     groups.start();
     Ok(Arc::new(Services {
         node: config.node_id,

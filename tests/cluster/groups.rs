@@ -105,3 +105,43 @@ fn members_share_the_partitions_and_go_on_after_a_restart_of_everything() {
     let names: Vec<_> = listed["groups"].as_array().unwrap().iter().map(|group| &group["group"]).collect();
     assert_eq!(names, ["another", "g"]);
 }
+
+/// An assignor of this repository's guests: whole topics go to the first member that wants them.
+const FIRST_TAKES_ALL: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/guests/hostile-assignor/hostile-assignor.wasm");
+
+#[test]
+fn an_assignor_that_was_pushed_takes_over_while_members_read_and_range_stands_in_when_it_is_gone() {
+    let place = Place::new();
+    place.create("t", &["--partitions", &PARTITIONS.to_string()]);
+    let (one, two) = (place.member("g", &[]), place.member("g", &[]));
+    place.wait_for_group("g", |group| shares(group) == [3, 3]);
+    place.weir.run(&["plugins", "push", FIRST_TAKES_ALL, "--name", "first", "--version", "1"]).ok();
+
+    place.weir.run(&["groups", "set-assignor", "g", "first@2"]).refused(&[
+        "first@2",
+        "first@1",
+        "roundrobin",
+    ]);
+    let explain = ["groups", "explain", "g", "--assignor", "first@1", "--output", "json"];
+    let explained = place.weir.run(&explain).ok().json();
+    assert_eq!(explained["moves"].as_array().unwrap().len(), 3, "{explained}");
+    assert_eq!(shares(&place.describe("g")), [3, 3], "nothing was changed by asking");
+
+    place.weir.run(&["groups", "set-assignor", "g", "first@1"]).ok();
+    let sorted = |group: &Value| {
+        let mut shares = shares(group);
+        shares.sort_unstable();
+        shares
+    };
+    let group = place.wait_for_group("g", |group| sorted(group) == [0, 6]);
+    assert_eq!(group["assignor"], "first@1");
+
+    place.weir.run(&["plugins", "delete", "first@1"]).ok();
+    let three = place.member("g", &[]);
+    let group = place.wait_for_group("g", |group| sorted(group) == [2, 2, 2]);
+    assert_eq!((&group["assignor"], &group["assigned_by"]), (&"first@1".into(), &"range".into()));
+    for member in [one, two, three] {
+        politely(member);
+    }
+}

@@ -20,7 +20,7 @@ const MODULES: [(&str, &[&str]); 17] = [
     ("pipelines", &["controller", "outside", "plugins", "watched"]),
     ("replication", &["controller", "outside", "partitions", "storage", "transport", "watched"]),
     ("components", &["controller", "outside", "pipelines", "plugins", "replication", "storage"]),
-    ("groups", &["controller", "outside", "partitions", "plugins", "watched"]),
+    ("groups", &["controller", "outside", "partitions", "pipelines", "watched"]),
     (
         "handlers",
         &[

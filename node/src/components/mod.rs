@@ -28,7 +28,7 @@ pub use shipped::{Shipped, VERSION as SHIPPED_VERSION};
 use crate::controller::Controller;
 use crate::outside::Outside;
 use crate::pipelines::{Components, Fetching};
-use crate::plugins::{COMPONENT_BYTES_MAX, Digest};
+use crate::plugins::{COMPONENT_BYTES_MAX, digest_of};
 use crate::replication::Replication;
 use crate::storage::PrivateFolder;
 
@@ -110,12 +110,6 @@ impl ComponentStore {
         self.0.shipped.values()
     }
 
-    /// Which bytes these are.
-    #[must_use]
-    pub fn digest(component: &[u8]) -> PluginDigest {
-        PluginDigest(Digest::of(component).0)
-    }
-
     /// Keeps a component.
     ///
     /// # Errors
@@ -123,7 +117,7 @@ impl ComponentStore {
     pub async fn keep(&self, component: Bytes) -> Result<PluginDigest, ComponentError> {
         let folder = self.0.folder.clone();
         let kept = self.0.outside.on_worker(move || {
-            let digest = ComponentStore::digest(&component);
+            let digest = digest_of(&component);
             folder.write(&digest.to_string(), &component).map(|()| digest)
         });
         Ok(kept.await?)
@@ -134,13 +128,15 @@ impl ComponentStore {
     /// # Errors
     /// What the disk says.
     pub async fn held(&self, digest: PluginDigest) -> Result<Option<Bytes>, ComponentError> {
+        if let Some(plugin) = self.0.shipped.get(&digest) {
+            return Ok(Some(plugin.component.clone()));
+        }
         let folder = self.0.folder.clone();
         let read = self.0.outside.on_worker(move || {
             let bytes = folder.read(&digest.to_string())?;
-            Ok::<_, std::io::Error>(bytes.filter(|bytes| ComponentStore::digest(bytes) == digest))
+            Ok::<_, std::io::Error>(bytes.filter(|bytes| digest_of(bytes) == digest))
         });
-        let shipped = || self.0.shipped.get(&digest).map(|plugin| plugin.component.clone());
-        Ok(read.await?.map(Bytes::from).or_else(shipped))
+        Ok(read.await?.map(Bytes::from))
     }
 
     /// A component, from this node or from another one, which this node then holds too.
@@ -159,7 +155,7 @@ impl ComponentStore {
         let mut asked = Vec::new();
         for node in image.nodes.iter().filter(|(node, state)| **node != self.0.node && !state.fenced) {
             match self.0.replication.component(*node.0, digest, COMPONENT_BYTES_MAX).await {
-                Ok(component) if ComponentStore::digest(&component) == digest => {
+                Ok(component) if digest_of(&component) == digest => {
                     tracing::info!(%digest, from = %node.0, bytes = component.len(), "pulled a component");
                     self.keep(component.clone()).await?;
                     return Ok(component);

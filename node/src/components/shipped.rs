@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use weir_wire::plugin::{PluginDigest, PluginKind, PluginShape};
 
-use crate::plugins::{Digest, Grants, Plugins};
+use crate::plugins::{Grants, Plugins, digest_of};
 
 /// The version of all of them: this program's.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -39,7 +39,7 @@ pub(super) fn all() -> Vec<Shipped> {
     let describe = |(name, bytes): &(&'static str, &'static [u8])| {
         let component = Bytes::from_static(bytes);
         let examined = Plugins::examine(&component, Grants::default()).ok()?;
-        let digest = PluginDigest(Digest::of(bytes).0);
+        let digest = digest_of(bytes);
         Some(Shipped { name, component, digest, kind: examined.0, shape: examined.1 })
     };
     FILES.iter().filter_map(describe).collect()

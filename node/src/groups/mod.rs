@@ -33,12 +33,14 @@ use weir_core::group::{Ask, Asker, GroupConfig, LogEnds, Reply, TopicShape, Topi
 use weir_core::metadata::Image;
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::ids::{MetadataIndex, PartitionIndex};
+use weir_wire::plugin::PluginKind;
 use weir_wire::request::{GroupListing, PartitionOffset};
 use weir_wire::{group_log, names, placement};
 
 use crate::controller::Controller;
 use crate::outside::Outside;
 use crate::partitions::{Partitions, Standing};
+use crate::pipelines::Pipelines;
 use crate::watched::Watched;
 use seat::Seat;
 
@@ -52,6 +54,7 @@ struct Shared {
     outside: Outside,
     controller: Controller,
     partitions: Partitions,
+    pipelines: Pipelines,
     config: GroupConfig,
     /// What groups need to know of the metadata.
     topics: Watched<Topics>,
@@ -67,11 +70,12 @@ impl Groups {
         outside: Outside,
         controller: Controller,
         partitions: Partitions,
+        pipelines: Pipelines,
         stopping: Arc<Watched<bool>>,
     ) -> Groups {
         let topics = Watched::new(topics_of(&controller.image()));
         let (config, seats) = (GroupConfig::default(), Mutex::default());
-        let shared = Shared { outside, controller, partitions, config, topics, seats, stopping };
+        let shared = Shared { outside, controller, partitions, pipelines, config, topics, seats, stopping };
         Groups { shared: Arc::new(shared) }
     }
 
@@ -187,13 +191,21 @@ async fn follow_metadata(groups: Groups) {
     groups.seats().clear();
 }
 
-/// The topics that groups may read.
+/// The topics that groups may read, and the assignors that they may choose.
 fn topics_of(image: &Image) -> Topics {
     let shapes = image.topics.iter().filter(|(name, _)| !names::is_internal(name)).map(|(name, topic)| {
         let partitions = u32::try_from(topic.partitions.len()).unwrap_or(u32::MAX);
         (name.clone(), TopicShape { id: topic.id, partitions })
     });
-    Topics::new(image.index, shapes)
+    Topics::new(image.index, shapes).with_assignors(pushed_assignors(image).collect())
+}
+
+/// Assignors that operators pushed, as `name@version`.
+fn pushed_assignors(image: &Image) -> impl Iterator<Item = String> {
+    let versions =
+        image.plugins.iter().flat_map(|(name, versions)| versions.iter().map(move |one| (name, one)));
+    let assignors = versions.filter(|(_, (_, plugin))| plugin.kind == PluginKind::Assignor);
+    assignors.map(|(name, (version, _))| format!("{name}@{version}"))
 }
 
 fn loading(group: &str) -> WireError {

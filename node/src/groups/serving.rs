@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
-use weir_core::group::assignors::AssignInput;
+use weir_core::group::assignors::{AssignInput, Assignment};
 use weir_core::group::{
     CallId, Coordinator, Effect, GroupError, Input, Replay, Reply, Report, RequestId, WriteId,
 };
@@ -39,6 +39,9 @@ pub(super) struct Serving<'a> {
     /// Where the outcomes of writes come.
     outcome: mpsc::UnboundedSender<(AppendTag, AppendOutcome)>,
     outcomes: mpsc::UnboundedReceiver<(AppendTag, AppendOutcome)>,
+    /// Where the answers of pushed assignors come.
+    answer: mpsc::UnboundedSender<(CallId, Result<Assignment, String>)>,
+    answers: mpsc::UnboundedReceiver<(CallId, Result<Assignment, String>)>,
     /// What follows from effects themselves.
     next: VecDeque<Input>,
     is_over: bool,
@@ -49,6 +52,7 @@ enum Event {
     /// The partition's marks moved.
     Moved,
     Appended(AppendTag, AppendOutcome),
+    Assigned(CallId, Result<Assignment, String>),
     Topics,
     Tick,
     Asked(Asked),
@@ -70,6 +74,7 @@ impl<'a> Serving<'a> {
         let now = shared.outside.clock.now();
         let coordinator = replay.finish(now, shared.config.clone(), topics, &mut effects);
         let (outcome, outcomes) = mpsc::unbounded_channel();
+        let (answer, answers) = mpsc::unbounded_channel();
         let mut serving = Serving {
             shared,
             handle,
@@ -80,6 +85,8 @@ impl<'a> Serving<'a> {
             last_request: 0,
             outcome,
             outcomes,
+            answer,
+            answers,
             next: VecDeque::new(),
             is_over: false,
         };
@@ -107,6 +114,7 @@ impl<'a> Serving<'a> {
             biased;
             () = bell.wait() => Event::Moved,
             Some((tag, outcome)) = self.outcomes.recv() => Event::Appended(tag, outcome),
+            Some((call, answer)) = self.answers.recv() => Event::Assigned(call, answer),
             _ = self.shared.topics.wait_until(|topics| topics.index > heard) => Event::Topics,
             () = tokio::time::sleep_until(due) => Event::Tick,
             asked = requests.recv() => asked.map_or(Event::Forgotten, Event::Asked),
@@ -139,6 +147,7 @@ impl<'a> Serving<'a> {
                 );
                 self.next.push_back(Input::Stop);
             }
+            Event::Assigned(call, answer) => self.next.push_back(Input::Assigned { call, answer }),
             Event::Topics => {
                 let topics = self.shared.topics.get();
                 self.heard = topics.index;
@@ -172,7 +181,7 @@ impl<'a> Serving<'a> {
                 Effect::Append { write, records } => self.append(write, &records).await,
                 Effect::Respond { request, answer } => self.respond(request, answer),
                 Effect::Assign { call, group, assignor, input } => {
-                    self.assign(call, &group, &assignor, &input);
+                    self.assign(call, group, assignor, input);
                 }
                 Effect::Report(report) => tell(report),
             }
@@ -213,10 +222,19 @@ impl<'a> Serving<'a> {
         let _ = asking.send(answer.map_err(|error| error.to_wire()));
     }
 
-    fn assign(&mut self, call: CallId, group: &str, assignor: &str, input: &AssignInput) {
-        let answer = assigning::ask(assignor, input);
-        tracing::debug!(group, assignor, ok = answer.is_ok(), "an assignor was asked");
-        self.next.push_back(Input::Assigned { call, answer });
+    /// A pushed assignor answers when it does: the coordinator goes on, and stops waiting by itself.
+    fn assign(&mut self, call: CallId, group: String, assignor: String, input: AssignInput) {
+        tracing::debug!(group, assignor, "an assignor is asked");
+        if let Some(answer) = assigning::ask_known(&assignor, &input) {
+            self.next.push_back(Input::Assigned { call, answer: Ok(answer) });
+            return;
+        }
+        let (pipelines, reply) = (self.shared.pipelines.clone(), self.answer.clone());
+        tokio::spawn(async move {
+            let answer = assigning::ask_pushed(&pipelines, &group, &assignor, &input).await;
+            // The reign may be over.
+            let _ = reply.send((call, answer));
+        });
     }
 }
 

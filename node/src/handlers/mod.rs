@@ -35,7 +35,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument, Span};
-use weir_core::metadata::{Image, TopicState};
 use weir_quic::{FrameReader, FrameWriter, Principal, Priority};
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::fetch::FetchOpen;
@@ -279,14 +278,6 @@ async fn reserve(memory: &Arc<Semaphore>, bytes: usize) -> Option<Arc<OwnedSemap
     let permit = Arc::clone(memory).acquire_many_owned(permits).await;
     // The semaphore is never closed; without a permit the batch would only not be counted.
     permit.ok().map(Arc::new)
-}
-
-/// The topic with this id, and its name.
-fn find_topic(image: &Image, topic: TopicId) -> Result<(&str, &TopicState), WireError> {
-    image.topic_by_id(topic).ok_or_else(|| {
-        let sentence = format!("there is no topic with id {topic}; refresh the metadata");
-        WireError::new(ErrorCode::UnknownTopic, sentence)
-    })
 }
 
 /// The hosted replica that leads a partition.

@@ -32,7 +32,7 @@ use weir_wire::names;
 use super::authorize::{Operation, Resource, authorize};
 use super::{Services, broken, outcomes};
 use crate::partitions::{AppendRequest, AppendTag, PartitionHandle};
-use crate::pipelines::{Revised, dead_letters_of};
+use crate::pipelines::{Revised, dead_letters_of, find_topic};
 use crate::plugins::{Acknowledgement, BatchContext, BatchTarget, ObservedBatch, Pipeline, Processed};
 use crate::replication::{ForwardLane, Forwarded};
 
@@ -60,7 +60,7 @@ impl Lane {
         services.check_cluster(open.cluster)?;
         {
             let image = services.controller.image();
-            let (name, _) = super::find_topic(&image, open.topic)?;
+            let (name, _) = find_topic(&image, open.topic)?;
             authorize(principal, Operation::Write, Resource::Topic(name))?;
             if names::is_internal(name) {
                 let sentence =
@@ -70,7 +70,7 @@ impl Lane {
         }
         let revised = services.pipelines.at(open.topic, open.revision).await?;
         let image = services.controller.image();
-        let (name, topic) = super::find_topic(&image, open.topic)?;
+        let (name, topic) = find_topic(&image, open.topic)?;
         if let LaneTarget::Explicit { partition, .. } = open.target
             && partition.0 >= revised.partitions
         {
@@ -289,7 +289,7 @@ impl LaneServer {
     fn check_revision(&mut self, resent: bool) -> Result<(), WireError> {
         let image = self.services.controller.image();
         if self.lane.in_force.0 != image.index {
-            let (_, topic) = super::find_topic(&image, self.lane.open.topic)?;
+            let (_, topic) = find_topic(&image, self.lane.open.topic)?;
             self.lane.in_force = (image.index, topic.revision == self.lane.open.revision);
         }
         if resent || self.lane.in_force.1 {

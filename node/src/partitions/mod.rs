@@ -41,7 +41,9 @@ use weir_wire::ids::{Incarnation, MetadataIndex, NodeId, Offset, PartitionIndex,
 
 use crate::controller::Controller;
 use crate::outside::Outside;
-use crate::storage::{CleanShutdown, DataFolder, OpenError, PartitionKey, RecoveryPoint, StorageError};
+use crate::storage::{
+    CleanShutdown, DataFolder, OpenError, PartitionKey, RecoveryPoint, SideFiles, StorageError,
+};
 use crate::transport::Threads;
 use crate::watched::Watched;
 use failures::Failures;
@@ -77,6 +79,8 @@ struct Shared {
     hosted: Mutex<BTreeMap<(TopicId, PartitionIndex), Hosted>>,
     /// Logs that this node cannot vouch for, as they were found when it started.
     cut: Mutex<Vec<CutLog>>,
+    /// The files of those of them that this process, or one before it, cut: where to note that the metadata knows.
+    untold: Mutex<Vec<SideFiles>>,
     /// This process, once it is registered.
     process: OnceLock<ProcessId>,
     /// The metadata that `hosted` follows.
@@ -135,6 +139,7 @@ impl Partitions {
                 next_thread: AtomicUsize::new(0),
                 hosted: Mutex::default(),
                 cut: Mutex::default(),
+                untold: Mutex::default(),
                 process: OnceLock::new(),
                 applied: Watched::new(MetadataIndex(0)),
                 background: Mutex::default(),
@@ -169,6 +174,7 @@ impl Partitions {
         };
         // A second start would be of the same process.
         let _ = self.shared.process.set(process);
+        self.losses_are_told().await;
         self.follow(&image).await;
         self.sweep().await;
         let mut background = vec![
@@ -181,6 +187,19 @@ impl Partitions {
             background.push(thread.spawn(upkeep::tick(self.clone(), number)).abort_handle());
         }
         self.background().extend(background);
+    }
+
+    /// Notes in the logs that lost something that this process's registration told of it.
+    async fn losses_are_told(&self) {
+        let untold = std::mem::take(&mut *self.untold());
+        if untold.is_empty() {
+            return;
+        }
+        let noted =
+            self.shared.outside.on_worker(move || untold.iter().try_for_each(SideFiles::loss_is_told));
+        if let Err(error) = noted.await {
+            tracing::warn!(%error, "a log's loss is told once more at the next start");
+        }
     }
 
     /// The replica of a partition, if it is here and could be opened.
@@ -309,6 +328,7 @@ impl Partitions {
                 }
                 made = parts.made_at().map(|point| (open::key(key.0, key.1), point));
                 self.cannot_vouch_for(parts.cut(&opened.order, self.shared.was_clean));
+                self.untold().extend(parts.untold());
                 Some(self.spawn(&opened.order, *parts, thread))
             }
             Err(error) => {
@@ -334,6 +354,10 @@ impl Partitions {
 
     fn cannot_vouch_for(&self, log: Option<CutLog>) {
         self.shared.cut.lock().unwrap_or_else(PoisonError::into_inner).extend(log);
+    }
+
+    fn untold(&self) -> MutexGuard<'_, Vec<SideFiles>> {
+        self.shared.untold.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn spawn(&self, order: &OpenOrder, parts: open::Parts, thread: usize) -> PartitionHandle {

@@ -23,8 +23,8 @@ use super::view::View;
 use crate::controller::Controller;
 use crate::outside::{Clock, Outside};
 use crate::storage::{
-    DataFolder, Log, OnDamage, OpenError, PartitionKey, ReadError, Recovery, RecoveryPoint, StorageError,
-    TruncateError,
+    DataFolder, Log, OnDamage, OpenError, PartitionKey, ReadError, Recovery, RecoveryPoint, SideFiles,
+    StorageError, TruncateError,
 };
 
 /// A replica that should be opened.
@@ -57,6 +57,8 @@ pub(super) struct Parts {
     is_new: bool,
     /// Whether nothing that this replica may have promised is gone, as far as opening it can tell.
     keeps_its_place: bool,
+    /// Where to note that a loss was told, if there was one.
+    untold: Option<SideFiles>,
 }
 
 /// Why a replica stays offline.
@@ -94,7 +96,8 @@ fn try_open(data: &DataFolder, clock: &dyn Clock, order: &OpenOrder) -> Result<P
     report(order, &recovery);
     let core = restore(data, clock, key, &log, &settings)?;
     let keeps_its_place = recovery.keeps_its_place() && !is_lost;
-    Ok(Parts { core, log, settings, is_new: is_new || is_lost, keeps_its_place })
+    let untold = recovery.is_loss_untold.then(|| log.side_files());
+    Ok(Parts { core, log, settings, is_new: is_new || is_lost, keeps_its_place, untold })
 }
 
 /// Opens the log; a folder that another topic of the same name left behind is moved aside, never reused. Says too
@@ -250,6 +253,11 @@ impl Parts {
     /// Where the log begins, if there was none before.
     pub(super) fn made_at(&self) -> Option<RecoveryPoint> {
         self.is_new.then(|| self.log.recovery_point())
+    }
+
+    /// Where to note that the metadata knows what opening this log lost, if it lost anything.
+    pub(super) fn untold(&mut self) -> Option<SideFiles> {
+        self.untold.take()
     }
 
     /// How far the log goes, where the node cannot vouch for it: opening it lost something, or may have. After an

@@ -157,7 +157,7 @@ impl Pipelines {
         let finding = async {
             loop {
                 let image = self.0.controller.image();
-                let (name, state) = find(&image, topic)?;
+                let (name, state) = find_topic(&image, topic)?;
                 if revision > state.revision {
                     self.0.controller.newer_than(image.index).await;
                     continue;
@@ -198,7 +198,7 @@ impl Pipelines {
         let hearing = async {
             loop {
                 let image = self.0.controller.image();
-                let (name, state) = find(&image, topic)?;
+                let (name, state) = find_topic(&image, topic)?;
                 if revision <= state.revision {
                     let Some(pipeline) = state.pipelines.get(&revision) else {
                         return Err(closed(name, revision, state.revision));
@@ -222,7 +222,7 @@ impl Pipelines {
     /// As [`Pipelines::at`]: what has not been looked at is not shown.
     pub async fn consumers(&self, topic: TopicId) -> Result<Option<Arc<Pipeline>>, WireError> {
         let image = self.0.controller.image();
-        let (name, state) = find(&image, topic)?;
+        let (name, state) = find_topic(&image, topic)?;
         if state.current_pipeline().spec.consumer_interceptors.is_empty() {
             return Ok(None);
         }
@@ -348,7 +348,11 @@ fn marker(topic: &TopicState, revision: Revision, spec: &PipelineSpec) -> Option
     Some(Arc::new(RevisionMarker { revision, plugins: plugins.collect() }))
 }
 
-fn find(image: &Image, topic: TopicId) -> Result<(&str, &TopicState), WireError> {
+/// The topic with this id, and its name.
+///
+/// # Errors
+/// `UnknownTopic`, with what to do.
+pub fn find_topic(image: &Image, topic: TopicId) -> Result<(&str, &TopicState), WireError> {
     image.topic_by_id(topic).ok_or_else(|| {
         let sentence = format!("there is no topic with id {topic}; refresh the metadata");
         WireError::new(ErrorCode::UnknownTopic, sentence)

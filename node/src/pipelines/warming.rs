@@ -9,10 +9,13 @@ use weir_core::metadata::{Binding, Command, Image, PipelineSpec, TopicState};
 use weir_core::pipeline::failing::OnFailure;
 use weir_wire::ids::{Incarnation, Revision, TopicId};
 use weir_wire::names;
+use weir_wire::plugin::PluginDigest;
 
 use super::{Key, Pipelines, Slot, dead_letters_of};
 use crate::controller::SubmitError;
-use crate::plugins::{BindingConfig, Bindings, Grants, Limits, Loaded, Opening, Pipeline, Place, Purpose};
+use crate::plugins::{
+    Assignor, BindingConfig, Bindings, Grants, Limits, Loaded, Opening, Pipeline, Place, Purpose,
+};
 
 /// How many revisions of a topic are kept ready beside the staged one, the newest first. Lanes that come back under
 /// an older one have it made ready again.
@@ -283,8 +286,34 @@ impl Order {
 
     async fn loaded(&self, binding: &Binding, wasi: bool) -> Result<Arc<Loaded>, String> {
         let named = |why: String| format!("{}@{}: {why}", binding.plugin, binding.version);
-        let component = self.pipelines.0.components.get(binding.digest).await.map_err(named)?;
-        let loading = self.pipelines.0.plugins.load(component, Grants { wasi }, Purpose::Run);
-        loading.await.map_err(|error| named(error.to_string()))
+        self.pipelines.loaded(binding.digest, wasi).await.map_err(named)
+    }
+}
+
+impl Pipelines {
+    /// The component of a digest, compiled and linked.
+    async fn loaded(&self, digest: PluginDigest, wasi: bool) -> Result<Arc<Loaded>, String> {
+        let component = self.0.components.get(digest).await?;
+        let loading = self.0.plugins.load(component, Grants { wasi }, Purpose::Run);
+        loading.await.map_err(|error| error.to_string())
+    }
+
+    /// An assignor that an operator pushed, ready for a group.
+    ///
+    /// # Errors
+    /// What is missing, or what the plugin said.
+    pub async fn assignor(&self, name: &str, version: &str, group: &str) -> Result<Assignor, String> {
+        let image = self.0.controller.image();
+        let plugin = image.plugin(name, version).ok_or_else(|| "it was deleted; push it again".to_owned())?;
+        let config = BindingConfig {
+            plugin: self.loaded(plugin.digest, plugin.wasi).await?,
+            name: name.to_owned(),
+            version: version.to_owned(),
+            options: Vec::new(),
+            limits: Limits::default(),
+            on_failure: OnFailure::default(),
+            reuse: false,
+        };
+        self.0.plugins.assignor(config, group).await.map_err(|failure| failure.to_string())
     }
 }

@@ -16,31 +16,14 @@ use std::sync::Arc;
 use hmac::{Hmac, Mac};
 use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
+use weir_wire::plugin::PluginDigest;
 
 use crate::outside::BlobStore;
 
-/// The SHA-256 of a component.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Digest(pub [u8; 32]);
-
-impl Digest {
-    /// The digest of these bytes.
-    #[must_use]
-    pub fn of(bytes: &[u8]) -> Digest {
-        Digest(Sha256::digest(bytes).into())
-    }
-}
-
-impl std::fmt::Display for Digest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl std::fmt::Debug for Digest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{self}")
-    }
+/// Which bytes these are.
+#[must_use]
+pub fn digest_of(component: &[u8]) -> PluginDigest {
+    PluginDigest(Sha256::digest(component).into())
 }
 
 /// The length of the key of the checksums.
@@ -89,7 +72,7 @@ impl Cache {
     }
 
     /// The code of a component for an engine, if there is an entry that this node wrote.
-    pub(super) fn get(&self, digest: &Digest, engine: &Engine) -> Option<Code> {
+    pub(super) fn get(&self, digest: &PluginDigest, engine: &Engine) -> Option<Code> {
         let name = name(digest, engine);
         let entry = match self.blobs.read(&name) {
             Ok(entry) => entry?,
@@ -108,7 +91,7 @@ impl Cache {
     }
 
     /// Keeps the code of a component for an engine. Failing costs time at the next start, nothing else.
-    pub(super) fn put(&self, digest: &Digest, engine: &Engine, code: &[u8]) {
+    pub(super) fn put(&self, digest: &PluginDigest, engine: &Engine, code: &[u8]) {
         let name = name(digest, engine);
         let mut entry = Vec::with_capacity(PREFIX_BYTES + code.len());
         entry.extend_from_slice(&MAGIC);
@@ -121,7 +104,7 @@ impl Cache {
     }
 
     /// Where the code of an entry begins, if the entry is what this node wrote.
-    fn check(&self, digest: &Digest, engine: &Engine, entry: &[u8]) -> Option<usize> {
+    fn check(&self, digest: &PluginDigest, engine: &Engine, entry: &[u8]) -> Option<usize> {
         let rest = entry.strip_prefix(&MAGIC)?.strip_prefix(&VERSION)?;
         let (mac, code) = rest.split_at_checked(MAC_BYTES)?;
         // The comparison takes the same time wherever they differ.
@@ -129,7 +112,7 @@ impl Cache {
         Some(PREFIX_BYTES)
     }
 
-    fn mac(&self, digest: &Digest, engine: &Engine, code: &[u8]) -> Hmac<Sha256> {
+    fn mac(&self, digest: &PluginDigest, engine: &Engine, code: &[u8]) -> Hmac<Sha256> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("any key length will do");
         mac.update(&digest.0);
         mac.update(&settings(engine));
@@ -139,7 +122,7 @@ impl Cache {
 }
 
 /// The name of an entry: component and engine.
-fn name(digest: &Digest, engine: &Engine) -> String {
+fn name(digest: &PluginDigest, engine: &Engine) -> String {
     let engine: String = settings(engine)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
     format!("{digest}-{engine}")
 }

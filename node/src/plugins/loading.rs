@@ -8,8 +8,9 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre};
+use weir_wire::plugin::PluginDigest;
 
-use super::cache::{Cache, Code, Digest};
+use super::cache::{Cache, Code, digest_of};
 use super::contract::{self, State, hooks};
 use super::engines::{Bounded, Engines};
 use super::examine::{self, Examined, Grants, Kind, LoadError, Shape};
@@ -20,7 +21,7 @@ const COMPILE_TIME_MAX: Duration = Duration::from_secs(120);
 
 /// A component that was checked, compiled and linked: instances of it are cheap.
 pub struct Loaded {
-    digest: Digest,
+    digest: PluginDigest,
     kind: Kind,
     shape: Shape,
     pub(super) bounded: Bounded,
@@ -41,7 +42,7 @@ impl std::fmt::Debug for Loaded {
 impl Loaded {
     /// The SHA-256 of the component.
     #[must_use]
-    pub fn digest(&self) -> Digest {
+    pub fn digest(&self) -> PluginDigest {
         self.digest
     }
 
@@ -119,7 +120,7 @@ impl Loader {
         let (digest, compiled) = {
             let (bytes, engine, cache) = (bytes.clone(), engine.clone(), Arc::clone(&cache));
             let read = move || {
-                let digest = Digest::of(&bytes);
+                let digest = digest_of(&bytes);
                 (digest, cache.get(&digest, &engine).and_then(|code| from_cache(&engine, &code)))
             };
             self.outside.on_worker(read).await
@@ -132,7 +133,12 @@ impl Loader {
         Ok(Loaded { digest, kind: examined.kind, shape: examined.shape, bounded, component })
     }
 
-    async fn compile(&self, digest: Digest, bytes: Bytes, engine: Engine) -> Result<Component, LoadError> {
+    async fn compile(
+        &self,
+        digest: PluginDigest,
+        bytes: Bytes,
+        engine: Engine,
+    ) -> Result<Component, LoadError> {
         // The semaphore is never closed. Whoever gave up waiting leaves its compilation running, and its permit taken.
         let permit = Arc::clone(&self.compiling).acquire_owned().await.ok();
         let cache = Arc::clone(&self.cache);

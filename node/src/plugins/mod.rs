@@ -34,7 +34,7 @@ use weir_core::pipeline::failing::Failure;
 
 pub use self::assignor::Assignor;
 pub use self::binding::{BindingConfig, Place};
-pub use self::cache::Digest;
+pub use self::cache::digest_of;
 use self::cache::{Cache, KEY_BYTES};
 pub use self::chain::{BatchContext, BatchTarget, Bindings, Opening, Pipeline, Processed};
 pub use self::engines::{EngineError, Engines};

@@ -115,6 +115,9 @@ pub struct Recovery {
     pub damage: Option<Damage>,
     /// Whether the log ends below where readers had been served: records are gone that were committed.
     pub ended_below_high_watermark: bool,
+    /// Whether opening this log, now or in a process that died before it told anybody, lost something. It stays so
+    /// until [`SideFiles::loss_is_told`].
+    pub is_loss_untold: bool,
 }
 
 /// The end of a log that was cut off.
@@ -141,7 +144,7 @@ impl Recovery {
     /// Whether the replica may keep its place among the in-sync ones: nothing that it may have promised is gone.
     #[must_use]
     pub fn keeps_its_place(&self) -> bool {
-        self.cut.is_none() && self.damage.is_none() && !self.ended_below_high_watermark
+        !self.is_loss_untold
     }
 
     /// Whether all that was cut, if anything, is a last write that was never acknowledged.
@@ -185,8 +188,12 @@ pub(super) fn open(storage: Arc<Storage>, request: &OpenRequest) -> Result<(Log,
     };
     let scan = opening.scan()?;
     opening.check_against_recovery_point(&scan)?;
-    opening.keep_only(&scan)?;
     let end = scan.end.max(meta.start);
+    let ended_below_high_watermark = request.high_watermark.is_some_and(|watermark| end < watermark);
+    if scan.cut.is_some() || opening.damage.is_some() || ended_below_high_watermark {
+        side.change_meta(|meta| meta.is_loss_untold = true)?;
+    }
+    opening.keep_only(&scan)?;
     let Opening { files, damage, durable, .. } = opening;
     let start = files.segments.first().map_or(meta.start, |first| first.base.max(meta.start));
     side.change_meta(|meta| {
@@ -216,7 +223,8 @@ pub(super) fn open(storage: Arc<Storage>, request: &OpenRequest) -> Result<(Log,
         scanned_bytes: scan.bytes,
         cut: scan.cut,
         damage,
-        ended_below_high_watermark: request.high_watermark.is_some_and(|watermark| end < watermark),
+        ended_below_high_watermark,
+        is_loss_untold: side.meta().is_loss_untold,
     };
     Ok((Log::new(shared, side, request.key, request.config, flushed), recovery))
 }

@@ -146,6 +146,22 @@ fn zeros_at_the_end_are_a_torn_tail() {
     assert_eq!(disk.content(path(80, FileKind::Log)).len(), 500);
 }
 
+/// A process that cut its log and died before it told the cluster left a log that looks whole.
+#[test]
+fn what_a_start_cut_is_not_forgotten_before_it_was_told() {
+    let (disk, _) = crashed();
+    disk.flip_bit(path(80, FileKind::Log), 150, 1);
+    let (_, _, first) = reopen(&disk);
+    assert!(first.cut.is_some());
+    let disk = disk.power_loss();
+    let (_, log, second) = reopen(&disk);
+    assert_eq!((second.end, second.cut.as_ref()), (Offset(81), None), "the log looks whole");
+    assert!(!second.keeps_its_place());
+    log.side_files().loss_is_told().expect("save");
+    let (_, _, third) = reopen(&disk.power_loss());
+    assert!(third.keeps_its_place());
+}
+
 #[test]
 fn a_good_batch_behind_a_bad_one_is_told_from_a_torn_tail() {
     let (disk, _) = crashed();

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde::{Deserialize, Serialize};
+use weir_wire::frame;
 use weir_wire::ids::{Offset, PartitionIndex, TopicId};
 use weir_wire::stored::{self, Stored, StoredError};
 
@@ -52,16 +53,40 @@ pub(super) struct PartitionMeta {
     pub(super) truncations: u64,
     /// The lowest offset that such a cut left.
     pub(super) truncated_to: Offset,
+    /// Opening this log cut something off it, and nobody has been told yet who may count on it. Written before the cut:
+    /// afterwards the log looks whole.
+    pub(super) is_loss_untold: bool,
+}
+
+/// Layout 1.
+#[derive(Serialize, Deserialize)]
+struct MetaOne {
+    key: PartitionKey,
+    start: Offset,
+    truncations: u64,
+    truncated_to: Offset,
 }
 
 impl Stored for PartitionMeta {
     const NAME: &'static str = "partition metadata";
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
+
+    fn decode_older(version: u8, body: &[u8]) -> Option<PartitionMeta> {
+        let old = if version == 1 { frame::decode_exactly(body)? } else { return None };
+        let MetaOne { key, start, truncations, truncated_to } = old;
+        Some(PartitionMeta { key, start, truncations, truncated_to, is_loss_untold: false })
+    }
 }
 
 impl PartitionMeta {
     pub(super) fn new(key: PartitionKey) -> PartitionMeta {
-        PartitionMeta { key, start: Offset::ZERO, truncations: 0, truncated_to: Offset::MAX }
+        PartitionMeta {
+            key,
+            start: Offset::ZERO,
+            truncations: 0,
+            truncated_to: Offset::MAX,
+            is_loss_untold: false,
+        }
     }
 
     /// Reads the file; `Ok(None)` if there is none.
@@ -226,6 +251,14 @@ impl SideFiles {
         }
         replace_file(self.disk(), &path, &bytes).doing("writing", &path)?;
         Ok(true)
+    }
+
+    /// Notes that whoever may count on this log knows what opening it lost.
+    ///
+    /// # Errors
+    /// Retryable; until then the loss is told again at each start.
+    pub fn loss_is_told(&self) -> Result<(), StorageError> {
+        self.change_meta(|meta| meta.is_loss_untold = false)
     }
 
     /// Changes what the folder says of itself, durably.

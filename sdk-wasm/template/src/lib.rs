@@ -45,13 +45,13 @@ impl Kind {
         }
     }
 
-    /// How such a plugin is bound, behind `weir plugins`.
+    /// How such a plugin is bound, behind `weir`.
     fn binding(self) -> &'static str {
         match self {
-            Kind::ProducerInterceptor => "bind TOPIC --interceptor NAME",
-            Kind::ConsumerInterceptor => "bind TOPIC --consumer-interceptor NAME",
-            Kind::Partitioner => "bind TOPIC --partitioner NAME",
-            Kind::Assignor => "bind --group GROUP --assignor NAME",
+            Kind::ProducerInterceptor => "plugins bind TOPIC --interceptor NAME",
+            Kind::ConsumerInterceptor => "plugins bind TOPIC --consumer-interceptor NAME",
+            Kind::Partitioner => "plugins bind TOPIC --partitioner NAME",
+            Kind::Assignor => "groups set-assignor GROUP NAME@0.1.0",
         }
     }
 }
@@ -170,7 +170,11 @@ mod tests {
         for kind in Kind::ALL {
             let files = project("drop-tests", kind).unwrap();
             for File { path, text } in files.iter().filter(|file| !file.path.starts_with("weir-plugin/")) {
-                assert!(!text.contains('@'), "{kind}: {path} has a place that was not filled: {text}");
+                let is_place = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_uppercase());
+                assert!(
+                    !text.split('@').any(is_place),
+                    "{kind}: {path} has a place that was not filled: {text}"
+                );
             }
             assert!(files[0].text.contains("name = \"drop-tests\""));
             assert!(files[1].text.contains("release/drop_tests.wasm"));

@@ -71,7 +71,7 @@ impl Group {
         desk: &mut Desk<'_>,
         set: SetAssignor,
     ) -> Result<Reply, GroupError> {
-        check_assignor(desk.config, set.assignor.as_deref())?;
+        check_assignor(desk, set.assignor.as_deref())?;
         self.begin(desk);
         self.stored.value.assignor = set.assignor;
         if self.stored.members.is_empty() {

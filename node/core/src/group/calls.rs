@@ -9,7 +9,7 @@ use weir_wire::request::{ExplainGroup, GroupExplanation, MemberLoad, PartitionMo
 use super::assignors::{self, AssignInput, AssignMember, AssignTopic, Assignment, FALLBACK, Target};
 use super::error::GroupError;
 use super::group::{Desk, Group};
-use super::messages::{CallId, Effect, GroupConfig, Reply, Report, RequestId, Topics};
+use super::messages::{CallId, Effect, Reply, Report, RequestId, Topics};
 use super::rules::Rule;
 use super::timers::Timer;
 
@@ -76,12 +76,13 @@ impl Calls {
 ///
 /// # Errors
 /// [`GroupError::UnknownAssignor`].
-pub(crate) fn check_assignor(config: &GroupConfig, asked: Option<&str>) -> Result<(), GroupError> {
-    match asked.filter(|asked| !config.assignors.contains(*asked)) {
+pub(crate) fn check_assignor(desk: &Desk<'_>, asked: Option<&str>) -> Result<(), GroupError> {
+    let (configured, pushed) = (&desk.config.assignors, desk.topics.pushed_assignors());
+    match asked.filter(|asked| !configured.contains(*asked) && !pushed.contains(*asked)) {
         None => Ok(()),
         Some(asked) => Err(GroupError::UnknownAssignor {
             asked: asked.chars().take(100).collect(),
-            known: config.assignors.iter().cloned().collect(),
+            known: configured.union(pushed).cloned().collect(),
         }),
     }
 }
@@ -122,7 +123,7 @@ impl Group {
         request: RequestId,
         explain: ExplainGroup,
     ) -> Result<(), GroupError> {
-        check_assignor(desk.config, explain.assignor.as_deref())?;
+        check_assignor(desk, explain.assignor.as_deref())?;
         if desk.calls.open.len() >= CALLS_MAX {
             return Err(GroupError::Busy);
         }

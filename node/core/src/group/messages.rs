@@ -196,6 +196,7 @@ pub struct Topics {
     pub index: MetadataIndex,
     by_name: BTreeMap<String, TopicShape>,
     by_id: BTreeMap<TopicId, String>,
+    pushed_assignors: BTreeSet<String>,
 }
 
 /// What a group needs to know of a topic.
@@ -212,7 +213,17 @@ impl Topics {
     pub fn new(index: MetadataIndex, topics: impl IntoIterator<Item = (String, TopicShape)>) -> Topics {
         let by_name: BTreeMap<String, TopicShape> = topics.into_iter().collect();
         let by_id = by_name.iter().map(|(name, shape)| (shape.id, name.clone())).collect();
-        Topics { index, by_name, by_id }
+        Topics { index, by_name, by_id, pushed_assignors: BTreeSet::new() }
+    }
+
+    /// With the assignors that operators pushed, as `name@version`: what groups may choose besides the configured ones.
+    #[must_use]
+    pub fn with_assignors(self, pushed_assignors: BTreeSet<String>) -> Topics {
+        Topics { pushed_assignors, ..self }
+    }
+
+    pub(super) fn pushed_assignors(&self) -> &BTreeSet<String> {
+        &self.pushed_assignors
     }
 
     pub(super) fn named(&self, name: &str) -> Option<TopicShape> {

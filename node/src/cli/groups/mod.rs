@@ -40,7 +40,7 @@ enum GroupsCommand {
     SetAssignor {
         /// The group
         group: String,
-        /// range, roundrobin or one that was pushed; without a name, the cluster's default
+        /// range, roundrobin, or NAME@VERSION of one that was pushed; without a name, the cluster's default
         assignor: Option<String>,
     },
     /// Delete a group without members, with everything that it committed
