@@ -131,15 +131,16 @@ pub use weir_wire::lane::{Acks, Promise};
 pub use weir_wire::metadata::VoterProgress;
 pub use weir_wire::plugin::{PluginDigest, PluginKind, PluginLine, PluginLines, PluginShape};
 pub use weir_wire::request::{
-    ActivatePipeline, AlterReassignments, AlterTopic, AssignorSet, BoundPlugin, ClusterDescription,
-    ClusterMetadata, CommittedOffset, ConfigEntry, DeletePlugin, ElectLeaders, Election, ElectionKind,
-    ExplainTopic, GroupDeleted, GroupDescription, GroupExplanation, GroupListing, GroupPartition, GroupState,
-    LeadersElected, ListedOffset, MemberDescription, MemberLoad, MemberState, NodeDescription, NodeEntry,
-    NodeStanding, OffsetSpec, OffsetsReset, PartitionEntry, PartitionFigures, PartitionMove, PartitionOffset,
-    PartitionRevision, PartitionState, PipelineActivated, PipelineChange, PipelineDescription,
-    PipelineRolledBack, PipelineStaged, PipelinesDescribed, PlacementExplained, PluginBinding, PluginEntry,
-    PluginFigures, PluginPushed, PluginsListed, QuorumView, ReassignmentAltered, ReassignmentProgress,
-    ReassignmentsAltered, RecordsDeleted, ReplicaState, ReplicasShifting, ReplicasWanted, RollBackPipeline,
-    Shift, ShiftReplicas, StagePipeline, StagedDescription, Subscription, Throttle, TopicAltered,
-    TopicCreated, TopicDeleted, TopicDescription, TopicEntry, TopicExplained, TopicPartitions,
+    ActivatePipeline, AlterReassignments, AlterTopic, AssignorSet, BoundPlugin, ChangeNode,
+    ClusterDescription, ClusterMetadata, CommittedOffset, ConfigEntry, DeletePlugin, ElectLeaders, Election,
+    ElectionKind, ExplainTopic, GroupDeleted, GroupDescription, GroupExplanation, GroupListing,
+    GroupPartition, GroupState, LeadersElected, ListedOffset, MemberDescription, MemberLoad, MemberState,
+    NodeChange, NodeChanged, NodeDescription, NodeEntry, NodeStanding, OffsetSpec, OffsetsReset,
+    PartitionEntry, PartitionFigures, PartitionMove, PartitionOffset, PartitionRevision, PartitionState,
+    PipelineActivated, PipelineChange, PipelineDescription, PipelineRolledBack, PipelineStaged,
+    PipelinesDescribed, PlacementExplained, PluginBinding, PluginEntry, PluginFigures, PluginPushed,
+    PluginsListed, QuorumView, ReassignmentAltered, ReassignmentProgress, ReassignmentsAltered,
+    RecordsDeleted, ReplicaState, ReplicasShifting, ReplicasWanted, RollBackPipeline, Shift, ShiftReplicas,
+    StagePipeline, StagedDescription, Subscription, Throttle, TopicAltered, TopicCreated, TopicDeleted,
+    TopicDescription, TopicEntry, TopicExplained, TopicPartitions,
 };
