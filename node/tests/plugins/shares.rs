@@ -24,7 +24,7 @@ fn waited_for(pipeline: &Pipeline) -> Vec<&'static str> {
 
 #[tokio::test]
 async fn who_has_had_its_share_of_time_waits_and_its_neighbour_does_not() {
-    let pipeline = slow(Limits { time_share_percent: 50, ..Limits::default() }).await;
+    let pipeline = slow(Limits { time_share_percent: 10, ..Limits::default() }).await;
     let neighbour = {
         let plugins = host();
         let loaded = load(&plugins, weir_guests::PASS_FLAT).await.unwrap();
