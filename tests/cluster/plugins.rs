@@ -3,8 +3,10 @@
 
 use std::io::Write;
 use std::process::Stdio;
+use std::time::Instant;
 
 use serde_json::Value;
+use weir_tests::process::DEADLINE;
 
 use super::three_nodes::Cluster;
 use super::{Place, text};
@@ -185,8 +187,14 @@ fn what_is_settled_is_known_when_all_lanes_moved_on() {
     cluster.client(0).run(&["plugins", "bind", "q", "--interceptor", "require-json"]).ok();
     assert_eq!(settled(), [None; 3], "the producer may send again what it sent before");
     write(60);
-    let moved = settled();
-    assert!(moved.iter().all(Option::is_some), "it has moved on, and nobody else was there: {moved:?}");
+    let deadline = Instant::now() + DEADLINE;
+    let moved = loop {
+        let moved = settled();
+        if moved.iter().all(Option::is_some) {
+            break moved;
+        }
+        assert!(Instant::now() < deadline, "it has moved on, and nobody else was there: {moved:?}");
+    };
     let stored = cluster.client(0).run(&["plugins", "status", "q", "--output", "json"]).ok().json();
     for (partition, settled) in stored["partitions"].as_array().unwrap().iter().zip(&moved) {
         assert!(partition["first_offset"].as_u64() <= *settled, "{stored}");

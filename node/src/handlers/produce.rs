@@ -285,9 +285,7 @@ impl LaneServer {
         metrics::counter!("weir_produce_records_total").increment(u64::from(batch_header.record_count));
         let sequence = batch_header.producer.map(|producer| producer.base_sequence);
         let admitted = Admitted { ordinal, records: batch_header.record_count, sequence, memory };
-        if !resent {
-            self.offer_to_shadow(ordinal, &payload);
-        }
+        self.offer_to_shadow(ordinal, &payload);
         if let Some(pipeline) = self.lane.revised.pipeline.clone() {
             return Ok(Some(self.with_plugins(pipeline, admitted, payload, records, resent)));
         }
@@ -340,7 +338,7 @@ impl LaneServer {
         (producer.map(|(id, _)| id), target)
     }
 
-    /// Keeps a first-sent batch for the shadow run of the topic, if there is one and it has room.
+    /// Keeps a batch for the shadow run of the topic, if there is one and it has room.
     fn offer_to_shadow(&mut self, ordinal: u64, payload: &Bytes) {
         let Some(shadow) = self.services.pipelines.shadow(self.lane.open.topic) else { return };
         let (producer, target) = self.asked();

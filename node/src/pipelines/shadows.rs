@@ -21,7 +21,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::AbortHandle;
-use weir_core::metadata::PipelineSpec;
+use weir_core::metadata::{Image, PipelineSpec, StagedPipeline};
 use weir_core::pipeline::budget::Budget;
 use weir_core::pipeline::placing::Placement;
 use weir_core::pipeline::shadow::{Compared, Made, Report};
@@ -30,7 +30,7 @@ use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::ids::{NodeId, ProducerId, Revision, TopicId};
 use weir_wire::lane::{LaneAnswer, Outcome};
 
-use super::{Pipelines, find_topic, warming};
+use super::{Pipelines, READY_WAIT, find_topic, warming};
 use crate::outside::metered;
 use crate::plugins::{BatchContext, BatchTarget, Pipeline, Processed, Snapshot};
 
@@ -265,10 +265,22 @@ impl Pipelines {
         revision: Option<Revision>,
         every: u32,
     ) -> Result<(), WireError> {
-        let image = self.0.controller.image();
+        let is_asked_for = |staged: &StagedPipeline| revision.is_none_or(|asked| asked == staged.revision);
+        let has_it = |image: &Image| {
+            let state = image.topic_by_id(topic).map(|(_, state)| state);
+            state.is_none_or(|state| state.staged.as_ref().is_some_and(is_asked_for))
+        };
+        let mut image = self.0.controller.image();
+        // Another node may have staged it a moment ago.
+        let hearing = async {
+            while !has_it(&image) {
+                image = self.0.controller.newer_than(image.index).await;
+            }
+        };
+        // Where nothing came, that is what is said.
+        let _ = tokio::time::timeout(READY_WAIT, hearing).await;
         let (name, state) = find_topic(&image, topic)?;
-        let staged =
-            state.staged.as_ref().filter(|staged| revision.is_none_or(|asked| asked == staged.revision));
+        let staged = state.staged.as_ref().filter(|staged| is_asked_for(staged));
         let Some(staged) = staged else {
             let what = revision.map_or("nothing".to_owned(), |revision| format!("no revision {revision}"));
             let sentence = format!(

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use expect_test::expect;
+use weir_core::pipeline::failing::OnFailure;
 use weir_core::pipeline::placing::DefaultPartitioner;
 use weir_node::plugins::{BatchContext, BatchTarget, BindingConfig, Bindings, Place, Plugins, Processed};
 use weir_wire::batch::{self, Compression};
 use weir_wire::ids::{PartitionIndex, ProducerId};
 
 use crate::support::{
-    PARTITIONS, alone, batch, binding, contents, context, described, host, load, pipeline, place, run,
+    PARTITIONS, alone, batch, binding, contents, context, described, host, load, pipeline, place, reopen, run,
 };
 
 /// A plugin of `plugins/`, bound with options `name=value`.
@@ -190,4 +191,18 @@ async fn a_plugin_of_contract_1_0_loads() {
         panic!("a batch is placed")
     };
     assert_eq!(contents(&batches[0]), "0@1000 k0=a");
+}
+
+/// Where in a guest it was when it trapped stands with the dead letter.
+#[tokio::test]
+async fn a_dead_letter_has_the_backtrace_of_a_trap() {
+    let plugins = host();
+    let guest = weir_guests::Guest::named("traps_in_on_send");
+    let loaded = load(&plugins, guest.component()).await.unwrap();
+    let mut config = binding(&loaded, guest.name, &guest.options());
+    config.on_failure = OnFailure::DeadLetter;
+    let pipeline = reopen(&plugins, alone(config)).await;
+    let letters = described(&run(&pipeline, &["a"], &context()).await);
+    let (_, backtrace) = letters.split_once("weir.dead-letter.backtrace:").expect(&letters);
+    assert!(backtrace.contains(" < "), "{letters}");
 }
