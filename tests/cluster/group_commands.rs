@@ -1,10 +1,12 @@
 //! `weir groups`, command by command.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 use weir_tests::process::Signal;
 
-use super::Place;
 use super::group_support::{describe, member, shares, wait_for_group};
+use super::{Place, any_port, text, weir};
 
 /// How many records each of the two partitions has.
 const RECORDS: u64 = 10;
@@ -130,4 +132,28 @@ fn groups_are_listed_described_explained_and_deleted() {
     run(&["delete", "g"]).ok();
     run(&["describe", "g"]).refused(&["no group 'g'"]);
     assert_eq!(run(&["list", "--output", "json"]).ok().json()["groups"], json!([]));
+}
+
+#[test]
+fn how_groups_are_looked_after_is_configured_for_the_cluster() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("weir.toml");
+    let settings = "group.consumer.assignor = \"range\"\ngroup.consumer.session.timeout.ms = 6000\n";
+    std::fs::write(&config, settings).unwrap();
+    let node = weir().node_with(&folder.path().join("data"), any_port(), &["--config", &text(&config)]);
+    let weir = node.client();
+    weir.run(&["topics", "create", "t", "--partitions", "2"]).ok();
+    let started = Instant::now();
+    let reader = member(&weir, "g", &[]);
+    let group = wait_for_group(&weir, "g", "it reads", |group| shares(group) == [2]);
+    assert_eq!((&group["assignor"], &group["assigned_by"]), (&json!("range"), &json!("range")));
+    weir.run(&["groups", "set-assignor", "g", "roundrobin"]).ok();
+    assert_eq!(describe(&weir, "g")["assignor"], "roundrobin", "the group's own choice goes first");
+    reader.signal(Signal::Kill);
+    wait_for_group(&weir, "g", "its session is over", |group| group["state"] == "empty");
+    assert!(started.elapsed() > Duration::from_secs(6), "not before that");
+
+    std::fs::write(&config, "group.consumer.assignor = \"best\"\n").unwrap();
+    let refused = weir.run(&["node", "--data", "x", "--config", &text(&config)]);
+    refused.refused(&["group.consumer.assignor", "roundrobin"]);
 }

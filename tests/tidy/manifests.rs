@@ -23,6 +23,8 @@ const OWN: [(&str, &[&str]); 13] = [
     ("weir-example-producer", &["weir-client"]),
     ("weir-example-consumer", &["weir-client"]),
     ("weir-example-delivery", &["weir-client"]),
+    ("weir-example-assignor", &["weir-plugin"]),
+    ("weir-example-joiner", &["weir-client"]),
     ("weir-plugin", &[]),
     ("weir-plugin-template", &["weir-plugin"]),
     ("weir-guests", &[]),
@@ -47,6 +49,7 @@ const DOORS: [(&str, &[&str]); 12] = [
             "weir-example-producer",
             "weir-example-consumer",
             "weir-example-delivery",
+            "weir-example-joiner",
         ],
     ),
     ("rusqlite", &["weir-example-delivery", "weir-tests"]),
@@ -217,7 +220,7 @@ fn packages_depend_on_what_they_may() {
             ("node/new/Cargo.toml", "[package]\nname = \"weir-new\"\n"),
         ],
         expect![[r#"
-            node/core/Cargo.toml:4: weir-core must not depend on tokio: it stands behind weir-quic, weir-client, weir-node, weir-tests, weir-example-producer, weir-example-consumer, weir-example-delivery
+            node/core/Cargo.toml:4: weir-core must not depend on tokio: it stands behind weir-quic, weir-client, weir-node, weir-tests, weir-example-producer, weir-example-consumer, weir-example-delivery, weir-example-joiner
             node/client/Cargo.toml:5: weir-client must not depend on quinn: it stands behind weir-quic
             node/client/Cargo.toml:4: weir-client must not depend on weir-core
             node/new/Cargo.toml:1: weir-new has no line in the table of packages in tests/tidy"#]],

@@ -21,8 +21,8 @@ const DOORS: [&str; 11] = [
 ];
 
 /// Where randomness enters: everything else is handed numbers, so that a seed repeats a run.
-const RANDOM_DOORS: [&str; 5] =
-    ["node/src/outside.rs", "node/src/cli/", "node/client/src/", "tests/", "plugins/"];
+const RANDOM_DOORS: [&str; 6] =
+    ["node/src/outside.rs", "node/src/cli/", "node/client/src/", "tests/", "plugins/", "examples/"];
 
 /// What never runs in the simulator.
 const NOT_SIMULATED: [&str; 4] =

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use weir_wire::names;
 use weir_wire::request::CreateTopic;
 
 use crate::config_keys::{ConfigError, ConfigKey, Configurable, whole, whole_u32};
@@ -13,6 +14,14 @@ pub struct NodeConfig {
     pub auto_leader_rebalance: bool,
     /// `default.replication.factor`; `None` is three, or as many as there are nodes.
     pub default_replication_factor: Option<u32>,
+    /// `group.consumer.assignor`.
+    pub group_assignor: String,
+    /// `group.consumer.heartbeat.interval.ms`.
+    pub group_heartbeat_interval_ms: u32,
+    /// `group.consumer.max.size`.
+    pub group_max_size: u32,
+    /// `group.consumer.session.timeout.ms`.
+    pub group_session_timeout_ms: u32,
     /// `leader.imbalance.check.interval.seconds`.
     pub leader_imbalance_check_interval_s: u64,
     /// `leader.imbalance.per.broker.percentage`.
@@ -21,6 +30,8 @@ pub struct NodeConfig {
     pub throttled_rate: Option<u64>,
     /// `num.partitions`.
     pub num_partitions: u32,
+    /// `offsets.retention.minutes`.
+    pub offsets_retention_minutes: u32,
     /// `replica.lag.time.max.ms`.
     pub replica_lag_time_max_ms: u64,
 }
@@ -30,10 +41,15 @@ impl Default for NodeConfig {
         NodeConfig {
             auto_leader_rebalance: true,
             default_replication_factor: None,
+            group_assignor: "roundrobin".to_owned(),
+            group_heartbeat_interval_ms: 3_000,
+            group_max_size: 1_000,
+            group_session_timeout_ms: 15_000,
             leader_imbalance_check_interval_s: 300,
             leader_imbalance_percentage: 10,
             throttled_rate: None,
             num_partitions: 1,
+            offsets_retention_minutes: 7 * 24 * 60,
             replica_lag_time_max_ms: 10_000,
         }
     }
@@ -81,6 +97,45 @@ impl Configurable for NodeConfig {
             get: |config| config.default_replication_factor.map_or("auto".into(), |count| count.to_string()),
         },
         ConfigKey {
+            name: "group.consumer.assignor",
+            doc: "Who assigns the partitions of groups that chose nobody.",
+            valid: "'range', 'roundrobin', or NAME@VERSION of an assignor that was pushed",
+            set: |config, text| {
+                let is_name = |text: &str| names::check_topic_name(text).is_ok();
+                let is_pushed =
+                    text.split_once('@').is_some_and(|(name, version)| is_name(name) && is_name(version));
+                (["range", "roundrobin"].contains(&text) || is_pushed)
+                    .then(|| text.clone_into(&mut config.group_assignor))
+            },
+            get: |config| config.group_assignor.clone(),
+        },
+        // The longest of these is below the shortest session: whoever keeps to it is heard in time.
+        ConfigKey {
+            name: "group.consumer.heartbeat.interval.ms",
+            doc: "How often members of groups are heard of.",
+            valid: "milliseconds, from 100 to 5000",
+            set: |config, text| {
+                whole_u32(text, 100..=5_000).map(|ms| config.group_heartbeat_interval_ms = ms)
+            },
+            get: |config| config.group_heartbeat_interval_ms.to_string(),
+        },
+        ConfigKey {
+            name: "group.consumer.max.size",
+            doc: "The most members of one group.",
+            valid: "a number of members, from 1 to 100000",
+            set: |config, text| whole_u32(text, 1..=100_000).map(|count| config.group_max_size = count),
+            get: |config| config.group_max_size.to_string(),
+        },
+        ConfigKey {
+            name: "group.consumer.session.timeout.ms",
+            doc: "How long a member may be silent before its partitions go to others.",
+            valid: "milliseconds, from 6000 to 3600000",
+            set: |config, text| {
+                whole_u32(text, 6_000..=3_600_000).map(|ms| config.group_session_timeout_ms = ms)
+            },
+            get: |config| config.group_session_timeout_ms.to_string(),
+        },
+        ConfigKey {
             name: "leader.imbalance.check.interval.seconds",
             doc: "How often it is looked for leaderships that are not at their preferred replicas.",
             valid: "seconds, from 1 to 86400",
@@ -119,6 +174,15 @@ impl Configurable for NodeConfig {
             get: |config| config.num_partitions.to_string(),
         },
         ConfigKey {
+            name: "offsets.retention.minutes",
+            doc: "How long a group without members keeps what it committed.",
+            valid: "minutes, from 1 to 2147483647",
+            set: |config, text| {
+                whole_u32(text, 1..=i32::MAX as u32).map(|minutes| config.offsets_retention_minutes = minutes)
+            },
+            get: |config| config.offsets_retention_minutes.to_string(),
+        },
+        ConfigKey {
             name: "replica.lag.time.max.ms",
             doc: "How long a follower may lag behind before it no longer counts as in sync.",
             valid: "milliseconds, from 100 to 3600000",
@@ -145,10 +209,15 @@ mod tests {
         expect![[r#"
             auto.leader.rebalance.enable=true
             default.replication.factor=auto
+            group.consumer.assignor=roundrobin
+            group.consumer.heartbeat.interval.ms=3000
+            group.consumer.max.size=1000
+            group.consumer.session.timeout.ms=15000
             leader.imbalance.check.interval.seconds=300
             leader.imbalance.per.broker.percentage=10
             leader.replication.throttled.rate=off
             num.partitions=1
+            offsets.retention.minutes=10080
             replica.lag.time.max.ms=10000
         "#]]
         .assert_eq(&shown.concat());
@@ -163,10 +232,15 @@ mod tests {
         let given = [
             ("auto.leader.rebalance.enable", "false"),
             ("default.replication.factor", "2"),
+            ("group.consumer.assignor", "fair@1"),
+            ("group.consumer.heartbeat.interval.ms", "100"),
+            ("group.consumer.max.size", "1"),
+            ("group.consumer.session.timeout.ms", "6000"),
             ("leader.imbalance.check.interval.seconds", "1"),
             ("leader.imbalance.per.broker.percentage", "0"),
             ("leader.replication.throttled.rate", "1000000"),
             ("num.partitions", "10000"),
+            ("offsets.retention.minutes", "1"),
             ("replica.lag.time.max.ms", "100"),
         ];
         let all = given.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
@@ -181,7 +255,7 @@ mod tests {
             NodeConfig::check_per_node(&overrides(key, value)).unwrap_err().to_string() + "\n"
         };
         expect![[r#"
-            unknown node config 'replica.lag.max.ms', did you mean 'replica.lag.time.max.ms'?; known are: auto.leader.rebalance.enable, default.replication.factor, leader.imbalance.check.interval.seconds, leader.imbalance.per.broker.percentage, leader.replication.throttled.rate, num.partitions, replica.lag.time.max.ms
+            unknown node config 'replica.lag.max.ms', did you mean 'replica.lag.time.max.ms'?; known are: auto.leader.rebalance.enable, default.replication.factor, group.consumer.assignor, group.consumer.heartbeat.interval.ms, group.consumer.max.size, group.consumer.session.timeout.ms, leader.imbalance.check.interval.seconds, leader.imbalance.per.broker.percentage, num.partitions, offsets.retention.minutes, replica.lag.time.max.ms
             node config replica.lag.time.max.ms=99 is not valid: replica.lag.time.max.ms takes milliseconds, from 100 to 3600000
             node config leader.replication.throttled.rate=0 is not valid: leader.replication.throttled.rate takes bytes per second, from 1, or 'off' (as fast as it goes)
             node config 'num.partitions' holds for the whole cluster: set it for all nodes, not for one

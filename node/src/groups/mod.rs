@@ -55,7 +55,8 @@ struct Shared {
     controller: Controller,
     partitions: Partitions,
     pipelines: Pipelines,
-    config: GroupConfig,
+    /// How groups are looked after; changes before `topics` does.
+    config: Watched<GroupConfig>,
     /// What groups need to know of the metadata.
     topics: Watched<Topics>,
     /// One for each partition of `__consumer_offsets` that is hosted here.
@@ -74,7 +75,8 @@ impl Groups {
         stopping: Arc<Watched<bool>>,
     ) -> Groups {
         let topics = Watched::new(topics_of(&controller.image()));
-        let (config, seats) = (GroupConfig::default(), Mutex::default());
+        let config = Watched::new(GroupConfig::of(&controller.settings()));
+        let seats = Mutex::default();
         let shared = Shared { outside, controller, partitions, pipelines, config, topics, seats, stopping };
         Groups { shared: Arc::new(shared) }
     }
@@ -177,6 +179,7 @@ async fn follow_metadata(groups: Groups) {
         loop {
             let image = controller.newer_than(seen).await;
             seen = image.index;
+            groups.shared.config.set(GroupConfig::of(&controller.settings()));
             groups.shared.topics.set(topics_of(&image));
             partitions.applied(image.index).await;
             groups.follow(&image);

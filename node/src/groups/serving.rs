@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use weir_core::group::assignors::{AssignInput, Assignment};
 use weir_core::group::{
-    CallId, Coordinator, Effect, GroupError, Input, Replay, Reply, Report, RequestId, WriteId,
+    CallId, Coordinator, Effect, GroupConfig, GroupError, Input, Replay, Reply, Report, RequestId, WriteId,
 };
 use weir_core::partition::{AppendCheck, AppendOutcome, BatchMeta};
 use weir_wire::batch::{BatchBuilder, BatchHeader, Compression};
@@ -33,6 +33,8 @@ pub(super) struct Serving<'a> {
     coordinator: Coordinator,
     /// The metadata that the coordinator has heard of.
     heard: MetadataIndex,
+    /// The settings that the coordinator has heard of.
+    configured: Arc<GroupConfig>,
     /// Who waits for an answer.
     asking: BTreeMap<RequestId, oneshot::Sender<Result<Reply, WireError>>>,
     last_request: u64,
@@ -70,9 +72,9 @@ impl<'a> Serving<'a> {
     ) -> Serving<'a> {
         let mut effects = Vec::new();
         let topics = shared.topics.get();
-        let heard = topics.index;
+        let (heard, configured) = (topics.index, shared.config.get());
         let now = shared.outside.clock.now();
-        let coordinator = replay.finish(now, shared.config.clone(), topics, &mut effects);
+        let coordinator = replay.finish(now, GroupConfig::clone(&configured), topics, &mut effects);
         let (outcome, outcomes) = mpsc::unbounded_channel();
         let (answer, answers) = mpsc::unbounded_channel();
         let mut serving = Serving {
@@ -81,6 +83,7 @@ impl<'a> Serving<'a> {
             leader_epoch,
             coordinator,
             heard,
+            configured,
             asking: BTreeMap::new(),
             last_request: 0,
             outcome,
@@ -151,6 +154,12 @@ impl<'a> Serving<'a> {
             Event::Topics => {
                 let topics = self.shared.topics.get();
                 self.heard = topics.index;
+                // Settings are metadata too.
+                let configured = self.shared.config.get();
+                if configured != self.configured {
+                    self.next.push_back(Input::Configure(GroupConfig::clone(&configured)));
+                    self.configured = configured;
+                }
                 self.next.push_back(Input::Topics(topics));
             }
             Event::Tick => self.next.push_back(Input::Tick),

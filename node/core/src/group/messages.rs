@@ -13,6 +13,7 @@ use weir_wire::request::{
 
 use super::assignors::{AssignInput, Assignment};
 use super::error::GroupError;
+use crate::node_config::NodeConfig;
 
 /// One partition of one topic.
 pub type TopicPartition = (TopicId, PartitionIndex);
@@ -259,6 +260,21 @@ pub struct GroupConfig {
     pub members_max: usize,
     /// The most groups of one coordinator.
     pub groups_max: usize,
+}
+
+impl GroupConfig {
+    /// What is configured for nodes says how groups are looked after.
+    #[must_use]
+    pub fn of(config: &NodeConfig) -> GroupConfig {
+        GroupConfig {
+            session_timeout_ms: config.group_session_timeout_ms,
+            heartbeat_interval_ms: config.group_heartbeat_interval_ms,
+            offsets_retention_ms: u64::from(config.offsets_retention_minutes) * 60 * 1000,
+            assignor: config.group_assignor.clone(),
+            members_max: usize::try_from(config.group_max_size).unwrap_or(usize::MAX),
+            ..GroupConfig::default()
+        }
+    }
 }
 
 impl Default for GroupConfig {
