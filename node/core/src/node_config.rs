@@ -255,7 +255,7 @@ mod tests {
             NodeConfig::check_per_node(&overrides(key, value)).unwrap_err().to_string() + "\n"
         };
         expect![[r#"
-            unknown node config 'replica.lag.max.ms', did you mean 'replica.lag.time.max.ms'?; known are: auto.leader.rebalance.enable, default.replication.factor, group.consumer.assignor, group.consumer.heartbeat.interval.ms, group.consumer.max.size, group.consumer.session.timeout.ms, leader.imbalance.check.interval.seconds, leader.imbalance.per.broker.percentage, num.partitions, offsets.retention.minutes, replica.lag.time.max.ms
+            unknown node config 'replica.lag.max.ms', did you mean 'replica.lag.time.max.ms'?; known are: auto.leader.rebalance.enable, default.replication.factor, group.consumer.assignor, group.consumer.heartbeat.interval.ms, group.consumer.max.size, group.consumer.session.timeout.ms, leader.imbalance.check.interval.seconds, leader.imbalance.per.broker.percentage, leader.replication.throttled.rate, num.partitions, offsets.retention.minutes, replica.lag.time.max.ms
             node config replica.lag.time.max.ms=99 is not valid: replica.lag.time.max.ms takes milliseconds, from 100 to 3600000
             node config leader.replication.throttled.rate=0 is not valid: leader.replication.throttled.rate takes bytes per second, from 1, or 'off' (as fast as it goes)
             node config 'num.partitions' holds for the whole cluster: set it for all nodes, not for one
