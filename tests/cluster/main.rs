@@ -22,6 +22,7 @@ mod interrupt;
 mod kill9;
 mod leaders;
 mod lost_majority;
+mod membership;
 mod plugin_authors;
 mod plugins;
 mod quorum;

@@ -124,7 +124,8 @@ fn a_hostile_guest_in_shadow_harms_nobody() {
         let guest = Guest::named(name);
         push(&place.file(&format!("{name}.wasm"), &guest.component()), &name.replace('_', "-"));
         let mode = format!("mode={}", guest.mode);
-        shadow(&[&name.replace('_', "-"), "--option", &mode]);
+        // Time enough for a machine that does other things too.
+        shadow(&[&name.replace('_', "-"), "--option", &mode, "--limit", "call.time.ms=10000"]);
         let summary = produce(&place.weir, "orders", &lines(20));
         assert_eq!(summary["acknowledged"], 20, "{name}: {summary}");
         stored += 20;
@@ -172,30 +173,23 @@ fn a_plugin_above_its_share_is_throttled_and_its_neighbour_is_not() {
     let file = place.file("slow.wasm", &guest.component());
     place.weir.run(&["plugins", "push", &file, "--name", "slow", "--version", "1"]).ok();
     let mode = format!("mode={}", guest.mode);
-    let flags = ["--option", &mode, "--limit", "call.time.ms=10000", "--limit", "time.share.percent=20"];
+    let flags = ["--option", &mode, "--limit", "call.time.ms=10000", "--limit", "time.share.percent=3"];
     let bind = ["plugins", "bind", "slow", "--interceptor", "slow@1"];
     place.weir.run(&[&bind[..], &flags].concat()).ok();
     place.weir.run(&["plugins", "bind", "others", "--interceptor", "require-json"]).ok();
-    let slow = place.weir.spawn_with(
-        &["produce", "slow", "--batch-size", "500000", "--output", "json"],
-        std::process::Stdio::from({
-            let mut file = tempfile::tempfile().unwrap();
-            std::io::Write::write_all(&mut file, ("x".repeat(400_000) + "\n").repeat(3).as_bytes()).unwrap();
-            std::io::Seek::rewind(&mut file).unwrap();
-            file
-        }),
-    );
-    for _ in 0..5 {
-        let summary = produce(&place.weir, "others", &lines(100));
-        assert_eq!(summary["acknowledged"], 100, "{summary}");
-    }
-    let summary = slow.finish().ok().json();
-    assert_eq!(summary["acknowledged"], 3, "it is slow, and loses nothing: {summary}");
     let figures = |topic: &str| {
         let status = place.weir.run(&["plugins", "status", topic, "--output", "json"]).ok().json();
         status["figures"][0].clone()
     };
-    let slow = figures("slow");
+    // How much of its share a call takes is a matter of the machine.
+    let throttled = (0..60).find_map(|_| {
+        let summary = produce(&place.weir, "slow", &lines(1));
+        assert_eq!(summary["acknowledged"], 1, "it is slow, and loses nothing: {summary}");
+        let summary = produce(&place.weir, "others", &lines(100));
+        assert_eq!(summary["acknowledged"], 100, "{summary}");
+        Some(figures("slow")).filter(|slow| slow["throttled_us"] != json!([]))
+    });
+    let slow = throttled.expect("it takes more than its share");
     assert_eq!(slow["throttled_us"][0][0], "time", "{slow}");
     assert!(slow["busy_us"].as_u64() > Some(200_000), "{slow}");
     assert_eq!(figures("others")["throttled_us"], json!([]));

@@ -1,9 +1,9 @@
 //! Requests about the cluster as a whole.
 
 use weir_wire::request::{
-    AlterReassignments, AlterTopic, ClusterDescription, ConfigEntry, DescribeCluster, ElectLeaders,
-    LeadersElected, ListReassignments, ReassignmentProgress, ReassignmentsAltered, ReplicasShifting,
-    ShiftReplicas, TopicAltered,
+    AlterReassignments, AlterTopic, ChangeNode, ClusterDescription, ConfigEntry, DescribeCluster,
+    ElectLeaders, LeadersElected, ListReassignments, NodeChanged, ReassignmentProgress, ReassignmentsAltered,
+    ReplicasShifting, ShiftReplicas, TopicAltered,
 };
 
 use crate::client::Client;
@@ -58,6 +58,14 @@ impl Client {
     /// [`InvalidReplicaAssignment`](weir_wire::error::ErrorCode::InvalidReplicaAssignment) where no other node has room.
     pub async fn shift_replicas(&self, request: &ShiftReplicas) -> Result<ReplicasShifting, ClientError> {
         self.inner.net.ask(request, Again::Harmless).await
+    }
+
+    /// Takes a node that has stopped out of the cluster for good, or has another vote in its place.
+    ///
+    /// # Errors
+    /// The node's answer, such as [`InvalidRequest`](weir_wire::error::ErrorCode::InvalidRequest) with what to do first.
+    pub async fn change_node(&self, request: &ChangeNode) -> Result<NodeChanged, ClientError> {
+        self.inner.net.ask(request, Again::OnlyIfNotDone).await
     }
 
     /// Changes a topic's configuration, then adds partitions. Asking twice does no more than asking once. Once this

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use openraft::error::{ChangeMembershipError, ClientWriteError, RaftError};
-use openraft::{ChangeMembers, LogIdOptionExt};
+use openraft::{ChangeMembers, LogId, LogIdOptionExt};
 use weir_core::metadata::Image;
 use weir_wire::ids::NodeId;
 use weir_wire::metadata::Member;
@@ -57,7 +57,7 @@ impl Controller {
         (is_empty && !is_gone).then(|| state.address.clone())
     }
 
-    async fn change(&self, change: ChangeMembers<RaftNode, Site>, retain: bool) -> Changed {
+    pub(super) async fn change(&self, change: ChangeMembers<RaftNode, Site>, retain: bool) -> Changed {
         let changing = async {
             loop {
                 match self.0.raft.change_membership(change.clone(), retain).await {
@@ -77,11 +77,8 @@ impl Controller {
     async fn look(&self) -> Changed {
         let Some(progress) = self.0.raft.metrics().borrow().replication.clone() else { return Ok(()) };
         let last = self.0.raft.metrics().borrow().last_log_index;
-        let is_close = |node: &RaftNode| {
-            let matched = progress.get(node).and_then(|matched| matched.index());
-            matched.is_some_and(|matched| last.unwrap_or(0).saturating_sub(matched) <= LAG_MAX)
-        };
         let membership = self.membership();
+        let is_close = |node: &RaftNode| is_close(&progress, last, node);
         let decided = promote(&membership, &self.image(), self.0.config.voters, is_close);
         let Some(voters) = decided else { return Ok(()) };
         let _turn = self.0.membership_turn.lock().await;
@@ -89,6 +86,16 @@ impl Controller {
         tracing::info!(voters = ?shown, "the metadata quorum changes");
         self.change(ChangeMembers::ReplaceAllVoters(voters), true).await
     }
+}
+
+/// Whether a node has nearly all entries of the log.
+pub(super) fn is_close(
+    progress: &BTreeMap<RaftNode, Option<LogId<RaftNode>>>,
+    last: Option<u64>,
+    node: &RaftNode,
+) -> bool {
+    let matched = progress.get(node).and_then(|matched| matched.index());
+    matched.is_some_and(|matched| last.unwrap_or(0).saturating_sub(matched) <= LAG_MAX)
 }
 
 /// The voters that there should be, if they are others than there are.

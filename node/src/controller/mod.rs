@@ -17,6 +17,7 @@
 //! | `network`, `asking` | what it asks others |
 //! | `rpc` | what it answers others, one file per request |
 //! | `submit` | commands on their way |
+//! | `voters` | voters that an operator replaces |
 //! | `members`, `leases`, `rebalance` | what the active controller looks after: who votes, who is alive, who leads |
 //! | `formation`, `registration` | forming and joining a cluster, and saying that a node starts |
 //! | `shutdown` | leaving it in order |
@@ -45,6 +46,7 @@ mod submit;
 #[cfg(test)]
 mod testing;
 mod types;
+mod voters;
 
 pub use formation::JoinError;
 pub use log_store::LogError;

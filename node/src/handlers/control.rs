@@ -12,18 +12,18 @@ use weir_quic::{FrameReader, FrameWriter, Principal};
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::ids::MetadataIndex;
 use weir_wire::request::{
-    ActivatePipeline, AlterReassignments, AlterTopic, CommitOffsets, CreateTopic, DeleteGroup, DeleteOffsets,
-    DeletePlugin, DeleteRecords, DeleteTopic, DescribeCluster, DescribeGroup, DescribePipelines,
-    DescribeTopic, ElectLeaders, ExplainGroup, ExplainTopic, FetchOffsets, GroupHeartbeat, InitProducer,
-    JoinGroup, LeaveGroup, ListGroups, ListOffsets, ListPlugins, ListReassignments, Metadata, PushPlugin,
-    Request, RequestHeader, ResetOffsets, ResponseHeader, RollBackPipeline, SetAssignor, ShadowTopic,
-    ShiftReplicas, StagePipeline, UploadComponent, decode_body, encode_body,
+    ActivatePipeline, AlterReassignments, AlterTopic, ChangeNode, CommitOffsets, CreateTopic, DeleteGroup,
+    DeleteOffsets, DeletePlugin, DeleteRecords, DeleteTopic, DescribeCluster, DescribeGroup,
+    DescribePipelines, DescribeTopic, ElectLeaders, ExplainGroup, ExplainTopic, FetchOffsets, GroupHeartbeat,
+    InitProducer, JoinGroup, LeaveGroup, ListGroups, ListOffsets, ListPlugins, ListReassignments, Metadata,
+    PushPlugin, Request, RequestHeader, ResetOffsets, ResponseHeader, RollBackPipeline, SetAssignor,
+    ShadowTopic, ShiftReplicas, StagePipeline, UploadComponent, decode_body, encode_body,
 };
 
 use super::{Caller, Services, broken};
 use super::{
-    alter_topic, create_topic, delete_records, delete_topic, describe_cluster, describe_topic, elect_leaders,
-    groups, reassignments,
+    alter_topic, change_node, create_topic, delete_records, delete_topic, describe_cluster, describe_topic,
+    elect_leaders, groups, reassignments,
 };
 use super::{init_producer, list_offsets, metadata, plugins};
 use crate::controller::SubmitError;
@@ -151,6 +151,7 @@ async fn dispatch(context: Context, header: &RequestHeader, body: &[u8]) -> Answ
         ElectLeaders::KIND => run::<ElectLeaders, _>(context, body, elect_leaders::handle).await,
         AlterReassignments::KIND => run::<AlterReassignments, _>(context, body, reassignments::alter).await,
         ListReassignments::KIND => run::<ListReassignments, _>(context, body, reassignments::list).await,
+        ChangeNode::KIND => run::<ChangeNode, _>(context, body, change_node::handle).await,
         ShiftReplicas::KIND => run::<ShiftReplicas, _>(context, body, reassignments::shift).await,
         InitProducer::KIND => run::<InitProducer, _>(context, body, init_producer::handle).await,
         ListOffsets::KIND => run::<ListOffsets, _>(context, body, list_offsets::handle).await,

@@ -5,6 +5,7 @@
 
 mod alter_topic;
 pub mod authorize;
+mod change_node;
 mod component_streams;
 mod control;
 mod create_topic;

@@ -1,5 +1,6 @@
 //! `weir cluster`: how the cluster is, its nodes, its quorum, electing leaders, and moving replicas.
 
+mod membership;
 mod plan;
 mod reassign;
 mod shift;
@@ -46,6 +47,19 @@ enum ClusterCommand {
     Drain(shift::DrainArgs),
     /// Say how to start one more node; let a node have replicas again, move a fair share to it
     AddNode(shift::AddArgs),
+    /// Take a node out for good that has stopped and has no replicas
+    RemoveNode {
+        /// The node
+        node: u32,
+    },
+    /// Have another node vote on the metadata in the place of one, which may be gone
+    ReplaceVoter {
+        /// The node that votes no more
+        node: u32,
+        /// The node that votes in its place [default: any live one that does not yet]
+        #[arg(long, value_name = "NODE")]
+        with: Option<u32>,
+    },
 }
 
 pub(super) async fn run(args: Args, global: &Global, output: Output) -> Done {
@@ -70,6 +84,10 @@ async fn carry_out(command: ClusterCommand, global: &Global, output: Output) -> 
         ClusterCommand::Reassign(args) => reassign::run(&client, args, output).await?,
         ClusterCommand::Drain(args) => shift::drain(&client, args, output).await?,
         ClusterCommand::AddNode(args) => shift::add(&client, args, output).await?,
+        ClusterCommand::RemoveNode { node } => membership::remove(&client, node, output).await?,
+        ClusterCommand::ReplaceVoter { node, with } => {
+            membership::replace_voter(&client, node, with, output).await?
+        }
     };
     client.close().await;
     Ok(exit)

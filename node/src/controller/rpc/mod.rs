@@ -1,6 +1,7 @@
 //! What a node answers other nodes: one file per request kind.
 
 mod append;
+mod change_voters;
 mod heartbeat;
 mod join;
 mod propose;
@@ -11,7 +12,8 @@ mod vote;
 use bytes::Bytes;
 use weir_wire::ids::{ClusterId, NodeId};
 use weir_wire::metadata::{
-    AppendEntries, AskVote, DescribeQuorum, Heartbeat, InstallSnapshot, Join, PeerRequest, Propose, Refusal,
+    AppendEntries, AskVote, ChangeVoters, DescribeQuorum, Heartbeat, InstallSnapshot, Join, PeerRequest,
+    Propose, Refusal,
 };
 use weir_wire::request::{Request, decode_body, encode_body};
 
@@ -34,6 +36,9 @@ impl PeerHandler for Controller {
             Propose::KIND => run(self, cluster, &body, |request| propose::answer(self, request)).await,
             Heartbeat::KIND => {
                 run(self, cluster, &body, |request| heartbeat::answer(self, from, request)).await
+            }
+            ChangeVoters::KIND => {
+                run(self, cluster, &body, |request| change_voters::answer(self, request)).await
             }
             DescribeQuorum::KIND => run(self, cluster, &body, |request| quorum::answer(self, request)).await,
             // From a node that has no cluster yet.

@@ -47,7 +47,7 @@ impl Comparing {
     }
 
     async fn stored(&self) -> Option<Records> {
-        let slice = match self.reader.plan(self.base_offset, self.base_offset + 1, 1, true).ok()? {
+        let slice = match self.reader.plan(self.base_offset, Offset::MAX, 1, true).ok()? {
             ReadPlan::Ready(slice) => slice,
             ReadPlan::Cold(read) => self.outside.on_worker(move || read.run()).await.ok()?,
         };

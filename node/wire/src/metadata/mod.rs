@@ -9,6 +9,7 @@
 //! reads what this one wrote.
 
 mod append;
+mod change_voters;
 mod heartbeat;
 mod join;
 mod propose;
@@ -17,6 +18,7 @@ mod snapshot;
 mod vote;
 
 pub use append::{AppendEntries, Appended};
+pub use change_voters::{ChangeVoters, VotersChanged};
 pub use heartbeat::{Heartbeat, HeartbeatTaken};
 pub use join::{Join, Joined};
 pub use propose::{Propose, Proposed};

@@ -5,6 +5,7 @@
 //! kind stands in the header, so that an unknown one can be answered with a typed error while the stream lives.
 
 mod alter_topic;
+mod change_node;
 mod create_topic;
 mod delete_records;
 mod delete_topic;
@@ -19,6 +20,7 @@ mod plugins;
 mod reassignments;
 
 pub use alter_topic::{AlterTopic, TopicAltered};
+pub use change_node::{ChangeNode, NodeChange, NodeChanged};
 pub use create_topic::{CreateTopic, TopicCreated};
 pub use delete_records::{DeleteRecords, RecordsDeleted};
 pub use delete_topic::{DeleteTopic, TopicDeleted};

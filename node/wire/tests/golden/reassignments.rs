@@ -3,10 +3,11 @@
 use expect_test::expect;
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::ids::{NodeId, Offset, PartitionIndex};
+use weir_wire::metadata::{ChangeVoters, VotersChanged};
 use weir_wire::request::{
-    AlterReassignments, ListReassignments, ReassignmentAltered, ReassignmentProgress, ReassignmentsAltered,
-    ReassignmentsListed, ReplicaState, ReplicasShifting, ReplicasWanted, Request, Shift, ShiftReplicas,
-    Throttle,
+    AlterReassignments, ChangeNode, ListReassignments, NodeChange, NodeChanged, ReassignmentAltered,
+    ReassignmentProgress, ReassignmentsAltered, ReassignmentsListed, ReplicaState, ReplicasShifting,
+    ReplicasWanted, Request, Shift, ShiftReplicas, Throttle,
 };
 
 use crate::Golden;
@@ -56,11 +57,41 @@ fn other_replicas() {
 }
 
 #[test]
+fn who_takes_part() {
+    let mut golden = Golden::default();
+    let change = |change| ChangeNode { node: NodeId(300), change };
+    golden.body("change_node remove", &change(NodeChange::Remove));
+    golden.body("change_node replace any", &change(NodeChange::ReplaceVoter { with: None }));
+    golden.body("change_node replace", &change(NodeChange::ReplaceVoter { with: Some(NodeId(4)) }));
+    golden.body("change_node answer", &NodeChanged { voters: vec![NodeId(1), NodeId(300)] });
+    golden.body("change-voters", &ChangeVoters { out: NodeId(3), with: Some(NodeId(4)), forget: true });
+    golden.body("change-voters answer", &VotersChanged { voters: vec![NodeId(1), NodeId(300)] });
+    expect![[r#"
+        change_node remove           ac 02 00
+        change_node replace any      ac 02 01 00
+        change_node replace          ac 02 01 01 04
+        change_node answer           02 01 ac 02
+        change-voters                03 01 04 01
+        change-voters answer         02 01 ac 02
+    "#]]
+    .assert_eq(&golden.0);
+}
+
+#[test]
 fn the_numbers_of_these_requests_are_given_once_and_for_all() {
     let kinds = [
         (AlterReassignments::KIND.0, AlterReassignments::NAME),
         (ListReassignments::KIND.0, ListReassignments::NAME),
         (ShiftReplicas::KIND.0, ShiftReplicas::NAME),
+        (ChangeNode::KIND.0, ChangeNode::NAME),
+        (ChangeVoters::KIND.0, ChangeVoters::NAME),
     ];
-    assert_eq!(kinds, [(34, "alter_reassignments"), (35, "list_reassignments"), (36, "shift_replicas")]);
+    let expected = [
+        (34, "alter_reassignments"),
+        (35, "list_reassignments"),
+        (36, "shift_replicas"),
+        (37, "change_node"),
+        (108, "change-voters"),
+    ];
+    assert_eq!(kinds, expected);
 }
