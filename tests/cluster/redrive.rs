@@ -94,12 +94,8 @@ fn dead_letters_of_a_cluster_say_why_and_are_stored_once() {
     let mut stored: Vec<_> = consume("t")
         .iter()
         .map(|record| {
-            let (key, value) = (record["key"].as_str().unwrap(), record["value"].as_str().unwrap());
-            assert_eq!(
-                (value.len(), &value[..1], &record["headers"]),
-                (700_001, key, &serde_json::json!([]))
-            );
-            key.to_owned()
+            assert_eq!(record["headers"], serde_json::json!([]), "what was noted on it is taken off");
+            record["key"].as_str().unwrap().to_owned()
         })
         .collect();
     stored.sort_unstable();

@@ -158,8 +158,8 @@ fn a_hostile_guest_in_shadow_harms_nobody() {
     // The topic has no plugin, and all its records.
     assert_eq!(place.stored("orders").split(|byte| *byte == b'\n').count() - 1, stored + 3);
     let status = place.weir.run(&["plugins", "status", "orders", "--output", "json"]).ok().json();
-    let calls = status["figures"].as_array().unwrap().iter().map(|figures| &figures["calls"]);
-    assert!(status["revision"] == 1 && calls.into_iter().all(|calls| *calls == 0), "{status}");
+    let mut calls = status["figures"].as_array().unwrap().iter().map(|figures| &figures["calls"]);
+    assert!(status["revision"] == 1 && calls.all(|calls| *calls == 0), "{status}");
 }
 
 /// A plugin that takes more than its share of time waits for it; who stands beside it does not, and the figures say so.
