@@ -67,7 +67,7 @@ fn bind(
 }
 
 fn open(runtime: &Runtime, plugins: &Plugins, bindings: Bindings) -> Arc<Pipeline> {
-    let place = Place { topic: "bench".to_owned(), revision: 1, partitions: 12 };
+    let place = Place::of("bench", 1, 12);
     runtime.block_on(plugins.pipeline(bindings, place, Opening::Stage)).unwrap()
 }
 

@@ -112,6 +112,20 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Now;
 }
 
+/// Runs a future and tells how long it held its thread, in nanoseconds: while it waits for others it costs nothing.
+pub async fn metered<T>(clock: &dyn Clock, work: impl Future<Output = T>) -> (T, u64) {
+    let mut work = std::pin::pin!(work);
+    let mut held_ns = 0_u64;
+    let done = std::future::poll_fn(|context| {
+        let from = clock.now().monotonic_ns;
+        let polled = work.as_mut().poll(context);
+        held_ns = held_ns.saturating_add(clock.now().monotonic_ns.saturating_sub(from));
+        polled
+    });
+    let done = done.await;
+    (done, held_ns)
+}
+
 /// Gives random bytes.
 pub trait Randomness: Send + Sync {
     /// Fills the buffer.

@@ -12,6 +12,7 @@ use weir_node::server::{Node, NodeConfig};
 use weir_quic::framed::{self, Priority};
 use weir_quic::{Connector, FrameReader, FrameWriter, Network, Peer, Protocol, RealNetwork, certs};
 use weir_wire::batch::{self, BatchBuilder, Compression, ProducerFields};
+use weir_wire::error::ErrorCode;
 use weir_wire::fetch::{FetchCommand, FetchEnd, FetchEvent, FetchOpen, Position};
 use weir_wire::frame::Limits;
 use weir_wire::ids::{
@@ -21,8 +22,8 @@ use weir_wire::ids::{
 use weir_wire::lane::{Acks, LaneAnswer, LaneBatch, LaneOpen, LaneTarget, Outcome};
 use weir_wire::open::{StreamAnswer, StreamKind, StreamOpen};
 use weir_wire::request::{
-    CreateTopic, ListOffsets, Metadata, OffsetSpec, Request, RequestHeader, ResponseHeader, decode_body,
-    encode_body,
+    ActivatePipeline, CreateTopic, ListOffsets, Metadata, OffsetSpec, PipelineChange, PluginBinding, Request,
+    RequestHeader, ResponseHeader, StagePipeline, decode_body, encode_body,
 };
 
 /// A node on a temporary folder, and a connection to it.
@@ -81,12 +82,22 @@ impl World {
     }
 
     async fn lane(&self, topic: TopicId, producer: u64, target: LaneTarget) -> (FrameWriter, FrameReader) {
+        self.lane_at(Revision(1), topic, producer, target).await
+    }
+
+    async fn lane_at(
+        &self,
+        revision: Revision,
+        topic: TopicId,
+        producer: u64,
+        target: LaneTarget,
+    ) -> (FrameWriter, FrameReader) {
         let open = LaneOpen {
             cluster: self.cluster,
             topic,
             producer: Some((ProducerId(producer), ProducerEpoch(0))),
             acks: Acks::All,
-            revision: Revision(1),
+            revision,
             target,
         };
         let (writer, reader, answer) = self.open(StreamKind::PRODUCE, encode_body(&open)).await;
@@ -183,6 +194,66 @@ async fn what_is_produced_is_flushed_stored_once_and_read_back_also_after_a_rest
         [stored(3, false)]
     );
     assert_eq!(world.read(topic, epoch, 0, 4).await, ["1", "2", "3", "4"]);
+}
+
+/// What producer 7 is answered to its first batch, sent again in a new opening.
+async fn again(world: &World, at: (Revision, TopicId), target: LaneTarget, batch: &Bytes) -> Vec<Outcome> {
+    let (revision, topic) = at;
+    let mut lane = world.lane_at(revision, topic, 7, target).await;
+    produce(&mut lane, 0, true, batch.clone()).await.outcomes
+}
+
+/// Under a pipeline that is a pure function a part that is sent again has the keys of what is stored. One that has not, in
+/// this life of the leader or the next, is no success; without plugins nobody looks.
+#[tokio::test]
+async fn a_part_that_is_stored_already_with_other_keys_is_unknown() {
+    let world = start(tempfile::tempdir().unwrap()).await;
+    let (plain, epoch) = world.create("plain", 1).await;
+    let (topic, _) = world.create("t", 1).await;
+    let hash = PluginBinding {
+        plugin: "hash".to_owned(),
+        version: None,
+        options: Vec::new(),
+        limits: Vec::new(),
+        on_failure: None,
+    };
+    let change = PipelineChange { partitioner: Some(vec![hash]), ..PipelineChange::default() };
+    let topic_name = || "t".to_owned();
+    world.ask(&StagePipeline { topic: Some(topic_name()), expected: None, change }).await;
+    let activate =
+        ActivatePipeline { topic: topic_name(), revision: None, expected: None, without: Vec::new() };
+    let revision = world.ask(&activate).await.revision;
+    let partition = PartitionIndex(0);
+    let target = |leader_epoch| LaneTarget::Guessed { partition, leader_epoch };
+    let mine = batch_of(7, 0, &[("a", "1"), ("b", "2")]);
+    // As many records and as many bytes, but another key; and other values, which a plugin may write.
+    let other = batch_of(7, 0, &[("a", "1"), ("c", "2")]);
+    let revalued = batch_of(7, 0, &[("a", "3"), ("b", "4")]);
+    let mut lane = world.lane_at(revision, topic, 7, target(epoch)).await;
+    let first = produce(&mut lane, 0, false, mine.clone()).await;
+    let Outcome::Stored { base_offset, duplicate: false, .. } = first.outcomes[0] else {
+        panic!("{first:?}")
+    };
+    let stored_again = [Outcome::Stored { partition, base_offset, duplicate: true }];
+    let is_unknown = |outcomes: &[Outcome]| matches!(outcomes, [Outcome::Unknown(error)] if error.code == ErrorCode::NondeterministicPipeline);
+    let at = (revision, topic);
+    assert_eq!(again(&world, at, target(epoch), &mine).await, stored_again);
+    assert_eq!(again(&world, at, target(epoch), &revalued).await, stored_again);
+    assert!(is_unknown(&again(&world, at, target(epoch), &other).await));
+
+    let mut lane = world.lane(plain, 7, target(epoch)).await;
+    produce(&mut lane, 0, false, mine.clone()).await;
+    let without_plugins = again(&world, (Revision(1), plain), target(epoch), &other).await;
+    assert!(matches!(without_plugins[..], [Outcome::Stored { duplicate: true, .. }]), "{without_plugins:?}");
+
+    let World { folder, node, connector, .. } = world;
+    node.stop().await.unwrap();
+    drop(connector);
+    let world = start(folder).await;
+    let metadata = world.ask(&Metadata { topics: Some(vec![topic_name()]) }).await;
+    let epoch = metadata.topics[0].partitions[0].leader_epoch;
+    assert!(is_unknown(&again(&world, at, target(epoch), &other).await), "read back from the log");
+    assert_eq!(again(&world, at, target(epoch), &mine).await, stored_again);
 }
 
 #[tokio::test]

@@ -43,6 +43,30 @@ fn every_kind_says_its_figures() {
 }
 
 #[test]
+fn groups_are_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = text(folder.path());
+    let small =
+        ["--members", "3", "--partitions", "8", "--joins", "2", "--kills", "1", "--commit-seconds", "0.3"];
+    let many = ["--groups", "150", "--connections", "2", "--idle-seconds", "0.3"];
+    let rest = ["--folder", &place, "--output", "json"];
+    let said = weir().run(&[&["bench", "groups"], &small[..], &many, &rest].concat()).ok();
+    let figures = said.json();
+    for what in ["join", "leave", "kill", "kept", "commit"] {
+        assert!(figures[what]["count"].as_u64() > Some(0), "nothing of {what}: {said}");
+        assert!(figures[what]["p50_ms"].as_f64() <= figures[what]["p99_ms"].as_f64(), "{said}");
+    }
+    assert!(
+        figures["kill"]["p50_ms"].as_f64() > figures["leave"]["p50_ms"].as_f64(),
+        "a session is in it: {said}"
+    );
+    for what in ["commits_per_second", "groups_joined_seconds", "groups_node_cpu_percent", "other_cores"] {
+        assert!(figures[what].is_number(), "{what}: {said}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "a folder was left behind");
+}
+
+#[test]
 fn a_running_node_is_measured_and_left_as_it_was() {
     let place = Place::new();
     let (address, certs) = (place.node.address().to_string(), text(&place.path("data/certs")));

@@ -1,8 +1,10 @@
 //! The examples, as their readers run them.
 
+use std::time::Duration;
+
 use weir_tests::process::{Running, Signal, Weir};
 
-use super::Place;
+use super::{PROGRAM, Place};
 
 fn example(path: &str, place: &Place) -> Weir {
     Weir::other_program(path)
@@ -42,4 +44,41 @@ fn what_one_example_sends_the_other_prints_and_not_twice() {
             assert_eq!(lines.count(), if round == 0 { 1000 } else { 2000 }, "{sensor} in round {round}");
         }
     }
+}
+
+/// Of the examples' folder.
+macro_rules! script {
+    ($path:literal) => {
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/", $path)
+    };
+}
+/// How long a script may take on a machine that has other things to do.
+const SCRIPT_LIMIT: Duration = Duration::from_mins(5);
+
+/// A script that starts a node of its own, and ends with 0 if its story comes out as told.
+fn told(script: &str, arguments: &[&str]) -> String {
+    let script = Weir::other_program(script);
+    script.spawn(arguments).finish_within(SCRIPT_LIMIT).ok().text()
+}
+
+#[test]
+fn personal_data_is_never_stored() {
+    let told = told(script!("redaction/run"), &[PROGRAM]);
+    assert!(told.contains("as told: no address and no card number is stored"), "{told}");
+}
+
+#[test]
+fn what_is_wrong_is_refused_and_what_failed_is_not_lost() {
+    let told = told(script!("validation/run"), &[PROGRAM]);
+    assert!(told.contains("as told: 6 readings are stored, each once; 2 were refused"), "{told}");
+}
+
+#[test]
+fn the_same_plugins_in_many_languages_do_the_same_on_a_node() {
+    let told = told(script!("plugins/test"), &["--committed", "--program", PROGRAM]);
+    let committed = ["assemblyscript", "zig"];
+    let languages = told.lines().filter(|line| committed.contains(line));
+    assert_eq!(languages.count(), committed.len(), "{told}");
+    let last = format!("{} passed, 0 failed\n", 7 * committed.len());
+    assert!(told.ends_with(&last), "{told}");
 }

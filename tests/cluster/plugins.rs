@@ -160,6 +160,43 @@ fn explain_says_where_a_key_goes_and_stores_nothing() {
     place.weir.run(&["explain", "none"]).refused(&["no topic 'none'"]);
 }
 
+/// Before the grace of an hour is over: once every producer was seen at the new revision, nothing of the one before can
+/// follow. One that went away with it may come back.
+#[test]
+fn what_is_settled_is_known_when_all_lanes_moved_on() {
+    let cluster = Cluster::new();
+    cluster.client(0).run(&["topics", "create", "q", "--partitions", "3", "--replication-factor", "3"]).ok();
+    let settled = || {
+        let status = cluster.client(1).run(&["plugins", "status", "q", "--output", "json"]).ok().json();
+        let partitions = status["partitions"].as_array().unwrap().clone();
+        partitions.iter().map(|partition| partition["settled_offset"].as_u64()).collect::<Vec<_>>()
+    };
+    let (input, mut lines) = std::io::pipe().unwrap();
+    let produce = ["produce", "q", "--key-field", "k", "--output", "json"];
+    let producer = cluster.client(0).spawn_with(&produce, Stdio::from(input));
+    let reader = cluster.client(2).spawn(&["consume", "q", "--from-beginning", "--max", "120"]);
+    let mut write = |from: usize| {
+        for n in from..from + 60 {
+            writeln!(lines, "{{\"k\":\"{}\",\"n\":{n}}}", n % 13).unwrap();
+        }
+        reader.wait_for_lines(from + 60);
+    };
+    write(0);
+    cluster.client(0).run(&["plugins", "bind", "q", "--interceptor", "require-json"]).ok();
+    assert_eq!(settled(), [None; 3], "the producer may send again what it sent before");
+    write(60);
+    let moved = settled();
+    assert!(moved.iter().all(Option::is_some), "it has moved on, and nobody else was there: {moved:?}");
+    let stored = cluster.client(0).run(&["plugins", "status", "q", "--output", "json"]).ok().json();
+    for (partition, settled) in stored["partitions"].as_array().unwrap().iter().zip(&moved) {
+        assert!(partition["first_offset"].as_u64() <= *settled, "{stored}");
+    }
+    cluster.client(1).run(&["plugins", "bind", "q", "--no", "interceptor"]).ok();
+    drop(lines);
+    producer.finish().ok();
+    assert_eq!(settled(), [None; 3], "it ended under the revision before");
+}
+
 /// One of three nodes is away: the others activate without it, and it has everything when it is back.
 #[test]
 fn three_nodes_swap_as_one_and_one_that_was_away_catches_up() {

@@ -35,6 +35,10 @@ pub enum Signal {
     Term,
     /// Ctrl-C.
     Int,
+    /// The process stands still.
+    Stop,
+    /// The process goes on where it stood still.
+    Continue,
 }
 
 impl Weir {
@@ -338,6 +342,8 @@ impl Running {
             Signal::Kill => "KILL",
             Signal::Term => "TERM",
             Signal::Int => "INT",
+            Signal::Stop => "STOP",
+            Signal::Continue => "CONT",
         };
         // The shell's own `kill`: there is one wherever there is a shell. It fails where the process just ended.
         let kill = format!("kill -{name} {} 2>/dev/null", self.id);

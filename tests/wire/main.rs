@@ -10,6 +10,7 @@ mod batches;
 mod bombs;
 mod fetching;
 mod floods;
+mod groups;
 mod handshakes;
 mod lanes;
 mod requests;

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use weir_wire::group_log;
 use weir_wire::ids::PartitionIndex;
 use weir_wire::request::{
-    AssignorSet, DeleteGroup, DescribeGroup, ExplainGroup, GroupDeleted, GroupDescription, GroupExplanation,
-    GroupListing, ListGroups, OffsetSpec, OffsetsReset, PartitionOffset, ResetOffsets, SetAssignor,
+    AssignorSet, DeleteGroup, DeleteOffsets, DescribeGroup, ExplainGroup, GroupDeleted, GroupDescription,
+    GroupExplanation, GroupListing, ListGroups, OffsetSpec, OffsetsDeleted, OffsetsReset, PartitionOffset,
+    ResetOffsets, SetAssignor, TopicPartitions,
 };
 
 use crate::admin::no_leader;
@@ -113,6 +114,19 @@ impl Client {
     ) -> Result<OffsetsReset, ClientError> {
         let request = ResetOffsets { group: group.to_owned(), offsets, dry_run };
         coordinator::ask(&self.inner, group, &request, Again::Harmless).await
+    }
+
+    /// Forgets what a group has committed for these partitions, of topics that none of its members reads.
+    ///
+    /// # Errors
+    /// [`NonEmptyGroup`](weir_wire::error::ErrorCode::NonEmptyGroup), or as [`describe_group`](Client::describe_group).
+    pub async fn delete_offsets(
+        &self,
+        group: &str,
+        partitions: Vec<TopicPartitions>,
+    ) -> Result<OffsetsDeleted, ClientError> {
+        let request = DeleteOffsets { group: group.to_owned(), partitions };
+        coordinator::ask(&self.inner, group, &request, Again::OnlyIfNotDone).await
     }
 
     /// Deletes a group without members, with everything that it committed.

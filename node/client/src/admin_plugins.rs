@@ -12,7 +12,8 @@ use weir_wire::plugin::{PluginLines, PluginLinesOpen};
 use weir_wire::request::{
     ActivatePipeline, DeletePlugin, DescribePipelines, ExplainTopic, ListPlugins, PipelineActivated,
     PipelineRolledBack, PipelineStaged, PipelinesDescribed, PluginDeleted, PluginPushed, PluginsListed,
-    PushPlugin, RollBackPipeline, StagePipeline, TopicExplained, UploadComponent,
+    PushPlugin, Request, RollBackPipeline, ShadowTopic, StagePipeline, TopicExplained, TopicShadowed,
+    UploadComponent,
 };
 
 use crate::client::Client;
@@ -121,6 +122,45 @@ impl Client {
     pub async fn describe_pipelines(&self, topic: Option<&str>) -> Result<PipelinesDescribed, ClientError> {
         let request = DescribePipelines { topic: topic.map(str::to_owned) };
         self.inner.net.ask(&request, Again::Harmless).await
+    }
+
+    /// Starts, ends or reports the shadow run of a topic, on every node of the cluster: what each says.
+    ///
+    /// # Errors
+    /// The cluster cannot be reached at all. A node that cannot be asked, or refuses, stands beside the others.
+    pub async fn shadow_topic(
+        &self,
+        request: &ShadowTopic,
+    ) -> Result<Vec<(NodeId, Result<TopicShadowed, ClientError>)>, ClientError> {
+        self.ask_every_node(request).await
+    }
+
+    /// What every node says of the pipeline of a topic: each has its own figures and lanes.
+    ///
+    /// # Errors
+    /// As [`shadow_topic`](Client::shadow_topic).
+    pub async fn describe_pipelines_everywhere(
+        &self,
+        topic: Option<&str>,
+    ) -> Result<Vec<(NodeId, Result<PipelinesDescribed, ClientError>)>, ClientError> {
+        self.ask_every_node(&DescribePipelines { topic: topic.map(str::to_owned) }).await
+    }
+
+    /// Asks every registered node, each from metadata at least as new as any answer that this client has seen.
+    async fn ask_every_node<R: Request>(
+        &self,
+        request: &R,
+    ) -> Result<Vec<(NodeId, Result<R::Response, ClientError>)>, ClientError> {
+        let net = &self.inner.net;
+        let mut answers = Vec::new();
+        for node in self.metadata(Some(&[])).await?.nodes {
+            let answer = match net.connection(&node.address).await {
+                Ok(connection) => net.ask_at(&connection, request).await,
+                Err(error) => Err(error),
+            };
+            answers.push((node.id, answer));
+        }
+        Ok(answers)
     }
 
     /// What would become of a record of a topic, with a key or without one. Stores nothing.

@@ -125,7 +125,8 @@ pub use weir_wire::batch::{Compression, RecordHeaders};
 pub use weir_wire::error::{ErrorClass, ErrorCode, WireError};
 pub use weir_wire::fetch::Position;
 pub use weir_wire::ids::{
-    ClusterId, LeaderEpoch, MetadataIndex, NodeId, Offset, PartitionIndex, ProducerId, Revision, TopicId,
+    ClusterId, LeaderEpoch, MetadataIndex, NodeId, Offset, PartitionIndex, ProducerEpoch, ProducerId,
+    Revision, TopicId,
 };
 pub use weir_wire::lane::{Acks, Promise};
 pub use weir_wire::metadata::VoterProgress;
@@ -135,12 +136,13 @@ pub use weir_wire::request::{
     ClusterDescription, ClusterMetadata, CommittedOffset, ConfigEntry, DeletePlugin, ElectLeaders, Election,
     ElectionKind, ExplainTopic, GroupDeleted, GroupDescription, GroupExplanation, GroupListing,
     GroupPartition, GroupState, LeadersElected, ListedOffset, MemberDescription, MemberLoad, MemberState,
-    NodeChange, NodeChanged, NodeDescription, NodeEntry, NodeStanding, OffsetSpec, OffsetsReset,
-    PartitionEntry, PartitionFigures, PartitionMove, PartitionOffset, PartitionRevision, PartitionState,
-    PipelineActivated, PipelineChange, PipelineDescription, PipelineRolledBack, PipelineStaged,
-    PipelinesDescribed, PlacementExplained, PluginBinding, PluginEntry, PluginFigures, PluginPushed,
-    PluginsListed, QuorumView, ReassignmentAltered, ReassignmentProgress, ReassignmentsAltered,
-    RecordsDeleted, ReplicaState, ReplicasShifting, ReplicasWanted, RollBackPipeline, Shift, ShiftReplicas,
-    StagePipeline, StagedDescription, Subscription, Throttle, TopicAltered, TopicCreated, TopicDeleted,
-    TopicDescription, TopicEntry, TopicExplained, TopicPartitions,
+    NodeChange, NodeChanged, NodeDescription, NodeEntry, NodeStanding, OffsetSpec, OffsetsDeleted,
+    OffsetsReset, PartitionEntry, PartitionFigures, PartitionMove, PartitionOffset, PartitionRevision,
+    PartitionState, PipelineActivated, PipelineChange, PipelineDescription, PipelineLanes,
+    PipelineRolledBack, PipelineStaged, PipelinesDescribed, PlacementExplained, PluginBinding, PluginEntry,
+    PluginFigures, PluginPushed, PluginsListed, QuorumView, ReassignmentAltered, ReassignmentProgress,
+    ReassignmentsAltered, RecordsDeleted, ReplicaState, ReplicasShifting, ReplicasWanted, RollBackPipeline,
+    ShadowAction, ShadowReport, ShadowSample, ShadowTopic, Shift, ShiftReplicas, StagePipeline,
+    StagedDescription, Subscription, Throttle, TopicAltered, TopicCreated, TopicDeleted, TopicDescription,
+    TopicEntry, TopicExplained, TopicPartitions, TopicShadowed,
 };

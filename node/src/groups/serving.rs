@@ -199,6 +199,7 @@ impl<'a> Serving<'a> {
             acks: Acks::All,
             // Topics of the cluster's own run no plugins.
             made_by: None,
+            by_plugins: false,
             tag: AppendTag { ordinal: write.0, part: 0 },
             reply: self.outcome.clone(),
             memory: None,

@@ -10,7 +10,8 @@ use weir_wire::ids::TopicId;
 use super::Groups;
 use crate::controller::SubmitError;
 
-/// How large its segments grow (Kafka's `offsets.topic.segment.bytes`): a coordinator reads all of them.
+/// How large its segments grow (Kafka's `offsets.topic.segment.bytes`): a coordinator reads all of them, and what is written
+/// to is not compacted.
 const SEGMENT_BYTES: u32 = 100 * 1024 * 1024;
 
 impl Groups {
@@ -37,8 +38,8 @@ impl Groups {
 /// What a change writes is one batch, of a group as large as it may get.
 fn configs() -> BTreeMap<String, String> {
     [
+        ("cleanup.policy", "compact".to_owned()),
         ("max.message.bytes", MESSAGE_BYTES_MAX.to_string()),
-        ("retention.ms", "-1".to_owned()),
         ("segment.bytes", SEGMENT_BYTES.to_string()),
     ]
     .map(|(key, value)| (key.to_owned(), value))
@@ -47,14 +48,15 @@ fn configs() -> BTreeMap<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use weir_core::topic_config::TopicConfig;
+    use weir_core::topic_config::{CleanupPolicy, TopicConfig};
 
     use super::*;
 
     #[test]
     fn nothing_of_the_topic_goes_by_age_or_is_too_large() {
         let config = TopicConfig::from_overrides(&configs()).unwrap();
-        assert_eq!((config.retention_ms, config.retention_bytes), (None, None));
+        assert_eq!(config.cleanup_policy, CleanupPolicy::Compact);
+        assert!(config.delete_retention_ms > 60 * 60 * 1000, "a coordinator that reads is not overtaken");
         assert_eq!(config.max_message_bytes, MESSAGE_BYTES_MAX);
         assert!(!config.write_caching, "a committed offset outlives a power cut");
     }

@@ -17,7 +17,7 @@ use weir_wire::request::{
     DescribePipelines, DescribeTopic, ElectLeaders, ExplainGroup, ExplainTopic, FetchOffsets, GroupHeartbeat,
     InitProducer, JoinGroup, LeaveGroup, ListGroups, ListOffsets, ListPlugins, ListReassignments, Metadata,
     PushPlugin, Request, RequestHeader, ResetOffsets, ResponseHeader, RollBackPipeline, SetAssignor,
-    ShiftReplicas, StagePipeline, UploadComponent, decode_body, encode_body,
+    ShadowTopic, ShiftReplicas, StagePipeline, UploadComponent, decode_body, encode_body,
 };
 
 use super::{Caller, Services, broken};
@@ -30,6 +30,9 @@ use crate::controller::SubmitError;
 
 /// Requests of one stream that are worked on at a time; the node reads no further until one is answered.
 const REQUESTS_IN_FLIGHT_MAX: usize = 64;
+/// Heartbeats of one stream that may wait for news beside those: a client that is a member of many groups has one waiting
+/// for each of them, nearly always.
+const HEARTBEATS_IN_FLIGHT_MAX: usize = 4096;
 
 /// What a request handler works with.
 #[derive(Clone)]
@@ -54,7 +57,7 @@ pub(super) async fn serve(
 ) {
     let (responses, outbox) = mpsc::channel(REQUESTS_IN_FLIGHT_MAX);
     let sending = tokio::spawn(send(outbox, writer));
-    let mut working = JoinSet::new();
+    let (mut working, mut beating) = (JoinSet::new(), JoinSet::new());
     loop {
         let frame = match reader.next::<RequestHeader>().await {
             Ok(Some(frame)) => frame,
@@ -64,18 +67,23 @@ pub(super) async fn serve(
                 break;
             }
         };
-        while working.len() >= REQUESTS_IN_FLIGHT_MAX {
-            working.join_next().await;
+        let (those, most) = match frame.header.kind {
+            GroupHeartbeat::KIND => (&mut beating, HEARTBEATS_IN_FLIGHT_MAX),
+            _ => (&mut working, REQUESTS_IN_FLIGHT_MAX),
+        };
+        while those.len() >= most {
+            those.join_next().await;
         }
-        while working.try_join_next().is_some() {}
+        while those.try_join_next().is_some() {}
         let (services, caller, responses) = (Arc::clone(&services), caller.clone(), responses.clone());
-        working.spawn(async move {
+        those.spawn(async move {
             let response = answer(services, caller, frame.header, frame.payload).await;
             // The client may be gone; what it asked for is done all the same.
             let _ = responses.send(response).await;
         });
     }
     while working.join_next().await.is_some() {}
+    while beating.join_next().await.is_some() {}
     drop(responses);
     let _ = sending.await;
 }
@@ -171,6 +179,7 @@ async fn dispatch(context: Context, header: &RequestHeader, body: &[u8]) -> Answ
         DescribePipelines::KIND => {
             run::<DescribePipelines, _>(context, body, plugins::describe::handle).await
         }
+        ShadowTopic::KIND => run::<ShadowTopic, _>(context, body, plugins::shadow::handle).await,
         ExplainTopic::KIND => run::<ExplainTopic, _>(context, body, plugins::explain::handle).await,
         unknown => {
             let sentence = format!("request kind {} is not known to this node; use a newer one", unknown.0);

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use weir_core::partition::{AppendCheck, AppendOutcome, BatchMeta, RetryReason};
 use weir_quic::{FrameReader, FrameWriter, StreamCode};
-use weir_wire::batch::control::RevisionMarker;
 use weir_wire::batch::{self, BatchHeader};
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::forward::{
@@ -20,6 +19,7 @@ use weir_wire::lane::Outcome;
 
 use super::{Services, broken, outcomes};
 use crate::partitions::{AppendRequest, AppendTag};
+use crate::pipelines::MadeBy;
 
 /// Serves the stream until the entry node finishes it, breaks the protocol, or this node stops.
 pub(super) async fn serve(
@@ -70,8 +70,6 @@ struct Forwarded {
     /// The revision of the last part, and what the log is told of it.
     made_by: Option<(Revision, MadeBy)>,
 }
-
-type MadeBy = Option<Arc<RevisionMarker>>;
 
 impl Forwarded {
     /// # Errors
@@ -124,7 +122,8 @@ impl Forwarded {
             batch,
             check,
             acks: self.open.acks,
-            made_by,
+            made_by: made_by.marker,
+            by_plugins: made_by.by_plugins,
             tag,
             reply: self.reply.clone(),
             memory,
@@ -142,7 +141,7 @@ impl Forwarded {
         {
             return Ok(made_by.clone());
         }
-        let made_by = self.services.pipelines.marker(self.open.topic, revision).await?;
+        let made_by = self.services.pipelines.made_by(self.open.topic, revision).await?;
         self.made_by = Some((revision, made_by.clone()));
         Ok(made_by)
     }

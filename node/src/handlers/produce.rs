@@ -25,14 +25,16 @@ use weir_wire::batch::{self, BatchError, BatchHeader, Records};
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::forward::{ForwardAnswer, ForwardCheck, ForwardOpen, ForwardPart};
 use weir_wire::frame::Limits;
-use weir_wire::ids::{LeaderEpoch, MetadataIndex, NodeId, PartitionIndex, Revision, Sequence, TopicId};
+use weir_wire::ids::{
+    LeaderEpoch, MetadataIndex, NodeId, PartitionIndex, ProducerId, Revision, Sequence, TopicId,
+};
 use weir_wire::lane::{LANE_BATCHES_IN_FLIGHT_MAX, LaneAnswer, LaneBatch, LaneOpen, LaneTarget, Outcome};
 use weir_wire::names;
 
 use super::authorize::{Operation, Resource, authorize};
 use super::{Services, broken, outcomes};
 use crate::partitions::{AppendRequest, AppendTag, PartitionHandle};
-use crate::pipelines::{Revised, dead_letters_of, find_topic};
+use crate::pipelines::{Offered, OpenLane, Revised, Shadowed, dead_letters_of, find_topic};
 use crate::plugins::{Acknowledgement, BatchContext, BatchTarget, ObservedBatch, Pipeline, Processed};
 use crate::replication::{ForwardLane, Forwarded};
 
@@ -47,6 +49,8 @@ pub(super) struct Lane {
     in_force: (MetadataIndex, bool),
     limits: batch::Limits,
     entry: EntryLane,
+    /// The node's note that it is open.
+    seen: OpenLane,
 }
 
 impl Lane {
@@ -87,6 +91,7 @@ impl Lane {
             in_force: (image.index, topic.revision == open.revision),
             limits,
             entry: EntryLane::new(open.acks, open.revision),
+            seen: services.pipelines.lane_opened(open.topic, open.revision, open.producer),
             open,
         })
     }
@@ -154,6 +159,7 @@ pub(super) async fn serve(
         targets: Vec::new(),
         ways: BTreeMap::new(),
         observed: BTreeMap::new(),
+        shadowed: BTreeMap::new(),
     };
     let mut running: Option<Running> = None;
     let mut is_open = true;
@@ -234,6 +240,16 @@ struct LaneServer {
     ways: BTreeMap<(NodeId, TopicId), ForwardLane>,
     /// The batches whose answer a plugin wants to see.
     observed: BTreeMap<u64, ObservedBatch>,
+    /// The batches that a staged pipeline gets too, once they are answered.
+    shadowed: BTreeMap<u64, Shadowed>,
+}
+
+impl Drop for LaneServer {
+    fn drop(&mut self) {
+        if self.lane.entry.in_flight() > 0 {
+            self.lane.seen.leaves_parts();
+        }
+    }
 }
 
 impl LaneServer {
@@ -269,6 +285,9 @@ impl LaneServer {
         metrics::counter!("weir_produce_records_total").increment(u64::from(batch_header.record_count));
         let sequence = batch_header.producer.map(|producer| producer.base_sequence);
         let admitted = Admitted { ordinal, records: batch_header.record_count, sequence, memory };
+        if !resent {
+            self.offer_to_shadow(ordinal, &payload);
+        }
         if let Some(pipeline) = self.lane.revised.pipeline.clone() {
             return Ok(Some(self.with_plugins(pipeline, admitted, payload, records, resent)));
         }
@@ -310,6 +329,35 @@ impl LaneServer {
         }
     }
 
+    /// Who produces, and where to.
+    fn asked(&self) -> (Option<ProducerId>, BatchTarget) {
+        let LaneOpen { producer, target, .. } = self.lane.open;
+        let target = match target {
+            LaneTarget::Explicit { partition, .. } => BatchTarget::Explicit(partition),
+            LaneTarget::Guessed { partition, .. } => BatchTarget::Guessed(partition),
+            LaneTarget::Unguessed => BatchTarget::Unguessed,
+        };
+        (producer.map(|(id, _)| id), target)
+    }
+
+    /// Keeps a first-sent batch for the shadow run of the topic, if there is one and it has room.
+    fn offer_to_shadow(&mut self, ordinal: u64, payload: &Bytes) {
+        let Some(shadow) = self.services.pipelines.shadow(self.lane.open.topic) else { return };
+        let (producer, target) = self.asked();
+        let offered = Offered {
+            batch: payload,
+            limits: self.lane.limits,
+            producer,
+            ordinal,
+            target,
+            principal: &*self.lane.principal,
+            entry_node: self.services.node,
+        };
+        if let Some(taken) = shadow.offer(&offered) {
+            self.shadowed.insert(ordinal, taken);
+        }
+    }
+
     /// The batch on its way through the topic's plugins.
     fn with_plugins(
         &mut self,
@@ -319,13 +367,11 @@ impl LaneServer {
         records: Records,
         resent: bool,
     ) -> Running {
-        let LaneOpen { producer, target, .. } = self.lane.open;
-        let (target, guess) = match target {
-            LaneTarget::Explicit { partition, .. } => (BatchTarget::Explicit(partition), Some(partition)),
-            LaneTarget::Guessed { partition, .. } => (BatchTarget::Guessed(partition), Some(partition)),
-            LaneTarget::Unguessed => (BatchTarget::Unguessed, None),
+        let (producer, target) = self.asked();
+        let guess = match target {
+            BatchTarget::Explicit(partition) | BatchTarget::Guessed(partition) => Some(partition),
+            BatchTarget::Unguessed => None,
         };
-        let producer = producer.map(|(id, _)| id);
         if pipeline.wants_acknowledgements() {
             let observed = ObservedBatch {
                 producer: producer.map(|id| id.0),
@@ -378,6 +424,9 @@ impl LaneServer {
         writer: &mut FrameWriter,
     ) {
         let Admitted { ordinal, sequence, memory, .. } = admitted;
+        if let Some(shadowed) = self.shadowed.get_mut(&ordinal) {
+            shadowed.placed(placement, &batches);
+        }
         let taken = self.lane.entry.take(ordinal, sequence, placement);
         for part in &taken.parts {
             // Handed over, not shared: the partition stamps the bytes where they are.
@@ -459,6 +508,7 @@ impl LaneServer {
             check,
             acks: self.lane.open.acks,
             made_by: place.made_by,
+            by_plugins: self.lane.revised.pipeline.is_some(),
             tag,
             reply: self.reply.clone(),
             memory,
@@ -587,6 +637,11 @@ impl LaneServer {
     fn answer(&mut self, answer: Option<LaneAnswer>, writer: &mut FrameWriter) {
         let Some(answer) = answer else { return };
         writer.queue(&answer, Bytes::new());
+        // What is to come again is no result yet.
+        let is_settled = answer.outcomes.iter().all(Outcome::is_settled);
+        if let Some(shadowed) = self.shadowed.remove(&answer.ordinal).filter(|_| is_settled) {
+            shadowed.answered(&answer);
+        }
         if let Some(pipeline) = &self.lane.revised.pipeline {
             let observed = self.observed.remove(&answer.ordinal);
             let is_nondeterministic = |outcome: &Outcome| match outcome {
@@ -596,8 +651,7 @@ impl LaneServer {
             if answer.outcomes.iter().any(is_nondeterministic) {
                 self.services.pipelines.answered_differently(&self.lane.topic, self.lane.open.revision);
             }
-            // What is to come again is no result yet.
-            if let Some(batch) = observed.filter(|_| answer.outcomes.iter().all(Outcome::is_settled)) {
+            if let Some(batch) = observed.filter(|_| is_settled) {
                 pipeline.acknowledged(Acknowledgement { batch, answer });
             }
         }

@@ -144,6 +144,8 @@ pub struct AppendRequest {
     pub acks: Acks,
     /// What made the batch, if it is a later revision of the topic's pipeline than the one that the log begins at.
     pub made_by: Option<Arc<RevisionMarker>>,
+    /// Whether plugins made it: sent again it must hold the same records.
+    pub by_plugins: bool,
     /// Repeated in the outcome.
     pub tag: AppendTag,
     /// Where the outcome goes. Unbounded: the sender bounds what it has in flight.

@@ -11,6 +11,8 @@
 //! A topic without plugins has no slot and costs nothing: its lanes hold a [`Revised`] without a pipeline. What lanes
 //! hold, they hold until they end, so a swap never takes a pipeline away under a batch.
 
+mod lanes;
+mod shadows;
 mod upkeep;
 mod warming;
 
@@ -28,6 +30,8 @@ use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::ids::{NodeId, Revision, TopicId};
 use weir_wire::plugin::PluginDigest;
 
+pub use self::lanes::OpenLane;
+pub use self::shadows::{Offered, Shadow, ShadowSeen, Taken as Shadowed};
 use crate::controller::Controller;
 use crate::outside::Outside;
 use crate::plugins::{Commit, Pipeline, Plugins, Snapshot};
@@ -62,6 +66,9 @@ struct Shared {
     changed: Watched<u64>,
     /// Revisions that somebody waits for and nobody keeps warm.
     wanted: mpsc::UnboundedSender<Key>,
+    lanes: Mutex<lanes::LanesOfNode>,
+    /// Staged pipelines that are compared with those in force.
+    shadows: shadows::Shadows,
     /// What runs until the node stops.
     background: Mutex<Vec<AbortHandle>>,
 }
@@ -90,6 +97,15 @@ pub struct Revised {
     pub made_by: Option<Arc<RevisionMarker>>,
 }
 
+/// What made the parts of a revision.
+#[derive(Clone)]
+pub struct MadeBy {
+    /// What the log is told before the first of them; `None` at the revision that the log begins with.
+    pub marker: Option<Arc<RevisionMarker>>,
+    /// Whether plugins had a hand in it.
+    pub by_plugins: bool,
+}
+
 impl Pipelines {
     /// The pipelines of a node, none of them ready. Call [`Pipelines::start`] when the node is registered.
     #[must_use]
@@ -110,6 +126,8 @@ impl Pipelines {
             slots: Mutex::default(),
             changed: Watched::new(0),
             wanted,
+            lanes: Mutex::default(),
+            shadows: shadows::Shadows::default(),
             background: Mutex::default(),
         }));
         (pipelines, Wanted(asked))
@@ -117,6 +135,7 @@ impl Pipelines {
 
     /// Follows the metadata from now on.
     pub fn start(&self, wanted: Wanted) {
+        self.lanes().begin(&self.0.controller.image());
         let tasks = [
             tokio::spawn(warming::run(self.clone(), wanted.0)).abort_handle(),
             tokio::spawn(upkeep::run(self.clone())).abort_handle(),
@@ -127,6 +146,7 @@ impl Pipelines {
     /// Ends what runs.
     pub fn stop(&self) {
         self.background().drain(..).for_each(|task| task.abort());
+        self.stop_shadows();
     }
 
     /// A pipeline that nothing goes through, to learn whether it can be, or what it does.
@@ -140,7 +160,7 @@ impl Pipelines {
         spec: &PipelineSpec,
     ) -> Result<Arc<Pipeline>, WireError> {
         let refused = |why| WireError::new(ErrorCode::InvalidPlugin, why);
-        warming::trial(self, topic, revision, spec).await.map_err(refused)
+        warming::trial(self, topic, revision, spec, false).await.map_err(refused)
     }
 
     /// The plugin host.
@@ -185,16 +205,11 @@ impl Pipelines {
         })
     }
 
-    /// What the log of a topic is told before the first batch of a revision, on the leader of a part that another node
-    /// ran through its pipeline.
+    /// What made a part that another node ran through its pipeline, for its leader.
     ///
     /// # Errors
     /// As [`Pipelines::at`].
-    pub async fn marker(
-        &self,
-        topic: TopicId,
-        revision: Revision,
-    ) -> Result<Option<Arc<RevisionMarker>>, WireError> {
+    pub async fn made_by(&self, topic: TopicId, revision: Revision) -> Result<MadeBy, WireError> {
         let hearing = async {
             loop {
                 let image = self.0.controller.image();
@@ -203,7 +218,11 @@ impl Pipelines {
                     let Some(pipeline) = state.pipelines.get(&revision) else {
                         return Err(closed(name, revision, state.revision));
                     };
-                    return Ok(marker(state, revision, &pipeline.spec));
+                    let spec = &pipeline.spec;
+                    return Ok(MadeBy {
+                        marker: marker(state, revision, spec),
+                        by_plugins: meets_producers(spec),
+                    });
                 }
                 self.0.controller.newer_than(image.index).await;
             }
@@ -306,6 +325,11 @@ impl Pipelines {
     fn slots(&self) -> MutexGuard<'_, BTreeMap<Key, Slot>> {
         // The guarded code inserts and removes whole entries.
         self.0.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lanes(&self) -> MutexGuard<'_, lanes::LanesOfNode> {
+        // The guarded code changes one count or entry at a time.
+        self.0.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn background(&self) -> MutexGuard<'_, Vec<AbortHandle>> {

@@ -107,7 +107,7 @@ impl Warming {
         let is_staged = topic.staged.as_ref().is_some_and(|staged| staged.revision == key.1);
         let order = Order {
             pipelines: self.pipelines.clone(),
-            place: Place { topic: name.to_owned(), revision: key.1.0, partitions: spec.partitions },
+            place: Place::of(name, key.1.0, spec.partitions),
             opening: if is_staged { Opening::Stage } else { Opening::Reopen },
             allowed_wasi: allowed_wasi(image, spec),
             spec: spec.clone(),
@@ -229,9 +229,10 @@ pub(super) async fn trial(
     topic: &str,
     revision: Revision,
     spec: &PipelineSpec,
+    is_shadow: bool,
 ) -> Result<Arc<Pipeline>, String> {
     let image = pipelines.0.controller.image();
-    let place = Place { topic: topic.to_owned(), revision: revision.0, partitions: spec.partitions };
+    let place = Place { is_shadow, ..Place::of(topic, revision.0, spec.partitions) };
     let allowed_wasi = allowed_wasi(&image, spec);
     let order = Order {
         pipelines: pipelines.clone(),

@@ -26,7 +26,7 @@ impl Assignor {
         clock: &Arc<dyn Clock>,
         lines: &Arc<Lines>,
     ) -> Result<Assignor, Failure> {
-        let place = Place { topic: group.to_owned(), revision: 0, partitions: 1 };
+        let place = Place::of(group, 0, 1);
         Ok(Assignor {
             binding: Binding::new(config, &place, Hook::Assign, Opening::Stage, clock, lines).await?,
         })

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
+use weir_core::pipeline::budget::Budget;
 use weir_core::pipeline::failing::{Cause, Failure, Hook, OnFailure};
 use weir_core::pipeline::throttle::{Throttle, WAITING_MAX};
 
@@ -13,9 +14,9 @@ use super::contract::types;
 use super::instance::{Broken, Instance, Wants};
 use super::limits::Limits;
 use super::loading::Loaded;
-use super::stats::{Snapshot, Stats};
+use super::stats::{Share, Snapshot, Stats};
 use super::voice::{Lines, Speaker, Voice};
-use crate::outside::Clock;
+use crate::outside::{Clock, metered};
 
 /// A plugin as an operator bound it.
 #[derive(Clone, Debug)]
@@ -45,6 +46,16 @@ pub struct Place {
     pub revision: u32,
     /// How many partitions it has under that.
     pub partitions: u32,
+    /// Its answers are compared and thrown away.
+    pub is_shadow: bool,
+}
+
+impl Place {
+    /// A revision of a topic's pipeline whose answers count.
+    #[must_use]
+    pub fn of(topic: &str, revision: u32, partitions: u32) -> Place {
+        Place { topic: topic.to_owned(), revision, partitions, is_shadow: false }
+    }
 }
 
 /// Of a reused instance's memory limit: once it has grown beyond this, the instance is put away before it hits the
@@ -64,6 +75,10 @@ pub(super) struct Binding {
     /// Configured instances that wait for the next batch.
     idle: Mutex<Vec<Leased>>,
     running: Semaphore,
+    /// What instances may have together, in pages.
+    memory: Semaphore,
+    /// The time that calls may take.
+    budget: Mutex<Budget>,
     throttle: Mutex<Throttle>,
     /// Held by the one call that runs while the plugin fails.
     probing: tokio::sync::Mutex<()>,
@@ -78,6 +93,9 @@ pub(super) struct Leased {
     memory_at_first: usize,
 }
 
+/// The unit in which memory is shared out: a page of WebAssembly.
+const PAGE_BYTES: usize = 64 * 1024;
+
 impl Drop for Leased {
     fn drop(&mut self) {
         self.stats.instances(-1);
@@ -87,6 +105,7 @@ impl Drop for Leased {
 /// The right to run a call now.
 struct Turn<'a> {
     _running: Option<SemaphorePermit<'a>>,
+    _memory: Option<SemaphorePermit<'a>>,
     _probing: Option<tokio::sync::MutexGuard<'a, ()>>,
     started_ns: u64,
 }
@@ -107,10 +126,11 @@ impl Binding {
             hook: Hook::Configure,
             cause: Cause::Refused,
             message,
+            backtrace: None,
         };
         super::limits::check_options(&config.options).map_err(refuse)?;
         config.on_failure.check(hook).map_err(refuse)?;
-        let stats = Stats::new(&config.name, &config.version, &place.topic, place.revision);
+        let stats = Stats::new(&config.name, &config.version, place);
         let mut binding = Binding {
             digest: config.plugin.digest().to_string(),
             hook,
@@ -120,6 +140,8 @@ impl Binding {
             stats: Arc::new(stats),
             idle: Mutex::default(),
             running: Semaphore::new(config.limits.calls as usize),
+            memory: Semaphore::new(pages(config.limits.memory_share_bytes) as usize),
+            budget: Mutex::new(Budget::of_permille(share_permille(config.limits.time_share_percent))),
             throttle: Mutex::default(),
             probing: tokio::sync::Mutex::default(),
             waiting: AtomicUsize::new(0),
@@ -168,14 +190,19 @@ impl Binding {
         Voice::of(&self.speaker).about(partition)
     }
 
+    /// What tells the time.
+    pub(super) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
     /// The moment, on the clock that only counts.
     pub(super) fn now_ns(&self) -> u64 {
         self.clock.now().monotonic_ns
     }
 
     pub(super) fn failure(&self, hook: Hook, broken: Broken) -> Failure {
-        let Broken { cause, message } = broken;
-        Failure { plugin: self.label.clone(), hook, cause, message }
+        let Broken { cause, message, backtrace } = broken;
+        Failure { plugin: self.label.clone(), hook, cause, message, backtrace }
     }
 
     /// The figures of this moment.
@@ -193,37 +220,89 @@ impl Binding {
     /// Waits until a call may run.
     ///
     /// # Errors
-    /// When too many wait for a plugin that fails.
+    /// When too many wait for a plugin that fails, or that has had its share of time.
     async fn turn(&self) -> Result<Turn<'_>, Broken> {
-        let probing = if self.throttle().is_on() {
+        let is_failing = self.throttle().is_on();
+        let _in_line = if is_failing || self.rest_ns() > 0 {
             let waiting = Waiting::of(&self.waiting);
             if waiting.before >= WAITING_MAX {
-                let message = "it fails, and too many calls wait for it to recover";
+                let message = if is_failing {
+                    "it fails, and too many calls wait for it to recover".to_owned()
+                } else {
+                    let share = self.config.limits.time_share_percent;
+                    format!(
+                        "it takes more time than the limit time.share.percent, {share}, allows, and too many calls wait"
+                    )
+                };
                 return Err(Broken::new(Cause::Busy, message));
             }
-            let probing = self.probing.lock().await;
-            let rest = self.throttle().rest_ns(self.now_ns());
-            if rest > 0 {
-                tokio::time::sleep(Duration::from_nanos(rest)).await;
-            }
-            Some(probing)
+            Some(waiting)
         } else {
             None
         };
-        // The semaphore is never closed.
+        let probing = if is_failing { Some(self.waited(Share::Failing, self.probe()).await) } else { None };
+        if self.rest_ns() > 0 {
+            self.waited(Share::Time, self.pay_off()).await;
+        }
+        let pages = pages(usize::try_from(self.stats.memory_high()).unwrap_or(usize::MAX))
+            .clamp(1, pages(self.config.limits.memory_share_bytes));
+        // The semaphores are never closed.
+        let memory = match self.memory.try_acquire_many(pages) {
+            Ok(free) => Some(free),
+            Err(_) => self.waited(Share::Memory, self.memory.acquire_many(pages)).await.ok(),
+        };
         let running = self.running.acquire().await.ok();
         let started_ns = self.now_ns();
-        Ok(Turn { _running: running, _probing: probing, started_ns })
+        Ok(Turn { _running: running, _memory: memory, _probing: probing, started_ns })
+    }
+
+    /// The right to be the one call of a plugin that fails, after its rest.
+    async fn probe(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        let probing = self.probing.lock().await;
+        let rest = self.throttle().rest_ns(self.now_ns());
+        if rest > 0 {
+            tokio::time::sleep(Duration::from_nanos(rest)).await;
+        }
+        probing
+    }
+
+    /// Waits until what was used is paid off. Calls that run meanwhile may add to it.
+    async fn pay_off(&self) {
+        loop {
+            let rest = self.rest_ns();
+            if rest == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_nanos(rest)).await;
+        }
+    }
+
+    /// How long the next call must wait, as the plugin has had its share of time.
+    pub(super) fn rest_ns(&self) -> u64 {
+        self.budget().rest_ns(self.now_ns())
+    }
+
+    /// Notes that a call that only observes held a thread for so long.
+    pub(super) fn observed(&self, busy_ns: u64) {
+        self.budget().used(self.now_ns(), busy_ns);
+    }
+
+    async fn waited<T>(&self, share: Share, waiting: impl Future<Output = T>) -> T {
+        let from_ns = self.now_ns();
+        let done = waiting.await;
+        self.stats.waited(share, self.now_ns().saturating_sub(from_ns));
+        done
     }
 
     /// Notes how a turn ended.
-    fn ended(&self, turn: Turn<'_>, failed: Option<&Broken>) {
+    fn ended(&self, turn: Turn<'_>, busy_ns: u64, failed: Option<&Broken>) {
         let now_ns = self.now_ns();
         let ran_ns = now_ns.saturating_sub(turn.started_ns);
-        self.stats.called(ran_ns);
+        self.stats.called(ran_ns, busy_ns);
         if let Some(broken) = failed {
             self.stats.failed(broken.cause);
         }
+        self.budget().used(now_ns, busy_ns);
         // What a plugin refuses costs no more than what it takes.
         let costs = failed.is_some_and(|broken| broken.cause != Cause::Refused);
         if costs || self.throttle().is_on() {
@@ -243,8 +322,8 @@ impl Binding {
                 return Err(self.failure(self.hook, busy));
             }
         };
-        let result = call.await;
-        self.ended(turn, result.as_ref().err());
+        let (result, busy_ns) = metered(&*self.clock, call).await;
+        self.ended(turn, busy_ns, result.as_ref().err());
         result.map_err(|broken| self.failure(self.hook, broken))
     }
 
@@ -262,10 +341,11 @@ impl Binding {
         let memory = leased.instance.memory_high();
         self.stats.memory(memory);
         let (share, of) = REUSED_MEMORY_SHARE;
-        let has_room =
-            memory <= leased.memory_at_first || memory < self.config.limits.memory_bytes / of * share;
+        let limits = &self.config.limits;
         let mut idle = self.idle();
-        if self.config.reuse && has_room && idle.len() < self.config.limits.calls as usize {
+        let has_room = (memory <= leased.memory_at_first || memory < limits.memory_bytes / of * share)
+            && (idle.len() + 1).saturating_mul(memory) <= limits.memory_share_bytes;
+        if self.config.reuse && has_room && idle.len() < limits.calls as usize {
             idle.push(leased);
             return None;
         }
@@ -293,6 +373,10 @@ impl Binding {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn budget(&self) -> MutexGuard<'_, Budget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn throttle(&self) -> MutexGuard<'_, Throttle> {
         self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -302,6 +386,16 @@ impl Leased {
     pub(super) fn instance(&mut self) -> &mut Instance {
         &mut self.instance
     }
+}
+
+fn pages(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(PAGE_BYTES)).unwrap_or(u32::MAX)
+}
+
+/// A share of the node's cores, in thousandths of one core.
+fn share_permille(percent_of_node: u32) -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u32::try_from(cores).unwrap_or(1).saturating_mul(percent_of_node).saturating_mul(10).max(1)
 }
 
 /// One who waits, counted.

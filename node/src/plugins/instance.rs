@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
 use weir_core::pipeline::answer::Answer;
 use weir_core::pipeline::failing::Cause;
 
@@ -16,6 +16,10 @@ use super::voice::Voice;
 const OUTPUT_OVERHEAD_BYTES: usize = 64 * 1024;
 /// What an answer's lists may take for each record that it was asked about.
 const OUTPUT_BYTES_PER_RECORD: usize = 128;
+/// How many functions of a backtrace are kept, and how much of the name of each.
+const FRAMES_MAX: usize = 16;
+/// See [`FRAMES_MAX`].
+const FRAME_BYTES_MAX: usize = 100;
 /// The most bytes that any call may hand over, whatever its limits and records are.
 const OUTPUT_BYTES_MAX: usize = 512 * 1024 * 1024;
 
@@ -43,11 +47,13 @@ pub(super) enum Hooks {
 pub(super) struct Broken {
     pub(super) cause: Cause,
     pub(super) message: String,
+    /// Where in the guest it happened.
+    pub(super) backtrace: Option<String>,
 }
 
 impl Broken {
     pub(super) fn new(cause: Cause, message: impl Into<String>) -> Broken {
-        Broken { cause, message: message.into() }
+        Broken { cause, message: message.into(), backtrace: None }
     }
 }
 
@@ -163,8 +169,29 @@ fn fuel(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).saturating_mul(FUEL_PER_MILLISECOND)
 }
 
-/// What the engine's error means.
+/// What the engine's error means, and where in the guest it happened.
 fn judge(
+    store: &Store<State>,
+    bounded: &Bounded,
+    limits: &Limits,
+    error: &wasmtime::Error,
+    otherwise: Cause,
+) -> Broken {
+    Broken { backtrace: backtrace(error), ..judged(store, bounded, limits, error, otherwise) }
+}
+
+/// The functions that the guest was in, the innermost first. Their names come from the guest, so they are cut.
+fn backtrace(error: &wasmtime::Error) -> Option<String> {
+    let trace = error.downcast_ref::<WasmBacktrace>()?;
+    let name = |frame: &wasmtime::FrameInfo| match frame.func_name() {
+        Some(name) => name[..name.floor_char_boundary(FRAME_BYTES_MAX)].to_owned(),
+        None => format!("function {}", frame.func_index()),
+    };
+    let frames: Vec<_> = trace.frames().iter().take(FRAMES_MAX).map(name).collect();
+    (!frames.is_empty()).then(|| frames.join(" < "))
+}
+
+fn judged(
     store: &Store<State>,
     bounded: &Bounded,
     limits: &Limits,

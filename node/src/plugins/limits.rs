@@ -6,6 +6,8 @@ use std::time::Duration;
 pub const COMPONENT_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// The most memory that any binding may be given: the size of a slot in the pool.
 pub(super) const MEMORY_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// The most memory that all instances of a binding may be given together.
+pub(super) const MEMORY_SHARE_BYTES_MAX: usize = 16 * 1024 * 1024 * 1024;
 /// The most table elements that any binding may be given: the size of a slot in the pool.
 pub(super) const TABLE_ELEMENTS_MAX: usize = 32 * 1024;
 /// The longest time that any binding may be given for a call.
@@ -32,6 +34,10 @@ pub struct Limits {
     pub table_elements: usize,
     /// How many calls may run at a time on one node. Fewer while the plugin fails.
     pub calls: u32,
+    /// The most memory that all its instances on a node may have together. Calls wait for it.
+    pub memory_share_bytes: usize,
+    /// How much of a node's time its calls may take in the long run, in percent of all cores. Calls above it wait.
+    pub time_share_percent: u32,
 }
 
 impl Default for Limits {
@@ -44,6 +50,8 @@ impl Default for Limits {
             answer_bytes: 8 * 1024 * 1024,
             table_elements: 10_000,
             calls: 16,
+            memory_share_bytes: 256 * 1024 * 1024,
+            time_share_percent: 50,
         }
     }
 }
@@ -68,11 +76,15 @@ impl Limits {
                 self.answer_bytes = u32::try_from(number(MEMORY_BYTES_MAX)?).unwrap_or(u32::MAX);
             }
             "table.elements" => self.table_elements = number(TABLE_ELEMENTS_MAX)?,
+            "memory.share.bytes" => self.memory_share_bytes = number(MEMORY_SHARE_BYTES_MAX)?,
+            "time.share.percent" => {
+                self.time_share_percent = u32::try_from(number(100)?).unwrap_or(100);
+            }
             "calls" => self.calls = u32::try_from(number(1024)?).unwrap_or(u32::MAX),
             _ => {
                 return Err(format!(
                     "there is no limit '{name}'; there are memory.bytes, call.time.ms, answer.bytes, \
-                     table.elements and calls"
+                     table.elements, calls, memory.share.bytes and time.share.percent"
                 ));
             }
         }

@@ -12,6 +12,7 @@ use weir_wire::lane::{LaneAnswer, Outcome};
 use super::binding::{Binding, Leased};
 use super::contract::types;
 use super::instance::Broken;
+use crate::outside::metered;
 
 /// How many observing calls of one pipeline may wait.
 const WAITING_MAX: usize = 1024;
@@ -69,12 +70,13 @@ impl Observer {
             let mut throttle = Throttle::default();
             while let Some(event) = events.recv().await {
                 let (binding, hook) = event.of();
-                let rest = throttle.rest_ns(binding.now_ns());
+                let rest = throttle.rest_ns(binding.now_ns()).max(binding.rest_ns());
                 if rest > 0 {
                     tokio::time::sleep(Duration::from_nanos(rest)).await;
                 }
                 let started_ns = binding.now_ns();
-                let ended = observe(event).await;
+                let (ended, busy_ns) = metered(binding.clock(), observe(event)).await;
+                binding.observed(busy_ns);
                 let now_ns = binding.now_ns();
                 throttle.ended(now_ns, now_ns.saturating_sub(started_ns), ended.is_err());
                 if let Err(broken) = ended {

@@ -5,12 +5,41 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use weir_core::pipeline::draft::Changes;
 use weir_core::pipeline::failing::Cause;
 
+use super::binding::Place;
+
 /// Calls are sorted by time into this many classes: below 1, 2, 4, ... microseconds.
 const TIME_CLASSES: usize = 24;
+
+/// Of what a binding has a share, so that calls above it wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Share {
+    /// Time, as long as its calls fail.
+    Failing,
+    /// Time of threads.
+    Time,
+    /// Memory of instances.
+    Memory,
+}
+
+impl Share {
+    /// Every share, in the order of the figures.
+    const ALL: [Share; 3] = [Share::Failing, Share::Time, Share::Memory];
+
+    /// The name that users see.
+    fn name(self) -> &'static str {
+        match self {
+            Share::Failing => "failing",
+            Share::Time => "time",
+            Share::Memory => "memory",
+        }
+    }
+}
 
 /// The figures of one binding, counted since it was made.
 pub(super) struct Stats {
     calls: AtomicU64,
+    busy_ns: AtomicU64,
+    waited_ns: [AtomicU64; Share::ALL.len()],
     kept: AtomicU64,
     replaced: AtomicU64,
     dropped: AtomicU64,
@@ -26,6 +55,8 @@ pub(super) struct Stats {
 /// Where the same figures go.
 struct Handles {
     calls: metrics::Counter,
+    busy_nanoseconds: metrics::Counter,
+    waited_nanoseconds: [metrics::Counter; Share::ALL.len()],
     records: [metrics::Counter; 4],
     failures: [metrics::Counter; Cause::ALL.len()],
     seconds: metrics::Histogram,
@@ -49,6 +80,10 @@ pub struct Snapshot {
     pub revision: u32,
     /// Calls of the hook, failed ones too.
     pub calls: u64,
+    /// How long its calls held a thread.
+    pub busy_ns: u64,
+    /// How long calls waited since the plugin had its share, by which: those that occurred.
+    pub waited_ns: Vec<(&'static str, u64)>,
     /// Records left as they were.
     pub kept: u64,
     /// Records changed.
@@ -70,20 +105,31 @@ pub struct Snapshot {
 }
 
 impl Stats {
-    pub(super) fn new(plugin: &str, version: &str, topic: &str, revision: u32) -> Stats {
-        let labels =
-            [("plugin", plugin.to_owned()), ("version", version.to_owned()), ("topic", topic.to_owned())];
+    pub(super) fn new(plugin: &str, version: &str, place: &Place) -> Stats {
+        // What runs in shadow has figures of its own, so that those of what is in force stay what they are.
+        let role = if place.is_shadow { "shadow" } else { "live" };
+        let labels = [
+            ("plugin", plugin.to_owned()),
+            ("version", version.to_owned()),
+            ("topic", place.topic.clone()),
+            ("role", role.to_owned()),
+        ];
         let with = |name: &'static str, value: &'static str| {
-            let [plugin, version, topic] = labels.clone();
-            [plugin, version, topic, (name, value.to_owned())]
+            let [plugin, version, topic, role] = labels.clone();
+            [plugin, version, topic, role, (name, value.to_owned())]
         };
-        metrics::gauge!("weir_plugins_revision", &labels).set(f64::from(revision));
+        metrics::gauge!("weir_plugins_revision", &labels).set(f64::from(place.revision));
         let records = ["kept", "replaced", "dropped", "rejected"]
             .map(|outcome| metrics::counter!("weir_plugins_records_total", &with("outcome", outcome)));
         let failures = Cause::ALL
             .map(|cause| metrics::counter!("weir_plugins_failures_total", &with("cause", cause.name())));
+        let waited_nanoseconds = Share::ALL.map(|share| {
+            metrics::counter!("weir_plugins_throttled_nanoseconds_total", &with("share", share.name()))
+        });
         Stats {
             calls: AtomicU64::default(),
+            busy_ns: AtomicU64::default(),
+            waited_ns: Default::default(),
             kept: AtomicU64::default(),
             replaced: AtomicU64::default(),
             dropped: AtomicU64::default(),
@@ -95,6 +141,8 @@ impl Stats {
             observations_left_out: AtomicU64::default(),
             metrics: Handles {
                 calls: metrics::counter!("weir_plugins_calls_total", &labels),
+                busy_nanoseconds: metrics::counter!("weir_plugins_busy_nanoseconds_total", &labels),
+                waited_nanoseconds,
                 records,
                 failures,
                 seconds: metrics::histogram!("weir_plugins_call_seconds", &labels),
@@ -105,18 +153,26 @@ impl Stats {
         }
     }
 
-    /// A call of the hook ended.
-    pub(super) fn called(&self, ran_ns: u64) {
+    /// A call of the hook ended, after `ran_ns`, in which it held a thread for `busy_ns`.
+    pub(super) fn called(&self, ran_ns: u64, busy_ns: u64) {
         self.calls.fetch_add(1, Ordering::Relaxed);
+        self.busy_ns.fetch_add(busy_ns, Ordering::Relaxed);
         let microseconds = ran_ns / 1000;
         let class = (64 - microseconds.leading_zeros()) as usize;
         self.times[class.min(TIME_CLASSES - 1)].fetch_add(1, Ordering::Relaxed);
         self.metrics.calls.increment(1);
+        self.metrics.busy_nanoseconds.increment(busy_ns);
         #[expect(
             clippy::cast_precision_loss,
             reason = "a histogram does not need the last nanosecond of months"
         )]
         self.metrics.seconds.record(ran_ns as f64 / 1e9);
+    }
+
+    /// A call waited so long for its turn, as the plugin had its share.
+    pub(super) fn waited(&self, share: Share, waited_ns: u64) {
+        self.waited_ns[share as usize].fetch_add(waited_ns, Ordering::Relaxed);
+        self.metrics.waited_nanoseconds[share as usize].increment(waited_ns);
     }
 
     /// What the hook did to records.
@@ -151,6 +207,11 @@ impl Stats {
         }
     }
 
+    /// The most memory that an instance has had.
+    pub(super) fn memory_high(&self) -> u64 {
+        self.memory_high.load(Ordering::Relaxed)
+    }
+
     /// An instance was made (1) or ended (-1).
     pub(super) fn instances(&self, change: i64) {
         self.instances.fetch_add(change, Ordering::Relaxed);
@@ -169,9 +230,12 @@ impl Stats {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let failures =
             Cause::ALL.iter().zip(&self.failures).map(|(cause, count)| (cause.name(), read(count)));
+        let waited = Share::ALL.iter().zip(&self.waited_ns).map(|(share, ns)| (share.name(), read(ns)));
         let times = (0_u32..).zip(&self.times).map(|(class, count)| (1 << class, read(count)));
         Snapshot {
             calls: read(&self.calls),
+            busy_ns: read(&self.busy_ns),
+            waited_ns: waited.filter(|(_, ns)| *ns > 0).collect(),
             kept: read(&self.kept),
             replaced: read(&self.replaced),
             dropped: read(&self.dropped),

@@ -7,4 +7,5 @@ mod caching;
 mod chains;
 mod hostile;
 mod sandbox;
+mod shares;
 mod support;

@@ -102,7 +102,7 @@ pub(crate) fn alone(config: BindingConfig) -> Bindings {
 }
 
 pub(crate) fn place() -> Place {
-    Place { topic: "orders".to_owned(), revision: 3, partitions: PARTITIONS }
+    Place::of("orders", 3, PARTITIONS)
 }
 
 pub(crate) async fn pipeline(plugins: &Plugins, bindings: Bindings) -> Result<Arc<Pipeline>, String> {

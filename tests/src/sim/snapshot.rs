@@ -67,7 +67,7 @@ pub struct Committed {
 /// Everything at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
-    /// The newest metadata that any node has.
+    /// The newest metadata that any node has had.
     pub image: Option<Arc<Image>>,
     /// The replicas of all nodes that serve.
     pub replicas: Vec<Replica>,
@@ -93,6 +93,9 @@ impl Snapshot {
 pub struct Observer {
     /// Up to where each replica was read.
     read_to: BTreeMap<ReplicaId, Offset>,
+    /// The newest metadata that was ever seen. Who has it may be gone, but it is on a majority's disks: an older one that
+    /// a lone node still has says nothing of now.
+    newest: Option<Arc<Image>>,
 }
 
 impl Observer {
@@ -102,7 +105,12 @@ impl Observer {
     /// Beyond four billion partitions.
     #[must_use]
     pub fn look(&mut self, world: &World, reads: bool) -> Snapshot {
-        let mut seen = Snapshot { image: world.newest_image(), ..Snapshot::default() };
+        let index = |image: &Option<Arc<Image>>| image.as_ref().map(|image| image.index);
+        let now = world.newest_image();
+        if index(&now) > index(&self.newest) {
+            self.newest = now;
+        }
+        let mut seen = Snapshot { image: self.newest.clone(), ..Snapshot::default() };
         let topic = seen.image.as_ref().and_then(|image| image.topics.get(TOPIC));
         let Some((topic, partitions)) = topic.map(|topic| (topic.id, topic.partitions.len())) else {
             return seen;

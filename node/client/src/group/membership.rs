@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
+use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::ids::NodeId;
 use weir_wire::request::{Committer, Membership as Told};
 
@@ -132,6 +133,8 @@ struct Driver {
     letting_go: BTreeSet<TopicPartition>,
     /// Set when the application is not there any more, and this task is all that can let go: until when it tries.
     alone_until: Option<Instant>,
+    /// That another member has this one's instance id was said.
+    has_told: bool,
     is_over: bool,
 }
 
@@ -144,6 +147,7 @@ impl Driver {
             on_the_way: BTreeMap::new(),
             letting_go: BTreeSet::new(),
             alone_until: None,
+            has_told: false,
             is_over: false,
         }
     }
@@ -189,7 +193,10 @@ impl Driver {
         self.on_the_way.remove(&request);
         match answer {
             Ok(told) => self.handle(Input::Answered { request, answer: Ok(told) }),
-            Err(ClientError::Node(error)) => self.handle(Input::Answered { request, answer: Err(error) }),
+            Err(ClientError::Node(error)) => {
+                self.tell_of(&error);
+                self.handle(Input::Answered { request, answer: Err(error) });
+            }
             Err(error @ ClientError::Closed) => {
                 // The consumer may be gone.
                 let _ = self.outbox.send(Moved { what: Move::Failed(error), committer: None });
@@ -201,6 +208,14 @@ impl Driver {
             }
         }
         self.let_go_if_alone();
+    }
+
+    /// What may go on for as long as somebody else lives is said, once.
+    fn tell_of(&mut self, error: &WireError) {
+        if error.code == ErrorCode::UnreleasedInstanceId && !self.has_told {
+            tracing::warn!(%error, group = self.shared.group, "waiting to become a member");
+            self.has_told = true;
+        }
     }
 
     /// Requests at a node that coordinates no more, which may be gone without a word, are answered by nobody.

@@ -152,6 +152,11 @@ impl Follower {
         frame: &Replicated,
         effects: &mut Vec<Effect>,
     ) {
+        if matches!(self.link, Link::Asked { subscription, .. } if subscription == frame.subscription) {
+            // The answer comes on another stream and was overtaken. What comes under a subscription says that it was
+            // accepted: dropped, it would be missed for as long as the subscription stands.
+            self.answered(log, frame.subscription, SubscribeAnswer::Subscribed, effects);
+        }
         let Some(in_force) = self.subscription() else { return };
         if frame.subscription != in_force && log.rules.hold(Rule::SubscriptionNumbers) {
             return;

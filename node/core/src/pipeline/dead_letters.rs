@@ -45,6 +45,9 @@ pub fn batch(draft: &Draft, failure: &Failure, origin: &Origin<'_>) -> Bytes {
             ("weir.dead-letter.position", Some(position.as_bytes())),
         ];
         headers.extend(
+            failure.backtrace.as_ref().map(|trace| ("weir.dead-letter.backtrace", Some(trace.as_bytes()))),
+        );
+        headers.extend(
             partition.as_ref().map(|partition| ("weir.dead-letter.partition", Some(partition.as_bytes()))),
         );
         builder.push_content_at(builder.record_count(), record.timestamp_ms, &record.content(), &headers);

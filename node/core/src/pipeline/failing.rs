@@ -200,6 +200,8 @@ pub struct Failure {
     pub cause: Cause,
     /// Why, for people: names the limit and its figure where one was hit.
     pub message: String,
+    /// Where in the plugin it was when it failed, the innermost function first; of traps and limits.
+    pub backtrace: Option<String>,
 }
 
 impl Failure {

@@ -4,11 +4,15 @@
 
 pub mod answer;
 pub mod assignment;
+pub mod budget;
 pub mod dead_letters;
 pub mod draft;
 pub mod entry;
 pub mod failing;
+pub mod moving;
 pub mod placing;
+pub mod purity;
 pub mod relapse;
+pub mod shadow;
 pub mod splitting;
 pub mod throttle;

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
 mod assignors;
+#[path = "../partition/book.rs"]
+mod book;
 mod invariants;
 #[path = "../partition/random.rs"]
 mod random;

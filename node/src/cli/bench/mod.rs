@@ -5,6 +5,7 @@
 //!   produce       records ──▶ producers ──▶ topic
 //!   consume                                 topic (filled before) ──▶ consumers
 //!   end-to-end    records ──▶ producers ──▶ topic ──▶ consumers, at once
+//!   groups        members that come and go, commits, many groups: see there
 //! ```
 //!
 //! Every client has a thread and a connection of its own. What happened in the warm-up is not counted. With `--rate` a
@@ -12,6 +13,7 @@
 //! every record that should have been sent meanwhile.
 
 mod consume;
+mod groups;
 mod latencies;
 mod machine;
 mod payload;
@@ -50,6 +52,8 @@ enum BenchCommand {
     Consume(Run),
     /// Send records and read them, at once; the times are from sending to reading
     EndToEnd(Run),
+    /// Have members of a group come and go, commit, and be many
+    Groups(groups::Args),
 }
 
 /// One run.
@@ -179,6 +183,17 @@ impl Load {
 
 pub(super) async fn run(args: Args, global: &Global, output: Output) -> Done {
     let mut interrupts = Interrupts::listen()?;
+    if let BenchCommand::Groups(args) = &args.command {
+        let figures = tokio::select! {
+            figures = groups::run(args, global, output) => figures?,
+            () = interrupts.next() => return Ok(Exit::Interrupted),
+        };
+        for line in figures.lines() {
+            output.line(&line)?;
+        }
+        output.result(&figures)?;
+        return Ok(Exit::Success);
+    }
     let measured = tokio::select! {
         measured = measure(&args.command, global, output) => measured?,
         // The node, its folder and the clients end with the future that is dropped here.
@@ -200,7 +215,10 @@ async fn measure(command: &BenchCommand, global: &Global, output: Output) -> Res
     let (BenchCommand::Transport(run)
     | BenchCommand::Produce(run)
     | BenchCommand::Consume(run)
-    | BenchCommand::EndToEnd(run)) = command;
+    | BenchCommand::EndToEnd(run)) = command
+    else {
+        return Err(Failure::new("groups are measured in their own way"));
+    };
     let load = &run.load;
     let target = Arc::new(Target::start(&run.place, global, output).await?);
     let phase = Phase::new(load.span());
@@ -229,6 +247,7 @@ impl BenchCommand {
             BenchCommand::Produce(_) => "produce",
             BenchCommand::Consume(_) => "consume",
             BenchCommand::EndToEnd(_) => "end-to-end",
+            BenchCommand::Groups(_) => "groups",
         }
     }
 }

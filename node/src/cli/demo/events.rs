@@ -56,12 +56,16 @@ impl Replay {
         value: Option<&[u8]>,
         buffer: &mut Vec<u8>,
     ) -> Option<u64> {
-        let value = value?;
-        let digits = value.strip_suffix(b"}")?;
-        let from = digits.iter().rposition(|byte| !byte.is_ascii_digit())? + 1;
-        let number = std::str::from_utf8(&digits[from..]).ok()?.parse().ok()?;
+        let number = Replay::number(value)?;
         self.value(number, buffer);
-        (key == Some(self.key(number)) && value == buffer.as_slice()).then_some(number)
+        (key == Some(self.key(number)) && value == Some(buffer.as_slice())).then_some(number)
+    }
+
+    /// The number that a value names as its last field, whatever else it holds.
+    pub(super) fn number(value: Option<&[u8]>) -> Option<u64> {
+        let digits = value?.strip_suffix(b"}")?;
+        let from = digits.iter().rposition(|byte| !byte.is_ascii_digit())? + 1;
+        std::str::from_utf8(&digits[from..]).ok()?.parse().ok()
     }
 
     fn event(&self, number: u64) -> &Event {

@@ -6,6 +6,7 @@
 //!   chaos:   kill -9 of a leader, restart, three times ────▶
 //!   swap:    another interceptor and partitioner, once ────▶
 //!   read:    at once, from the beginning ◀──────────────────
+//!   groups:  two, whose assignors change places in the middle, read it too
 //!   check:   what was acknowledged against what was read, by number, per key, in order
 //! ```
 //!
@@ -13,6 +14,7 @@
 
 mod chaos;
 mod events;
+mod groups;
 mod reader;
 mod sender;
 mod story;
@@ -27,6 +29,7 @@ use weir_client::{Client, ClientConfig, NewTopic, NodeId, PartitionIndex};
 
 use self::chaos::{Downtime, KILLS, Plan};
 use self::events::Replay;
+use self::groups::Processed;
 use self::reader::Ends;
 use self::story::{Measured, Story, Summary};
 use super::child::{NodeFiles, NodeProcess};
@@ -106,6 +109,7 @@ async fn play(args: &Args, first: &NodeFiles, output: Output) -> Result<bool, Fa
     )?;
 
     swap::bind(&client, &story).await?;
+    groups::choose(&client, &story).await?;
 
     let replay = Replay::new();
     let played = Played::of(args.records, seed, &replay, &client, nodes, &story).await?;
@@ -121,8 +125,9 @@ async fn play(args: &Args, first: &NodeFiles, output: Output) -> Result<bool, Fa
         "checked",
         &format!("every number, key and offset in {:.2} s", judged.elapsed().as_secs_f64()),
     )?;
-    let summary =
-        Summary::new(&report, Measured { seed, whole: started.elapsed(), ..played.measured }, switched_at);
+    let groups = played.processed.iter().map(|processed| processed.summary(&played.history)).collect();
+    let measured = Measured { seed, whole: started.elapsed(), ..played.measured };
+    let summary = Summary::new(&report, measured, switched_at, groups);
     show(&summary, &report, output)?;
     Ok(summary.ok)
 }
@@ -141,6 +146,7 @@ async fn start_cluster(first: &NodeFiles) -> Result<Vec<NodeProcess>, Failure> {
 struct Played {
     nodes: Vec<NodeProcess>,
     history: History,
+    processed: Vec<Processed>,
     measured: Measured,
 }
 
@@ -165,19 +171,21 @@ impl Played {
             Ok::<_, Failure>((sent, producing))
         };
         let consume = async {
-            let reads = reader::read_all(client, replay, ends_known, story).await?;
+            let reads = reader::read_all(client, replay, ends_known.clone(), story).await?;
             Ok::<_, Failure>((reads, started.elapsed()))
         };
+        let take_part = groups::read_all(client, records, &ends_known);
         let chaos = async {
             let plan = Plan::new(seed, records);
             let swapping = swap::carry_out(client, records, settled_count.clone(), story);
+            let changing_places = groups::swap(client, records, settled_count.clone(), story);
             let killing = plan.carry_out(nodes, client, settled_count, story);
-            let ((nodes, downtime), ()) = tokio::try_join!(killing, swapping)?;
+            let ((nodes, downtime), (), ()) = tokio::try_join!(killing, swapping, changing_places)?;
             survived.send_replace(true);
             Ok::<_, Failure>((nodes, downtime))
         };
-        let ((sent, producing), (reads, consuming), (nodes, downtime)) =
-            tokio::try_join!(produce, consume, chaos)?;
+        let ((sent, producing), (reads, consuming), processed, (nodes, downtime)) =
+            tokio::try_join!(produce, consume, take_part, chaos)?;
         let Downtime { total: down } = downtime;
         let measured = Measured {
             seed,
@@ -193,7 +201,7 @@ impl Played {
         history.reads = reads;
         // The other partitioner places most keys elsewhere.
         history.moves = 1;
-        Ok(Played { nodes, history, measured })
+        Ok(Played { nodes, history, processed, measured })
     }
 }
 

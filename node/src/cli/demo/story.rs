@@ -7,6 +7,7 @@ use serde::Serialize;
 use weir_wire::ids::{NodeId, PartitionIndex};
 
 use super::chaos::KILLS;
+use super::groups::GroupSummary;
 use crate::check::Report;
 use crate::cli::output::{Failure, Output, grouped, per_second};
 use crate::cli::progress::Progress;
@@ -86,6 +87,8 @@ pub(super) struct Summary {
     pub(super) kills: usize,
     /// From which offset on the swapped plugins made the records, by partition.
     pub(super) switched_at: Vec<Option<u64>>,
+    /// What the groups that read along processed.
+    pub(super) groups: Vec<GroupSummary>,
     pub(super) seconds: f64,
     pub(super) seconds_down: f64,
     pub(super) produce_seconds: f64,
@@ -118,10 +121,16 @@ pub(super) struct Measured {
 }
 
 impl Summary {
-    pub(super) fn new(report: &Report, measured: Measured, switched_at: Vec<Option<u64>>) -> Summary {
+    pub(super) fn new(
+        report: &Report,
+        measured: Measured,
+        switched_at: Vec<Option<u64>>,
+        groups: Vec<GroupSummary>,
+    ) -> Summary {
         let (producing, consuming) = (measured.producing.as_secs_f64(), measured.consuming.as_secs_f64());
         // Nothing lost is no feat where nothing was acknowledged.
         let complete = report.failed == 0 && report.acknowledged > 0;
+        let processed = groups.iter().all(|group| group.missing == 0);
         Summary {
             seed: measured.seed,
             produced: report.sent,
@@ -135,6 +144,7 @@ impl Summary {
             contradicted: report.contradicted(),
             kills: KILLS,
             switched_at,
+            groups,
             seconds: measured.whole.as_secs_f64(),
             seconds_down: measured.down.as_secs_f64(),
             produce_seconds: producing,
@@ -144,7 +154,7 @@ impl Summary {
             bytes: measured.bytes,
             batches_resent: measured.batches_resent,
             recognised: measured.recognised,
-            ok: report.is_clean() && complete,
+            ok: report.is_clean() && complete && processed,
         }
     }
 
@@ -178,6 +188,10 @@ impl Summary {
             self.seconds_down, self.produce_seconds
         ));
         page.push(format!("  recognised {recognised} records in them that they had stored already."));
+        if !self.groups.is_empty() {
+            page.push(String::new());
+            page.extend(self.groups.iter().map(GroupSummary::line));
+        }
         page.push(String::new());
         page.push(self.verdict());
         page
@@ -226,7 +240,15 @@ mod tests {
 
     #[test]
     fn the_page_says_it_all() {
-        let page = Summary::new(&report(), measured(), Vec::new()).page().join("\n");
+        let group = |group, assignors| GroupSummary {
+            group,
+            assignors,
+            processed: 1_000_000,
+            missing: 0,
+            repeated: 12,
+        };
+        let groups = vec![group("a", ["range", "roundrobin"]), group("b", ["roundrobin", "range"])];
+        let page = Summary::new(&report(), measured(), Vec::new(), groups).page().join("\n");
         expect_test::expect![[r#"
 
               produced         1,000,000  21 MB/s
@@ -240,29 +262,36 @@ mod tests {
               A leader was away for 1.00 s of the 10.00 s; the producer sent 12 batches again, and the nodes
               recognised 345 records in them that they had stored already.
 
+              group a, range and then roundrobin: 1,000,000 processed, 0 missing, 12 of them repeated
+              group b, roundrobin and then range: 1,000,000 processed, 0 missing, 12 of them repeated
+
             all promises kept: 1,000,000 acknowledged, 1,000,000 consumed, 0 lost, 0 duplicated, 0 out of order, 0 unknown; 3 kills, 1 swap, 12.0 s, seed 7"#]]
         .assert_eq(&page);
     }
 
     #[test]
     fn whatever_is_broken_is_not_ok() {
-        assert!(Summary::new(&report(), measured(), Vec::new()).ok);
+        assert!(Summary::new(&report(), measured(), Vec::new(), Vec::new()).ok);
         for rule in [Rule::LostWrite, Rule::Duplicate, Rule::NonmonotonicSend, Rule::Foreign] {
             let mut broken = report();
             broken.findings.entry(rule).or_default().count = 1;
-            assert!(!Summary::new(&broken, measured(), Vec::new()).ok, "{}", rule.name());
+            assert!(!Summary::new(&broken, measured(), Vec::new(), Vec::new()).ok, "{}", rule.name());
         }
-        assert!(!Summary::new(&Report { failed: 1, ..report() }, measured(), Vec::new()).ok);
+        assert!(!Summary::new(&Report { failed: 1, ..report() }, measured(), Vec::new(), Vec::new()).ok);
         assert!(
             !Summary::new(
                 &Report { acknowledged: 0, unknown: 1_000_000, ..report() },
                 measured(),
+                Vec::new(),
                 Vec::new()
             )
             .ok
         );
+        let behind =
+            GroupSummary { group: "a", assignors: ["range"; 2], processed: 9, missing: 1, repeated: 0 };
+        assert!(!Summary::new(&report(), measured(), Vec::new(), vec![behind]).ok, "a group missed one");
         assert!(
-            Summary::new(&Report { unknown: 3, ..report() }, measured(), Vec::new()).ok,
+            Summary::new(&Report { unknown: 3, ..report() }, measured(), Vec::new(), Vec::new()).ok,
             "unknown is told, not broken"
         );
     }

@@ -9,7 +9,7 @@ use self::show::{Described, Explained, Listed};
 use super::global::Global;
 use super::output::{Done, Exit, Failure, Output, columns};
 use super::signals::Interrupts;
-use weir_client::Client;
+use weir_client::{Client, PartitionIndex, TopicPartitions};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -43,6 +43,17 @@ enum GroupsCommand {
         /// range, roundrobin, or NAME@VERSION of one that was pushed; without a name, the cluster's default
         assignor: Option<String>,
     },
+    /// Forget what a group has committed of a topic that no member reads
+    DeleteOffsets {
+        /// The group
+        group: String,
+        /// The topic
+        #[arg(long, value_name = "T")]
+        topic: String,
+        /// Only this partition
+        #[arg(long, value_name = "N")]
+        partition: Option<u32>,
+    },
     /// Delete a group without members, with everything that it committed
     Delete {
         /// The group
@@ -74,6 +85,9 @@ async fn carry_out(command: GroupsCommand, global: &Global, output: Output) -> D
         GroupsCommand::ResetOffsets(args) => reset::run(args, &client, output).await?,
         GroupsCommand::SetAssignor { group, assignor } => {
             set_assignor(&client, &group, assignor.as_deref(), output).await?;
+        }
+        GroupsCommand::DeleteOffsets { group, topic, partition } => {
+            delete_offsets(&client, &group, &topic, partition.map(PartitionIndex), output).await?;
         }
         GroupsCommand::Delete { group } => {
             client.delete_group(&group).await?;
@@ -109,4 +123,20 @@ async fn set_assignor(
     let (assignor, epoch) = (set.assignor, set.epoch.0);
     output.line(&format!("group {group} is assigned by {assignor} from epoch {epoch} on"))?;
     output.result(&serde_json::json!({ "group": group, "assignor": assignor, "epoch": epoch }))
+}
+
+async fn delete_offsets(
+    client: &Client,
+    group: &str,
+    topic: &str,
+    partition: Option<PartitionIndex>,
+    output: Output,
+) -> Result<(), Failure> {
+    let known = client.topic(topic).await?;
+    let all = known.partitions.iter().map(|partition| partition.index);
+    let partitions: Vec<_> = all.filter(|index| partition.is_none_or(|only| only == *index)).collect();
+    let deleted = client.delete_offsets(group, vec![TopicPartitions { topic: known.id, partitions }]).await?;
+    let count = deleted.count;
+    output.line(&format!("{group} has forgotten {count} offsets of {topic}"))?;
+    output.result(&serde_json::json!({ "group": group, "topic": topic, "deleted": count }))
 }

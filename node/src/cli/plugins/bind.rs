@@ -33,7 +33,8 @@ pub(super) struct Args {
     /// An option of the plugin named last before it; may be repeated
     #[arg(long = "option", value_name = "KEY=VALUE", value_parser = key_value)]
     options: Vec<(String, String)>,
-    /// A limit: memory.bytes, call.time.ms, answer.bytes, table.elements or calls; may be repeated
+    /// A limit: memory.bytes, call.time.ms, answer.bytes, table.elements, calls, memory.share.bytes or
+    /// time.share.percent; may be repeated
     #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = key_value)]
     limits: Vec<(String, String)>,
     /// What happens to records that it fails on: reject, pass or dead-letter [default: reject]

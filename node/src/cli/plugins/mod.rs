@@ -11,6 +11,7 @@ mod new;
 mod push;
 mod records;
 mod redrive;
+mod shadow;
 pub(super) mod show;
 mod status;
 mod test;
@@ -42,6 +43,8 @@ enum PluginsCommand {
     Bind(bind::Args),
     /// As bind, but only have them made ready
     Stage(bind::Args),
+    /// Have staged plugins see live records beside those in force, and show what they would do differently
+    Shadow(shadow::Args),
     /// Put staged plugins in force
     Activate(activate::ActivateArgs),
     /// Go back to the plugins before the last activation
@@ -78,6 +81,7 @@ async fn ask(command: PluginsCommand, global: &Global, output: Output) -> Done {
         PluginsCommand::List => list::run(&client, output).await?,
         PluginsCommand::Bind(args) => bind::run(args, &client, output, false).await?,
         PluginsCommand::Stage(args) => bind::run(args, &client, output, true).await?,
+        PluginsCommand::Shadow(args) => shadow::run(args, &client, output).await?,
         PluginsCommand::Activate(args) => activate::activate(args, &client, output).await?,
         PluginsCommand::Rollback(args) => activate::roll_back(args, &client, output).await?,
         PluginsCommand::Status(args) => status::run(args, &client, output).await?,

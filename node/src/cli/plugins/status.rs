@@ -1,7 +1,11 @@
 //! `weir plugins status`: which plugins are in force where, from which offset on, and what they did.
 
 use serde::Serialize;
-use weir_client::{Client, PartitionRevision, PipelineDescription, PluginFigures, StagedDescription};
+use weir_client::{
+    Client, ClientError, NodeId, PartitionRevision, PipelineDescription, PipelineLanes, PipelinesDescribed,
+    PluginFigures, StagedDescription,
+};
+use weir_core::pipeline::moving::{self, LanesSeen};
 
 use super::show::{self, Bound};
 use crate::cli::output::{Done, Exit, Failure, Output, columns, grouped};
@@ -13,7 +17,13 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args, client: &Client, output: Output) -> Done {
-    let topics = client.describe_pipelines(args.topic.as_deref()).await?.topics;
+    // The first answer is from metadata that all others then are at least as new as.
+    let topic = args.topic.as_deref();
+    client.describe_pipelines(topic).await?;
+    let everywhere = client.describe_pipelines_everywhere(topic).await?;
+    // Read behind what the lanes say: what they had sent is in the logs by then.
+    let mut topics = client.describe_pipelines(topic).await?.topics;
+    topics.iter_mut().for_each(|topic| add(topic, &everywhere));
     if topics.is_empty() {
         output.note("no topic has plugins yet; bind one with: weir plugins bind TOPIC --interceptor NAME");
     }
@@ -30,6 +40,28 @@ pub(super) async fn run(args: Args, client: &Client, output: Output) -> Done {
         }
     }
     Ok(Exit::Success)
+}
+
+/// Adds what all nodes say to what one says: where all lanes moved on, and what plugins did on the others.
+fn add(topic: &mut PipelineDescription, everywhere: &[(NodeId, Result<PipelinesDescribed, ClientError>)]) {
+    let of_node = |described: &Result<PipelinesDescribed, ClientError>| -> Option<PipelineDescription> {
+        let mut topics = described.as_ref().ok()?.topics.iter();
+        topics.find(|other| other.id == topic.id && other.revision == topic.revision).cloned()
+    };
+    let nodes: Vec<_> = everywhere.iter().map(|(_, described)| of_node(described)).collect();
+    let lanes: Vec<_> = nodes
+        .iter()
+        .map(|node| {
+            let PipelineLanes { open, behind, moved } = node.as_ref()?.lanes.clone()?;
+            Some(LanesSeen { open, behind, moved })
+        })
+        .collect();
+    if moving::all_moved_on(&lanes) {
+        for partition in &mut topic.partitions {
+            partition.settled_offset = partition.settled_offset.or(partition.older_end);
+        }
+    }
+    topic.figures = nodes.into_iter().flatten().flat_map(|node| node.figures).collect();
 }
 
 fn show_topic(topic: &PipelineDescription, output: Output) -> Result<(), Failure> {
@@ -64,7 +96,19 @@ fn show_topic(topic: &PipelineDescription, output: Output) -> Result<(), Failure
     for line in columns(&rows) {
         output.line(&format!("  {line}"))?;
     }
-    let head = ["plugin", "revision", "calls", "kept", "replaced", "dropped", "rejected", "failed", "memory"];
+    let head = [
+        "plugin",
+        "revision",
+        "calls",
+        "kept",
+        "replaced",
+        "dropped",
+        "rejected",
+        "failed",
+        "memory",
+        "busy ms",
+        "throttled",
+    ];
     let mut rows = vec![head.map(str::to_owned)];
     rows.extend(topic.figures.iter().map(|figures| {
         let failed: u64 = figures.failures.iter().map(|(_, count)| count).sum();
@@ -78,6 +122,8 @@ fn show_topic(topic: &PipelineDescription, output: Output) -> Result<(), Failure
             grouped(figures.rejected),
             grouped(failed),
             grouped(figures.memory_high_bytes),
+            grouped(figures.busy_us / 1000),
+            throttled(&figures.throttled_us),
         ]
     }));
     if rows.len() > 1 {
@@ -86,6 +132,12 @@ fn show_topic(topic: &PipelineDescription, output: Output) -> Result<(), Failure
         }
     }
     Ok(())
+}
+
+/// How long calls waited since the plugin had its share, and of what.
+fn throttled(by_share: &[(String, u64)]) -> String {
+    let one = |(share, us): &(String, u64)| format!("{} ms ({share})", grouped(us / 1000));
+    if by_share.is_empty() { "-".to_owned() } else { by_share.iter().map(one).collect::<Vec<_>>().join(", ") }
 }
 
 #[derive(Debug, Serialize)]
@@ -98,7 +150,7 @@ struct Status {
     staged: Option<Staged>,
     open_revisions: Vec<u32>,
     partitions: Vec<Partition>,
-    /// Of the node that answered.
+    /// Of all nodes that answered: a plugin has one entry for each that runs it.
     figures: Vec<Figures>,
 }
 
@@ -125,7 +177,7 @@ struct Partition {
 }
 
 #[derive(Debug, Serialize)]
-struct Figures {
+pub(super) struct Figures {
     name: String,
     version: String,
     revision: u32,
@@ -139,6 +191,9 @@ struct Figures {
     times_us: Vec<(u64, u64)>,
     memory_high_bytes: u64,
     instances: u64,
+    busy_us: u64,
+    /// How long calls waited since it had its share, by which.
+    throttled_us: Vec<(String, u64)>,
 }
 
 impl Status {
@@ -180,7 +235,7 @@ impl Partition {
 }
 
 impl Figures {
-    fn of(figures: PluginFigures) -> Figures {
+    pub(super) fn of(figures: PluginFigures) -> Figures {
         Figures {
             name: figures.plugin,
             version: figures.version,
@@ -194,6 +249,8 @@ impl Figures {
             times_us: figures.times,
             memory_high_bytes: figures.memory_high_bytes,
             instances: figures.instances,
+            busy_us: figures.busy_us,
+            throttled_us: figures.throttled_us,
         }
     }
 }

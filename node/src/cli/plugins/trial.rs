@@ -94,7 +94,7 @@ impl Trial<'_> {
                 Bindings { partitioner: Some(binding), ..Bindings::default() }
             }
         };
-        let place = Place { topic: TOPIC.to_owned(), revision: 1, partitions: self.partitions };
+        let place = Place::of(TOPIC, 1, self.partitions);
         self.plugins.pipeline(bindings, place, Opening::Stage).await
     }
 

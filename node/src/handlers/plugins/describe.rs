@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use weir_core::metadata::{Origin, RollbackCause, StagedPipeline, TopicState};
+use weir_core::pipeline::moving::LanesSeen;
 use weir_wire::forward::ReplicaProgress;
 use weir_wire::ids::{NodeId, Offset, PartitionIndex, Revision};
 use weir_wire::request::{
-    DescribePipelines, PartitionRevision, PipelineDescription, PipelinesDescribed, PluginFigures,
-    StagedDescription,
+    DescribePipelines, PartitionRevision, PipelineDescription, PipelineLanes, PipelinesDescribed,
+    PluginFigures, StagedDescription,
 };
 
 use super::bound;
@@ -45,6 +46,9 @@ pub(in crate::handlers) async fn handle(
 async fn describe(context: &Context, name: &str, topic: &TopicState) -> PipelineDescription {
     let progress = progress(context, topic).await;
     let current = topic.current_pipeline();
+    let now_ms = context.services.outside.clock.now().wall_ms;
+    let oldest = oldest_open(topic, now_ms);
+    let lanes = context.services.pipelines.lanes_seen(topic.id, oldest, topic.revision);
     let figures =
         context.services.pipelines.snapshots().into_iter().filter(|snapshot| snapshot.topic == name);
     PipelineDescription {
@@ -55,8 +59,9 @@ async fn describe(context: &Context, name: &str, topic: &TopicState) -> Pipeline
         plugins: bound(&current.spec),
         staged: topic.staged.as_ref().map(|staged| describe_staged(context, staged)),
         open: topic.pipelines.keys().copied().filter(|revision| *revision != topic.revision).collect(),
-        partitions: partitions(topic, &progress, context.services.outside.clock.now().wall_ms),
+        partitions: partitions(topic, &progress, oldest < topic.revision),
         figures: figures.map(of_snapshot).collect(),
+        lanes: lanes.map(|LanesSeen { open, behind, moved }| PipelineLanes { open, behind, moved }),
     }
 }
 
@@ -87,18 +92,21 @@ fn describe_staged(context: &Context, staged: &StagedPipeline) -> StagedDescript
     }
 }
 
+/// The oldest revision under which anything can still be sent: its grace is not over.
+fn oldest_open(topic: &TopicState, now_ms: i64) -> Revision {
+    let grace_ms = topic.config().pipeline_revision_grace_ms;
+    let now_ms = u64::try_from(now_ms).unwrap_or(0);
+    let is_open = |since: Option<u64>| since.is_none_or(|since| now_ms.saturating_sub(since) < grace_ms);
+    let open = topic.pipelines.iter().filter(|(_, pipeline)| is_open(pipeline.retired_at_ms));
+    open.map(|(revision, _)| *revision).min().unwrap_or(topic.revision).min(topic.revision)
+}
+
 /// From where on the revision in force made the records of each partition.
 fn partitions(
     topic: &TopicState,
     progress: &BTreeMap<PartitionIndex, ReplicaProgress>,
-    now_ms: i64,
+    may_follow: bool,
 ) -> Vec<PartitionRevision> {
-    let grace_ms = topic.config().pipeline_revision_grace_ms;
-    let now_ms = u64::try_from(now_ms).unwrap_or(0);
-    let may_follow = topic.pipelines.iter().any(|(revision, pipeline)| {
-        let since = pipeline.retired_at_ms;
-        *revision != topic.revision && since.is_none_or(|since| now_ms.saturating_sub(since) < grace_ms)
-    });
     let count = u32::try_from(topic.partitions.len()).unwrap_or(u32::MAX);
     (0..count)
         .map(PartitionIndex)
@@ -111,7 +119,7 @@ fn partitions(
                 _ => (None, None),
             };
             let settled_offset = older_end.filter(|_| !may_follow);
-            PartitionRevision { partition, first_offset: first, settled_offset }
+            PartitionRevision { partition, first_offset: first, settled_offset, older_end }
         })
         .collect()
 }
@@ -122,7 +130,8 @@ fn offsets(progress: &ReplicaProgress, revision: Revision) -> Option<(Offset, Of
     Some((marked.first_offset, marked.older_end))
 }
 
-fn of_snapshot(snapshot: Snapshot) -> PluginFigures {
+pub(super) fn of_snapshot(snapshot: Snapshot) -> PluginFigures {
+    let waited = snapshot.waited_ns.into_iter();
     PluginFigures {
         plugin: snapshot.plugin,
         version: snapshot.version,
@@ -136,5 +145,7 @@ fn of_snapshot(snapshot: Snapshot) -> PluginFigures {
         times: snapshot.times,
         memory_high_bytes: snapshot.memory_high_bytes,
         instances: snapshot.instances,
+        busy_us: snapshot.busy_ns / 1000,
+        throttled_us: waited.map(|(share, ns)| (share.to_owned(), ns / 1000)).collect(),
     }
 }

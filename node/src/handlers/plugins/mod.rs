@@ -8,6 +8,7 @@ pub(super) mod lines;
 pub(super) mod list;
 pub(super) mod push;
 pub(super) mod roll_back;
+pub(super) mod shadow;
 pub(super) mod stage;
 pub(super) mod upload;
 

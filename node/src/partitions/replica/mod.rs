@@ -20,6 +20,7 @@
 //! arrived together are written together, and reported written once.
 
 mod compacting;
+mod comparing;
 mod cutting;
 mod peers;
 
@@ -54,6 +55,7 @@ use crate::storage::{
     Compacted, DataFolder, Flushed, Log, PartitionKey, ReadError as LogReadError, Removed, Repaired,
     StampedBatch, StorageError,
 };
+use comparing::Comparing;
 use cutting::CutOrder;
 use peers::Peers;
 
@@ -133,6 +135,8 @@ struct Waiting {
     batch: Option<(Bytes, Option<Arc<OwnedSemaphorePermit>>)>,
     /// What made it, for the marker that may have to go before it.
     made_by: Option<Arc<RevisionMarker>>,
+    /// Plugins made it: if it is stored already, it is held against that.
+    by_plugins: bool,
 }
 
 impl State {
@@ -289,11 +293,14 @@ impl Replica {
             let _ = request.reply.send((request.tag, outcome));
             return;
         }
-        let AppendRequest { batch, meta, leader_epoch, check, acks, made_by, tag, reply, memory } = request;
+        let AppendRequest { batch, meta, leader_epoch, check, acks, made_by, by_plugins, tag, reply, memory } =
+            request;
         let id = RequestId(self.state.next_request);
         self.state.next_request += 1;
         let revision = made_by.as_ref().map(|marker| marker.revision);
-        self.state.waiting.insert(id, Waiting { tag, reply, batch: Some((batch, memory)), made_by });
+        self.state
+            .waiting
+            .insert(id, Waiting { tag, reply, batch: Some((batch, memory)), made_by, by_plugins });
         self.handle(Input::Append(Append { request: id, leader_epoch, batch: meta, check, acks, revision }));
     }
 
@@ -320,8 +327,7 @@ impl Replica {
             Effect::Flush { .. } => self.start_flush(),
             Effect::Complete { request, outcome } => {
                 let waiting = self.state.waiting.remove(&request).expect("each request is completed once");
-                // The lane may be gone; its client reopens it and asks again.
-                let _ = waiting.reply.send((waiting.tag, outcome));
+                self.complete(waiting, outcome);
             }
             Effect::HighWatermark(to) => self.view.set_high_watermark(to),
             Effect::LogStart(to) => self.raise_log_start(to),
@@ -379,6 +385,22 @@ impl Replica {
         let header = BatchHeader::parse(&bytes).expect("the batch was validated before it came here");
         self.state.to_write.push(StampedBatch { header, bytes });
         self.state.memory.extend(memory);
+    }
+
+    /// Answers a request, once a part that plugins made and that is stored already was held against what is stored.
+    fn complete(&self, waiting: Waiting, outcome: AppendOutcome) {
+        let Waiting { tag, reply, batch, by_plugins, .. } = waiting;
+        if let AppendOutcome::Stored { base_offset: Some(base_offset), duplicate: true, .. } = outcome
+            && by_plugins
+            && let (Some((sent, _)), Some(log)) = (batch, &self.log)
+        {
+            let (outside, reader) = (self.outside.clone(), log.reader());
+            let comparing = Comparing { outside, reader, sent, base_offset, outcome, tag, reply };
+            tokio::spawn(comparing.run());
+            return;
+        }
+        // The lane may be gone; its client reopens it and asks again.
+        let _ = reply.send((tag, outcome));
     }
 
     /// Lines up the control batch that says what made the batch of this request and those behind it.

@@ -42,10 +42,11 @@ pub use list_offsets::{ListOffsets, ListedOffset, OffsetSpec, OffsetsListed};
 pub use metadata::{ClusterMetadata, Metadata, NodeEntry, PartitionEntry, TopicEntry};
 pub use plugins::{
     ActivatePipeline, BoundPlugin, ChunkTaken, DeletePlugin, DescribePipelines, ExplainTopic, ListPlugins,
-    PartitionRevision, PipelineActivated, PipelineChange, PipelineDescription, PipelineRolledBack,
-    PipelineStaged, PipelinesDescribed, PlacementExplained, PluginBinding, PluginDeleted, PluginEntry,
-    PluginFigures, PluginPushed, PluginsListed, PushPlugin, RollBackPipeline, StagePipeline,
-    StagedDescription, TopicExplained, UploadComponent,
+    PartitionRevision, PipelineActivated, PipelineChange, PipelineDescription, PipelineLanes,
+    PipelineRolledBack, PipelineStaged, PipelinesDescribed, PlacementExplained, PluginBinding, PluginDeleted,
+    PluginEntry, PluginFigures, PluginPushed, PluginsListed, PushPlugin, RollBackPipeline, ShadowAction,
+    ShadowReport, ShadowSample, ShadowTopic, StagePipeline, StagedDescription, TopicExplained, TopicShadowed,
+    UploadComponent,
 };
 
 pub use reassignments::{

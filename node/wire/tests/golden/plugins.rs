@@ -1,17 +1,20 @@
 //! Every message about plugins and pipelines.
 
 use expect_test::expect;
-use weir_wire::ids::{ClusterId, LeaderEpoch, NodeId, Offset, PartitionIndex, Revision, TopicId};
+use weir_wire::ids::{
+    ClusterId, LeaderEpoch, NodeId, Offset, PartitionIndex, ProducerEpoch, ProducerId, Revision, TopicId,
+};
 use weir_wire::plugin::{
     ComponentAsk, ComponentChunk, ComponentPurpose, PluginDigest, PluginKind, PluginLine, PluginLines,
     PluginLinesOpen, PluginShape,
 };
 use weir_wire::request::{
     ActivatePipeline, BoundPlugin, ChunkTaken, DeletePlugin, DescribePipelines, ExplainTopic, ListPlugins,
-    PartitionRevision, PipelineActivated, PipelineChange, PipelineDescription, PipelineRolledBack,
-    PipelineStaged, PipelinesDescribed, PlacementExplained, PluginBinding, PluginDeleted, PluginEntry,
-    PluginFigures, PluginPushed, PluginsListed, PushPlugin, Request, RollBackPipeline, StagePipeline,
-    StagedDescription, TopicExplained, UploadComponent,
+    PartitionRevision, PipelineActivated, PipelineChange, PipelineDescription, PipelineLanes,
+    PipelineRolledBack, PipelineStaged, PipelinesDescribed, PlacementExplained, PluginBinding, PluginDeleted,
+    PluginEntry, PluginFigures, PluginPushed, PluginsListed, PushPlugin, Request, RollBackPipeline,
+    ShadowAction, ShadowReport, ShadowSample, ShadowTopic, StagePipeline, StagedDescription, TopicExplained,
+    TopicShadowed, UploadComponent,
 };
 
 use crate::Golden;
@@ -55,6 +58,7 @@ fn the_numbers_of_plugin_requests() {
         (RollBackPipeline::KIND, RollBackPipeline::NAME),
         (DescribePipelines::KIND, DescribePipelines::NAME),
         (ExplainTopic::KIND, ExplainTopic::NAME),
+        (ShadowTopic::KIND, ShadowTopic::NAME),
     ];
     let named: Vec<_> = kinds.iter().map(|(kind, name)| format!("{} {name}", kind.0)).collect();
     expect![[r#"
@@ -66,7 +70,8 @@ fn the_numbers_of_plugin_requests() {
         65 activate_pipeline
         66 roll_back_pipeline
         67 describe_pipelines
-        68 explain_topic"#]]
+        68 explain_topic
+        69 shadow_topic"#]]
     .assert_eq(&named.join("\n"));
 }
 
@@ -180,6 +185,7 @@ fn pipelines_are_described_and_explained() {
         partition: PartitionIndex(1),
         first_offset: Some(Offset(300)),
         settled_offset: None,
+        older_end: Some(Offset(301)),
     };
     let figures = PluginFigures {
         plugin: "p".to_owned(),
@@ -194,6 +200,8 @@ fn pipelines_are_described_and_explained() {
         times: vec![(8, 7)],
         memory_high_bytes: 300,
         instances: 9,
+        busy_us: 10,
+        throttled_us: vec![("time".to_owned(), 11)],
     };
     let described = PipelineDescription {
         topic: topic(),
@@ -205,6 +213,11 @@ fn pipelines_are_described_and_explained() {
         open: vec![Revision(1)],
         partitions: vec![partition],
         figures: vec![figures],
+        lanes: Some(PipelineLanes {
+            open: 4,
+            behind: vec![(ProducerId(5), ProducerEpoch(6))],
+            moved: Vec::new(),
+        }),
     };
     golden.body("described", &PipelinesDescribed { topics: vec![described] });
     golden.body("explain", &ExplainTopic { topic: topic(), key: Some(b"k".to_vec()) });
@@ -227,9 +240,51 @@ fn pipelines_are_described_and_explained() {
     );
     expect![[r#"
         describe                     01 01 71
-        described                    01 01 71 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 02 02 73 6f 01 00 01 70 01 31 dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd 01 01 6b 01 76 01 05 63 61 6c 6c 73 ac 02 04 70 61 73 73 01 01 03 00 01 01 01 02 01 03 02 6e 6f 01 01 01 01 01 ac 02 00 01 01 70 01 31 02 01 02 03 04 05 01 04 74 72 61 70 06 01 08 07 ac 02 09
+        described                    01 01 71 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 70 02 02 73 6f 01 00 01 70 01 31 dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd dd 01 01 6b 01 76 01 05 63 61 6c 6c 73 ac 02 04 70 61 73 73 01 01 03 00 01 01 01 02 01 03 02 6e 6f 01 01 01 01 01 ac 02 00 01 ad 02 01 01 70 01 31 02 01 02 03 04 05 01 04 74 72 61 70 06 01 08 07 ac 02 09 0a 01 04 74 69 6d 65 0b 01 04 01 05 06 00
         explain                      01 71 01 01 6b
         explained                    02 00 03 01 01 01 02 03 01 02 02 01
+    "#]].assert_eq(&golden.0);
+}
+
+#[test]
+fn shadow_runs_are_started_ended_and_reported() {
+    let mut golden = Golden::default();
+    let start = ShadowAction::Start { revision: Some(Revision(3)), every: 10 };
+    for (name, action) in [("report", ShadowAction::Report), ("start", start), ("stop", ShadowAction::Stop)] {
+        golden.body(name, &ShadowTopic { topic: "q".to_owned(), action });
+    }
+    golden.body("none", &TopicShadowed { node: NodeId(1), run: None });
+    let sample = ShadowSample {
+        kind: "content".to_owned(),
+        stored: Some((PartitionIndex(1), Offset(300))),
+        ordinal: 4,
+        index: 5,
+        key: "k".to_owned(),
+        in_force: "a".to_owned(),
+        staged: "b".to_owned(),
+    };
+    let report = ShadowReport {
+        revision: Revision(3),
+        plugins: Vec::new(),
+        every: 10,
+        ended: Some("so".to_owned()),
+        ran_us: 11,
+        busy_us: 12,
+        dropped: 13,
+        batches: 14,
+        records: 15,
+        same: 16,
+        different: vec![("content".to_owned(), 17)],
+        samples: vec![sample],
+        figures: Vec::new(),
+    };
+    golden.body("run", &TopicShadowed { node: NodeId(1), run: Some(report) });
+    expect![[r#"
+        report                       01 71 00
+        start                        01 71 01 01 03 0a
+        stop                         01 71 02
+        none                         01 00
+        run                          01 01 03 00 0a 01 02 73 6f 0b 0c 0d 0e 0f 10 01 07 63 6f 6e 74 65 6e 74 11 01 07 63 6f 6e 74 65 6e 74 01 01 ac 02 04 05 01 6b 01 61 01 62 00
     "#]].assert_eq(&golden.0);
 }
 

@@ -1,9 +1,11 @@
 //! Random schedules: members join, leave, crash, dawdle; messages are lost, repeated and reordered; topics grow;
-//! assignors are swapped, answer wrongly or not at all; coordinators fail with any part of what is not committed lost.
-//! After every step the invariants are checked; then faults end, and every partition must be owned.
+//! assignors are swapped, answer wrongly or not at all; coordinators fail with any part of what is not committed lost,
+//! and their successors read a log that is compacted in part. After every step the invariants are checked; then faults
+//! end, and every partition must be owned.
 //!
 //! `WEIR_SEED=N` plays one schedule alone.
 
+mod cleaning;
 mod client;
 mod world;
 

@@ -16,6 +16,7 @@ use weir_wire::request::{
     SetAssignor, Subscription, TopicPartitions,
 };
 
+use super::cleaning::cleaned;
 use super::client::Client;
 use crate::invariants::{
     Compacted, OffsetsKept, Order, Tenures, failover_moves_nothing, log_is_state,
@@ -385,8 +386,9 @@ impl World {
         }
         (self.compacted, self.tenures) = (compacted, tenures);
         let mut replay = replay(self.rule);
-        let whole = self.random.percent(50);
-        let records = if whole { self.log.concat() } else { self.compacted.records() };
+        // Compacted now and then, or perfectly.
+        let some = self.random.percent(75);
+        let records = if some { cleaned(&self.log, &mut self.random) } else { self.compacted.records() };
         records.iter().for_each(|record| replay.apply(record));
         let newest = self.views.len() - 1;
         let view =

@@ -18,6 +18,7 @@
 
 mod assigning;
 mod bad_input;
+mod delivery;
 mod failing_over;
 mod interpreter;
 mod looking_after;

@@ -52,6 +52,46 @@ fn a_follower_writes_flushes_reports_and_commits_what_its_leader_did() {
     );
 }
 
+/// Records that caught up came on their own stream before the answer; they were dropped and never came again.
+#[test]
+fn records_that_overtake_the_answer_are_taken() {
+    check(
+        "
+        follow 1 leader=1/1
+        frame 1 from=0 0:2:1
+        written
+        flushed
+        subscribed 1
+        frame 1 from=2 2:1:1 hw=2
+        written
+        flushed
+        frame 7 from=3 3:1:1
+        ",
+        expect![[r#"
+            > follow 1 leader=1/1
+              subscribe 1 at 1/1 in epoch 1: end 0 flushed 0 last epoch none
+            > frame 1 from=0 0:2:1
+              save reigns: 1 from 0
+              write the frame from 0 to 2, without 0
+            > written
+              flush up to 2
+              report 1 to 1/1: end 2 flushed 0
+            > flushed
+              report 1 to 1/1: end 2 flushed 2
+            > subscribed 1
+            > frame 1 from=2 2:1:1 hw=2
+              write the frame from 2 to 3, without 0
+              hw 2
+            > written
+              flush up to 3
+              report 1 to 1/1: end 3 flushed 2
+            > flushed
+              report 1 to 1/1: end 3 flushed 3
+            > frame 7 from=3 3:1:1
+        "#]],
+    );
+}
+
 #[test]
 fn histories_that_part_are_cut_and_asked_about_again() {
     check(

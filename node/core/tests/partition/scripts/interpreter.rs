@@ -12,7 +12,7 @@ use weir_wire::fetch::Position;
 use weir_wire::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Revision, Sequence};
 use weir_wire::lane::Acks;
 
-use super::replication;
+use super::{pictures, replication};
 use crate::history::History;
 
 pub(super) fn run(script: &str) -> String {
@@ -119,6 +119,10 @@ impl Runner {
                 );
             }
             "show" => self.show(),
+            "draw" => {
+                let picture = pictures::draw(&self.partition);
+                picture.lines().for_each(|line| self.print(line));
+            }
             "producers" => self.producers(),
             "revisions" => self.revisions(),
             "restart" => self.restart(line),

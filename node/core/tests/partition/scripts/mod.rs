@@ -6,7 +6,7 @@
 //!           [acks=0|1|all] [epoch=E] [rev=REVISION] [control] [unchecked]
 //! written [END]   flushed [END]   write-failed   flush-failed
 //! config KEY=VALUE...   start OFFSET   tick   wait MS   resign   delete
-//! read at=OFFSET [seen=EPOCH] [epoch=E]   latest [epoch=E]   end-of EPOCH   show   producers   revisions
+//! read at=OFFSET [seen=EPOCH] [epoch=E]   latest [epoch=E]   end-of EPOCH   show   draw   producers   revisions
 //! follow EPOCH [leader=N/I] [pe=PARTITION_EPOCH] [as=N/I] [unclean]
 //! subscribe N/I sub=S end=N [flushed=N] [last=EPOCH] [epoch=EPOCH] [leader=N/I]
 //! report N/I sub=S end=N [flushed=N]   unsubscribe N/I sub=S   isr-refused P   isr-unknown P
@@ -25,6 +25,7 @@ mod committed;
 mod followers;
 mod interpreter;
 mod isr;
+mod pictures;
 mod producers;
 mod reads;
 mod replication;

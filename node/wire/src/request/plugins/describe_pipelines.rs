@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::BoundPlugin;
-use crate::ids::{NodeId, Offset, PartitionIndex, Revision, TopicId};
+use crate::ids::{NodeId, Offset, PartitionIndex, ProducerEpoch, ProducerId, Revision, TopicId};
 use crate::request::{Request, RequestKind};
 
 /// Asks for the pipelines of one topic, or of all that have plugins.
@@ -41,6 +41,19 @@ pub struct PipelineDescription {
     pub partitions: Vec<PartitionRevision>,
     /// What its plugins did on the node that answers.
     pub figures: Vec<PluginFigures>,
+    /// The lanes that the node which answers has seen; `None` if it cannot say.
+    pub lanes: Option<PipelineLanes>,
+}
+
+/// The lanes of a topic on one node: what can still follow under earlier revisions than the one in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PipelineLanes {
+    /// Lanes that are open under an earlier revision, or ended with parts on their way.
+    pub open: u64,
+    /// Producers that this node has not seen at the revision in force.
+    pub behind: Vec<(ProducerId, ProducerEpoch)>,
+    /// Producers that it has.
+    pub moved: Vec<(ProducerId, ProducerEpoch)>,
 }
 
 /// A pipeline that is made ready.
@@ -65,8 +78,10 @@ pub struct PartitionRevision {
     pub partition: PartitionIndex,
     /// The offset of its first record; `None` while there is none, or its leader does not answer.
     pub first_offset: Option<Offset>,
-    /// From here on nothing of an earlier revision follows; `None` while something may.
+    /// From here on nothing of an earlier revision follows, since their grace is over; `None` while it is not.
     pub settled_offset: Option<Offset>,
+    /// The end of what earlier revisions made up to now; `None` as with `first_offset`.
+    pub older_end: Option<Offset>,
 }
 
 /// What a plugin did for a topic on one node, since the revision was made ready there.
@@ -96,6 +111,10 @@ pub struct PluginFigures {
     pub memory_high_bytes: u64,
     /// Instances alive now.
     pub instances: u64,
+    /// How long its calls held a thread, in microseconds.
+    pub busy_us: u64,
+    /// How long calls waited since it had its share, in microseconds, by which: `failing`, `time`, `memory`.
+    pub throttled_us: Vec<(String, u64)>,
 }
 
 impl Request for DescribePipelines {

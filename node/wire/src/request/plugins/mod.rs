@@ -7,6 +7,7 @@ mod explain_topic;
 mod list_plugins;
 mod push_plugin;
 mod roll_back_pipeline;
+mod shadow_topic;
 mod stage_pipeline;
 mod upload_component;
 
@@ -17,13 +18,14 @@ use crate::plugin::{PluginDigest, PluginKind};
 pub use activate_pipeline::{ActivatePipeline, PipelineActivated};
 pub use delete_plugin::{DeletePlugin, PluginDeleted};
 pub use describe_pipelines::{
-    DescribePipelines, PartitionRevision, PipelineDescription, PipelinesDescribed, PluginFigures,
-    StagedDescription,
+    DescribePipelines, PartitionRevision, PipelineDescription, PipelineLanes, PipelinesDescribed,
+    PluginFigures, StagedDescription,
 };
 pub use explain_topic::{ExplainTopic, PlacementExplained, TopicExplained};
 pub use list_plugins::{ListPlugins, PluginEntry, PluginsListed};
 pub use push_plugin::{PluginPushed, PushPlugin};
 pub use roll_back_pipeline::{PipelineRolledBack, RollBackPipeline};
+pub use shadow_topic::{ShadowAction, ShadowReport, ShadowSample, ShadowTopic, TopicShadowed};
 pub use stage_pipeline::{PipelineChange, PipelineStaged, PluginBinding, StagePipeline};
 pub use upload_component::{ChunkTaken, UploadComponent};
 

@@ -1,0 +1,137 @@
+//! Who reads which partition since when: every member notes what it reads here.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use weir_client::PartitionIndex;
+
+use super::super::latencies::Latencies;
+
+/// What all members share.
+pub(super) struct Board {
+    topic: String,
+    started: Instant,
+    state: Mutex<State>,
+    pub(super) commits: Latencies,
+}
+
+struct State {
+    /// The member that read a partition last.
+    readers: Vec<Option<usize>>,
+    /// What each member was told to read, by its number.
+    assigned: Vec<Vec<PartitionIndex>>,
+    /// The beginning of the change that is watched.
+    since: Instant,
+    /// How long each partition that moved was without its reader.
+    moved: Vec<Duration>,
+    kept: Latencies,
+    committed: Latencies,
+}
+
+impl Board {
+    pub(super) fn new(topic: &str, partitions: u32) -> Board {
+        let now = Instant::now();
+        let state = State {
+            readers: (0..partitions).map(|_| None).collect(),
+            assigned: Vec::new(),
+            since: now,
+            moved: Vec::new(),
+            kept: Latencies::new(),
+            committed: Latencies::new(),
+        };
+        Board { topic: topic.to_owned(), started: now, state: Mutex::new(state), commits: Latencies::new() }
+    }
+
+    pub(super) fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// The group has the name of the topic.
+    pub(super) fn group(&self) -> &str {
+        &self.topic
+    }
+
+    pub(super) fn partitions(&self) -> u32 {
+        u32::try_from(self.state().readers.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Nanoseconds since the bench began.
+    pub(super) fn now_ns(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// A change begins now.
+    pub(super) fn watch(&self) {
+        let mut state = self.state();
+        (state.since, state.moved) = (Instant::now(), Vec::new());
+    }
+
+    /// A member reads a record, which was sent at `sent_ns`.
+    pub(super) fn read(&self, member: usize, partition: PartitionIndex, sent_ns: u64) {
+        let late = Duration::from_nanos(self.now_ns().saturating_sub(sent_ns));
+        let mut state = self.state();
+        let since = state.since;
+        let Some(reader) = usize::try_from(partition.0).ok().and_then(|at| state.readers.get_mut(at)) else {
+            return;
+        };
+        match reader.replace(member) {
+            Some(before) if before == member => state.kept.record(late),
+            Some(_) => state.moved.push(since.elapsed()),
+            None => {}
+        }
+    }
+
+    /// A member was told what it reads; a number that comes later has read nothing yet.
+    pub(super) fn assign(&self, member: usize, change: impl FnOnce(&mut Vec<PartitionIndex>)) {
+        let mut state = self.state();
+        if state.assigned.len() <= member {
+            state.assigned.resize(member + 1, Vec::new());
+        }
+        change(&mut state.assigned[member]);
+    }
+
+    /// How many partitions nobody has read from yet.
+    pub(super) fn unread(&self) -> usize {
+        self.state().readers.iter().filter(|reader| reader.is_none()).count()
+    }
+
+    /// Whether a member reads all that it was told to, and that is something.
+    pub(super) fn has_all_of_its_own(&self, member: usize) -> bool {
+        let state = self.state();
+        let Some(assigned) = state.assigned.get(member) else { return false };
+        let reads = |partition: &PartitionIndex| {
+            usize::try_from(partition.0).is_ok_and(|at| state.readers.get(at) == Some(&Some(member)))
+        };
+        // There may be more members than partitions.
+        assigned.iter().all(reads) && (!assigned.is_empty() || member >= state.readers.len())
+    }
+
+    /// Whether others read everything that a member has read.
+    pub(super) fn has_none(&self, member: usize) -> bool {
+        self.state().readers.iter().all(|reader| *reader != Some(member))
+    }
+
+    /// Counts the partitions that moved since the change began.
+    pub(super) fn moved_into(&self, times: &Latencies) {
+        self.state().moved.drain(..).for_each(|took| times.record(took));
+    }
+
+    pub(super) fn take_kept(&self) -> Latencies {
+        std::mem::replace(&mut self.state().kept, Latencies::new())
+    }
+
+    pub(super) fn committed(&self, took: Duration) {
+        self.commits.record(took);
+        self.state().committed.record(took);
+    }
+
+    pub(super) fn take_commits(&self) -> Latencies {
+        std::mem::replace(&mut self.state().committed, Latencies::new())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Each change is one step.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

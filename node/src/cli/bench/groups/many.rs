@@ -1,0 +1,69 @@
+//! Many groups of one member that have nothing to read.
+
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use weir_client::{Client, ConsumerConfig, ConsumerEvent, GroupEvent, NewTopic, ResetPolicy};
+
+use super::super::machine::{CpuTimes, CpuUsed};
+use super::super::target::Target;
+use super::Args;
+use crate::cli::output::Failure;
+
+/// The topic that all of them read.
+const TOPIC: &str = "weir-bench-many";
+
+pub(super) struct Many {
+    pub(super) joined_seconds: f64,
+    pub(super) node_cpu_percent: Option<f64>,
+}
+
+/// Starts the groups, waits until each member has its partition, and looks at what the node does for all of them.
+pub(super) async fn measure(args: &Args, target: &Target, admin: &Client) -> Result<Many, Failure> {
+    admin.create_topic(NewTopic::new(TOPIC).partitions(1)).await?;
+    let mut clients = Vec::new();
+    for _ in 0..args.connections.min(args.groups) {
+        clients.push(target.connect().await?);
+    }
+    let started = Instant::now();
+    let mut joining = JoinSet::new();
+    for (number, client) in (0..args.groups).zip(clients.iter().cycle()) {
+        joining.spawn(join(client.clone(), format!("weir-bench-{number}")));
+    }
+    let mut staying = JoinSet::new();
+    while let Some(joined) = joining.join_next().await {
+        let mut consumer = joined.map_err(|_| Failure::new("a client of the bench panicked"))??;
+        staying.spawn(async move { while consumer.next_event().await.is_ok() {} });
+    }
+    let joined_seconds = started.elapsed().as_secs_f64();
+    let (before, watched) = (CpuTimes::now(target.pid), Instant::now());
+    tokio::time::sleep(Duration::from_secs_f64(args.idle_seconds)).await;
+    let seconds = watched.elapsed().as_secs_f64();
+    let used = CpuUsed::between(before, CpuTimes::now(target.pid), seconds);
+    let there = admin.list_groups().await?.iter().filter(|group| group.members == 1).count();
+    // Each member leaves, politely: what is left of the bench is no member.
+    drop(staying);
+    for client in clients {
+        client.close().await;
+    }
+    admin.delete_topic(TOPIC).await?;
+    if there < usize::try_from(args.groups).unwrap_or(usize::MAX) {
+        return Err(Failure::new(format!("of {} groups only {there} still had their member", args.groups)));
+    }
+    let node_cpu_percent = used.node.filter(|_| seconds > 0.0).map(|cpu| cpu * 100.0 / seconds);
+    Ok(Many { joined_seconds, node_cpu_percent })
+}
+
+/// A member that was told what to read.
+async fn join(client: Client, group: String) -> Result<weir_client::Consumer, Failure> {
+    let config =
+        ConsumerConfig { group: Some(group), reset: ResetPolicy::Latest, ..ConsumerConfig::default() };
+    let mut consumer = client.consumer(config)?;
+    consumer.subscribe([TOPIC])?;
+    loop {
+        if let ConsumerEvent::Group(GroupEvent::Assigned { .. }) = consumer.next_event().await? {
+            return Ok(consumer);
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! `weir bench groups`: how soon partitions move between members, how many commits are taken, what many groups cost.
+//!
+//! ```text
+//!   a record a tick to each partition ──▶ topic ──▶ the members of one group, each a client on a thread of its own
+//!   one more joins, and leaves; one more joins, and vanishes ──▶ how long until what moves is read by somebody else
+//!   all members commit ──▶ how many commits a second
+//!   many groups of one member over few connections, which do nothing ──▶ what the node's process needs for them
+//! ```
+//!
+//! A record holds when it was sent, so what a rebalance does to partitions that stay where they are is told by how late
+//! their records come.
+
+mod board;
+mod many;
+mod member;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::Instant;
+use weir_client::{
+    Acks, Client, DeliveryResult, GroupState, NewTopic, PartitionIndex, Producer, ProducerConfig, Record,
+};
+
+use self::board::Board;
+use self::member::{Member, Order};
+use super::latencies::Latencies;
+use super::machine::{CpuTimes, CpuUsed};
+use super::target::{Target, Where};
+use crate::cli::global::Global;
+use crate::cli::output::{Failure, Output, grouped, per_second};
+
+/// How long a change of the group may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// The pause before it is looked again whether a change is over.
+const LOOK_PAUSE: Duration = Duration::from_millis(5);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Members of the group
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=500))]
+    members: u32,
+    /// Partitions of the topic
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    partitions: u32,
+    /// How often a record goes to each partition
+    #[arg(long, value_name = "MS", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    tick_ms: u64,
+    /// How often a member joins and leaves again
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    joins: u32,
+    /// How often a member joins and vanishes without a word; each takes a session
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    kills: u32,
+    /// How long all members commit; 0 for not at all
+    #[arg(long, value_name = "S", default_value_t = 5.0)]
+    commit_seconds: f64,
+    /// How many groups of one member; 0 for none
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    groups: u32,
+    /// Over how many connections
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    connections: u32,
+    /// How long those are watched
+    #[arg(long, value_name = "S", default_value_t = 10.0)]
+    idle_seconds: f64,
+    #[command(flatten)]
+    place: Where,
+}
+
+/// Times of one kind, in milliseconds.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Times {
+    p50_ms: Option<f64>,
+    p99_ms: Option<f64>,
+    count: u64,
+}
+
+/// What was measured; `null` where nothing was.
+#[derive(Debug, Serialize)]
+pub(super) struct Figures {
+    bench: &'static str,
+    members: u32,
+    partitions: u32,
+    /// From the moment in which a member asks to join until each of its partitions is read by it.
+    join: Times,
+    /// From the moment in which a member begins to leave until each of its partitions is read by another one.
+    leave: Times,
+    /// From the moment in which a member vanishes until each of its partitions is read by another one; its session, 15 s
+    /// unless configured otherwise, is in it.
+    kill: Times,
+    /// How late records come from partitions that stay where they are, while others move.
+    kept: Times,
+    commits_per_second: Option<u64>,
+    commit: Times,
+    groups: u32,
+    connections: u32,
+    /// How long it took until all groups had their member and all members their partition.
+    groups_joined_seconds: Option<f64>,
+    /// Of one core, for doing nothing in that many groups.
+    groups_node_cpu_percent: Option<f64>,
+    other_cores: Option<f64>,
+}
+
+impl Times {
+    fn of(latencies: &Latencies) -> Times {
+        Times { p50_ms: latencies.ms(500), p99_ms: latencies.ms(990), count: latencies.count() }
+    }
+
+    fn line(&self, what: &str) -> String {
+        let ms = |figure: Option<f64>| figure.map_or("-".to_owned(), |figure| format!("{figure:.1} ms"));
+        format!("{what:<12}p50 {}, p99 {}, of {}", ms(self.p50_ms), ms(self.p99_ms), grouped(self.count))
+    }
+}
+
+impl Figures {
+    /// For people.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let or_unknown = |figure: Option<f64>| figure.map_or("-".to_owned(), |figure| format!("{figure:.1}"));
+        vec![
+            self.join.line("join"),
+            self.leave.line("leave"),
+            self.kill.line("kill"),
+            self.kept.line("kept"),
+            self.commit.line("commit"),
+            format!("commits     {} a second", self.commits_per_second.map_or("-".to_owned(), grouped)),
+            format!(
+                "groups      {} over {} connections: there after {} s, then {} % of a core",
+                grouped(u64::from(self.groups)),
+                self.connections,
+                or_unknown(self.groups_joined_seconds),
+                or_unknown(self.groups_node_cpu_percent)
+            ),
+        ]
+    }
+}
+
+pub(super) async fn run(args: &Args, global: &Global, output: Output) -> Result<Figures, Failure> {
+    let target = Arc::new(Target::start(&args.place, global, output).await?);
+    let client = target.connect().await?;
+    let name = format!("weir-bench-{:08x}", fastrand::u32(..));
+    let topic = NewTopic::new(&name).partitions(args.partitions).config("write.caching", "true");
+    client.create_topic(topic).await?;
+    let (before, started) = (CpuTimes::now(target.pid), Instant::now());
+    let mut bench = Bench::begin(args, &target, client, &name).await?;
+    let moved = bench.moves(args).await?;
+    let (commits, commit) = bench.commits(Duration::from_secs_f64(args.commit_seconds)).await;
+    let client = bench.end(&name).await?;
+    let many = if args.groups > 0 { Some(many::measure(args, &target, &client).await?) } else { None };
+    let used = CpuUsed::between(before, CpuTimes::now(target.pid), started.elapsed().as_secs_f64());
+    client.close().await;
+    if let Ok(target) = Arc::try_unwrap(target) {
+        target.stop(Some(&name)).await?;
+    }
+    let [join, leave, kill, kept] = moved.each_ref().map(Times::of);
+    Ok(Figures {
+        bench: "groups",
+        members: args.members,
+        partitions: args.partitions,
+        join,
+        leave,
+        kill,
+        kept,
+        commits_per_second: commits,
+        commit: Times::of(&commit),
+        groups: args.groups,
+        connections: args.connections,
+        groups_joined_seconds: many.as_ref().map(|many| many.joined_seconds),
+        groups_node_cpu_percent: many.and_then(|many| many.node_cpu_percent),
+        other_cores: used.other_cores,
+    })
+}
+
+/// A group whose members read what is sent all the time.
+struct Bench {
+    target: Arc<Target>,
+    client: Client,
+    board: Arc<Board>,
+    members: Vec<Member>,
+    sending: tokio::task::JoinHandle<Result<(), Failure>>,
+}
+
+impl Bench {
+    async fn begin(args: &Args, target: &Arc<Target>, client: Client, topic: &str) -> Result<Bench, Failure> {
+        let board = Arc::new(Board::new(topic, args.partitions));
+        let config = ProducerConfig { acks: Acks::Leader, ..ProducerConfig::default() };
+        let producer = client.producer(config)?;
+        let tick = Duration::from_millis(args.tick_ms);
+        let sending = tokio::spawn(send(producer, Arc::clone(&board), tick));
+        let mut bench = Bench { target: Arc::clone(target), client, board, members: Vec::new(), sending };
+        for _ in 0..args.members {
+            bench.join();
+        }
+        bench.settle(|board| board.unread() == 0).await?;
+        Ok(bench)
+    }
+
+    fn join(&mut self) -> usize {
+        let number = self.members.len();
+        self.members.push(Member::start(number, &self.target, &self.board));
+        number
+    }
+
+    /// Waits until nobody waits for a partition and the board is as wanted.
+    async fn settle(&self, is_so: impl Fn(&Board) -> bool) -> Result<(), Failure> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if is_so(&self.board) {
+                let group = self.client.describe_group(self.board.group()).await?;
+                let is_all = group.members.len() == self.members.iter().filter(|one| one.is_there()).count();
+                if group.state == GroupState::Stable && is_all && is_so(&self.board) {
+                    return Ok(());
+                }
+            }
+            if self.sending.is_finished() {
+                return Err(Failure::new("the producer of the bench ended"));
+            }
+            if let Some(failure) = self.members.iter().find_map(Member::failure) {
+                return Err(failure);
+            }
+            if Instant::now() > until {
+                let seconds = PATIENCE.as_secs();
+                return Err(Failure::new(format!("the group did not settle within {seconds} s")));
+            }
+            tokio::time::sleep(LOOK_PAUSE).await;
+        }
+    }
+
+    /// Has members come and go: join, leave, kill, and how late records of what stays are.
+    async fn moves(&mut self, args: &Args) -> Result<[Latencies; 4], Failure> {
+        let [join, leave, kill] = [(); 3].map(|()| Latencies::new());
+        for round in 0..args.joins + args.kills {
+            self.board.watch();
+            let number = self.join();
+            self.settle(|board| board.has_all_of_its_own(number)).await?;
+            self.board.moved_into(&join);
+            self.board.watch();
+            let (order, times) = match round {
+                _ if round < args.joins => (Order::Leave, &leave),
+                _ => (Order::Vanish, &kill),
+            };
+            self.members[number].order(order);
+            self.settle(|board| board.has_none(number)).await?;
+            self.board.moved_into(times);
+        }
+        Ok([join, leave, kill, self.board.take_kept()])
+    }
+
+    /// Has all members commit; how many commits a second were taken, and how long each took.
+    async fn commits(&self, span: Duration) -> (Option<u64>, Latencies) {
+        if span.is_zero() {
+            return (None, Latencies::new());
+        }
+        self.members.iter().for_each(|member| member.order(Order::Commit));
+        let started = Instant::now();
+        tokio::time::sleep(span).await;
+        let (commits, seconds) = (self.board.commits.count(), started.elapsed().as_secs_f64());
+        self.members.iter().for_each(|member| member.order(Order::Read));
+        (Some(per_second(commits, seconds)), self.board.take_commits())
+    }
+
+    async fn end(self, _topic: &str) -> Result<Client, Failure> {
+        self.sending.abort();
+        for member in self.members {
+            member.end().await?;
+        }
+        Ok(self.client)
+    }
+}
+
+/// Sends a record to each partition at each tick, with the time of the tick in it.
+async fn send(producer: Producer, board: Arc<Board>, tick: Duration) -> Result<(), Failure> {
+    let mut ticks = tokio::time::interval(tick);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut last = None;
+    loop {
+        ticks.tick().await;
+        let stamp = board.now_ns().to_be_bytes();
+        for partition in (0..board.partitions()).map(PartitionIndex) {
+            last = Some(producer.send(Record::to(board.topic()).partition(partition).value(&stamp)).await?);
+        }
+        // The others are like it: what is not stored is no figure.
+        if let Some(Some(DeliveryResult::Failed(error) | DeliveryResult::Rejected(error))) =
+            last.take().map(|delivery| delivery.result())
+        {
+            return Err(Failure::new(error.to_string()));
+        }
+    }
+}

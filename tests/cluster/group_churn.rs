@@ -1,0 +1,151 @@
+//! Twenty consumers that are killed, frozen, stopped and started at random while records come: every acknowledged record
+//! is processed at least once.
+//!
+//! `WEIR_CHURN_EVENTS=500 cargo test --release -p weir-tests --test cluster group_churn` is the long form.
+
+use std::collections::BTreeSet;
+use std::io::{PipeWriter, Write};
+use std::process::Stdio;
+use std::time::Instant;
+
+use weir_tests::process::{DEADLINE, Running, Signal, Weir};
+
+use super::group_support::{describe, lag, lines, member, numbers, wait_for_group};
+use super::three_nodes::{Cluster, create_on_all};
+
+const CONSUMERS: usize = 20;
+/// More than there are consumers, so that each has something to lose.
+const PARTITIONS: usize = 24;
+/// How many records come with each event.
+const RECORDS_PER_EVENT: u32 = 100;
+
+/// A place where a consumer runs, or not.
+#[derive(Default)]
+struct Place {
+    running: Option<Running>,
+    is_frozen: bool,
+}
+
+/// Everything that was printed, whoever did.
+#[derive(Default)]
+struct Processed {
+    numbers: BTreeSet<u32>,
+    count: usize,
+}
+
+impl Processed {
+    fn take(&mut self, text: &str) {
+        // Who was killed may have been in the middle of a line.
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        let numbers = numbers(whole);
+        self.count += numbers.len();
+        self.numbers.extend(numbers);
+    }
+}
+
+fn setting(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is a whole number, not '{text}'")))
+}
+
+/// One thing happens to one consumer.
+fn happen(
+    place: &mut Place,
+    random: &mut fastrand::Rng,
+    client: &Weir,
+    processed: &mut Processed,
+) -> &'static str {
+    let Some(running) = place.running.take() else {
+        place.running = Some(member(client, "g", &[]));
+        return "started";
+    };
+    if place.is_frozen {
+        running.signal(Signal::Continue);
+        (place.running, place.is_frozen) = (Some(running), false);
+        return "thawed";
+    }
+    let (signal, what) = match random.u8(..3) {
+        0 => (Signal::Kill, "killed"),
+        1 => (Signal::Term, "stopped"),
+        _ => {
+            running.signal(Signal::Stop);
+            (place.running, place.is_frozen) = (Some(running), true);
+            return "frozen";
+        }
+    };
+    running.signal(signal);
+    let finished = running.finish();
+    assert!(signal == Signal::Kill || finished.status.success(), "{finished}");
+    processed.take(&finished.text());
+    what
+}
+
+/// How many records were printed so far, those of who is gone included.
+fn count(places: &[Place], processed: &Processed) -> usize {
+    let running = places.iter().filter_map(|place| place.running.as_ref());
+    processed.count + running.map(|running| running.stdout().text().lines().count()).sum::<usize>()
+}
+
+fn send(input: &mut PipeWriter, next: &mut u32, records: u32) {
+    input.write_all(lines(*next..*next + records).as_bytes()).unwrap();
+    *next += records;
+}
+
+#[test]
+fn twenty_consumers_come_and_go_and_every_record_is_processed() {
+    let seed = setting("WEIR_SEED").unwrap_or_else(|| fastrand::u64(..));
+    let events = setting("WEIR_CHURN_EVENTS").unwrap_or(30);
+    println!("WEIR_SEED={seed} WEIR_CHURN_EVENTS={events}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut cluster = Cluster::new();
+    let client = cluster.client_of_all();
+    create_on_all(&client, "t");
+    client.run(&["topics", "alter", "t", "--partitions", &PARTITIONS.to_string()]).ok();
+    let (input, mut records) = std::io::pipe().unwrap();
+    let produce = ["produce", "t", "--key-separator", ":", "--output", "json"];
+    let producer = client.spawn_with(&produce, Stdio::from(input));
+    let mut next = 0;
+    let mut places: Vec<Place> = (0..CONSUMERS).map(|_| Place::default()).collect();
+    let mut processed = Processed::default();
+    for place in &mut places {
+        happen(place, &mut random, &client, &mut processed);
+    }
+    wait_for_group(&client, "g", "all of them share", |group| {
+        group["members"].as_array().unwrap().len() == CONSUMERS
+    });
+    for event in 0..events {
+        let index = random.usize(..CONSUMERS);
+        let what = happen(&mut places[index], &mut random, &client, &mut processed);
+        println!("event {event}: consumer {index} {what}");
+        if event == events / 2 {
+            let node = random.usize(..3);
+            println!("node {} killed, and started", node + 1);
+            cluster.nodes[node].kill();
+            cluster.nodes[node].start();
+        }
+        // Somebody reads on, if somebody is there: the moments are of the log, not of a clock.
+        let before = count(&places, &processed);
+        send(&mut records, &mut next, RECORDS_PER_EVENT);
+        let deadline = Instant::now() + DEADLINE;
+        let is_anybody_there = places.iter().any(|place| place.running.is_some() && !place.is_frozen);
+        while is_anybody_there && count(&places, &processed) == before {
+            assert!(Instant::now() < deadline, "nobody reads any more");
+            describe(&client, "g");
+        }
+    }
+    drop(records);
+    let summary = producer.finish().ok().json();
+    assert_eq!(summary["acknowledged"], next, "{summary}");
+
+    for place in places.iter_mut().filter(|place| place.is_frozen || place.running.is_none()) {
+        happen(place, &mut random, &client, &mut processed);
+    }
+    wait_for_group(&client, "g", "all is read", |group| lag(group) == 0);
+    for running in places.into_iter().filter_map(|place| place.running) {
+        running.signal(Signal::Term);
+        processed.take(&running.finish().ok().text());
+    }
+    let missing: Vec<u32> = (0..next).filter(|number| !processed.numbers.contains(number)).collect();
+    assert!(missing.is_empty(), "acknowledged and not processed: {missing:?}");
+    println!("{next} records, {} processed, some of them again", processed.count);
+}
