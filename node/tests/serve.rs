@@ -235,7 +235,8 @@ async fn a_part_that_is_stored_already_with_other_keys_is_unknown() {
         panic!("{first:?}")
     };
     let stored_again = [Outcome::Stored { partition, base_offset, duplicate: true }];
-    let is_unknown = |outcomes: &[Outcome]| matches!(outcomes, [Outcome::Unknown(error)] if error.code == ErrorCode::NondeterministicPipeline);
+    let impure = ErrorCode::NondeterministicPipeline;
+    let is_unknown = |made: &[Outcome]| matches!(made, [Outcome::Unknown(error)] if error.code == impure);
     let at = (revision, topic);
     assert_eq!(again(&world, at, target(epoch), &mine).await, stored_again);
     assert_eq!(again(&world, at, target(epoch), &revalued).await, stored_again);

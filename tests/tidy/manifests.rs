@@ -9,7 +9,7 @@ use crate::tree::{File, Finding, Tree};
 use crate::{holds, says};
 
 /// Our own packages that each of ours may depend on.
-const OWN: [(&str, &[&str]); 15] = [
+const OWN: [(&str, &[&str]); 17] = [
     ("weir-wire", &[]),
     ("weir-core", &["weir-wire"]),
     ("weir-quic", &["weir-wire"]),
@@ -25,6 +25,8 @@ const OWN: [(&str, &[&str]); 15] = [
     ("weir-example-delivery", &["weir-client"]),
     ("weir-example-assignor", &["weir-plugin"]),
     ("weir-example-joiner", &["weir-client"]),
+    ("weir-example-partitioner", &["weir-plugin"]),
+    ("weir-example-redactor", &["weir-plugin"]),
     ("weir-plugin", &[]),
     ("weir-plugin-template", &["weir-plugin"]),
     ("weir-guests", &[]),
