@@ -176,7 +176,7 @@ fn what_is_settled_is_known_when_all_lanes_moved_on() {
     let (input, mut lines) = std::io::pipe().unwrap();
     let produce = ["produce", "q", "--key-field", "k", "--output", "json"];
     let producer = cluster.client(0).spawn_with(&produce, Stdio::from(input));
-    let reader = cluster.client(2).spawn(&["consume", "q", "--from-beginning", "--max", "120"]);
+    let reader = cluster.client(2).spawn(&["consume", "q", "--from-beginning", "--max", "180"]);
     let mut write = |from: usize| {
         for n in from..from + 60 {
             writeln!(lines, "{{\"k\":\"{}\",\"n\":{n}}}", n % 13).unwrap();
@@ -186,7 +186,9 @@ fn what_is_settled_is_known_when_all_lanes_moved_on() {
     write(0);
     cluster.client(0).run(&["plugins", "bind", "q", "--interceptor", "require-json"]).ok();
     assert_eq!(settled(), [None; 3], "the producer may send again what it sent before");
+    // What a lane was about to send when it heard of the new revision goes under the earlier one; what follows does not.
     write(60);
+    write(120);
     let deadline = Instant::now() + DEADLINE;
     let moved = loop {
         let moved = settled();

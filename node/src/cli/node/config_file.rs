@@ -18,6 +18,11 @@
 //! auto.leader.rebalance.enable = true
 //! leader.imbalance.check.interval.seconds = 300
 //! leader.imbalance.per.broker.percentage = 10
+//! group.consumer.assignor = "roundrobin"
+//! group.consumer.session.timeout.ms = 15000
+//! group.consumer.heartbeat.interval.ms = 3000
+//! group.consumer.max.size = 1000
+//! offsets.retention.minutes = 10080
 //! ```
 
 use std::collections::BTreeMap;
@@ -65,7 +70,7 @@ struct Key {
     set: fn(&mut ConfigFile, &str) -> Option<()>,
 }
 
-const KEYS: [Key; 17] = [
+const KEYS: [Key; 22] = [
     Key {
         name: "advertised.listeners",
         takes: "the HOST:PORT under which clients reach this node",
@@ -118,6 +123,26 @@ const KEYS: [Key; 17] = [
         },
     },
     Key {
+        name: "group.consumer.assignor",
+        takes: "'range', 'roundrobin', or NAME@VERSION of an assignor that was pushed",
+        set: |config, text| config.set("group.consumer.assignor", text),
+    },
+    Key {
+        name: "group.consumer.heartbeat.interval.ms",
+        takes: "milliseconds, 100 to 5000",
+        set: |config, text| config.set("group.consumer.heartbeat.interval.ms", text),
+    },
+    Key {
+        name: "group.consumer.max.size",
+        takes: "a number of members, 1 to 100000",
+        set: |config, text| config.set("group.consumer.max.size", text),
+    },
+    Key {
+        name: "group.consumer.session.timeout.ms",
+        takes: "milliseconds, 6000 to 3600000",
+        set: |config, text| config.set("group.consumer.session.timeout.ms", text),
+    },
+    Key {
         name: "leader.imbalance.check.interval.seconds",
         takes: "seconds, 1 to 86400",
         set: |config, text| config.set("leader.imbalance.check.interval.seconds", text),
@@ -151,6 +176,11 @@ const KEYS: [Key; 17] = [
             config.network_threads = Some(threads);
             Some(())
         },
+    },
+    Key {
+        name: "offsets.retention.minutes",
+        takes: "minutes, 1 to 2147483647",
+        set: |config, text| config.set("offsets.retention.minutes", text),
     },
     Key {
         name: "replica.lag.time.max.ms",
@@ -298,7 +328,7 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_answered_with_the_nearest() {
-        let known = "known are: advertised.listeners, auto.leader.rebalance.enable, broker.heartbeat.interval.ms, broker.rack, broker.session.timeout.ms, certs.dir, controller.quorum.bootstrap.servers, controller.quorum.election.timeout.ms, controller.quorum.voters.max, leader.imbalance.check.interval.seconds, leader.imbalance.per.broker.percentage, listeners, log.dirs, metrics.listener, node.id, num.network.threads, replica.lag.time.max.ms";
+        let known = "known are: advertised.listeners, auto.leader.rebalance.enable, broker.heartbeat.interval.ms, broker.rack, broker.session.timeout.ms, certs.dir, controller.quorum.bootstrap.servers, controller.quorum.election.timeout.ms, controller.quorum.voters.max, group.consumer.assignor, group.consumer.heartbeat.interval.ms, group.consumer.max.size, group.consumer.session.timeout.ms, leader.imbalance.check.interval.seconds, leader.imbalance.per.broker.percentage, listeners, log.dirs, metrics.listener, node.id, num.network.threads, offsets.retention.minutes, replica.lag.time.max.ms";
         let says = |text: &str| ConfigFile::parse(text).unwrap_err();
         assert_eq!(
             says("log.dir = 'x'"),
