@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::ops::{Bound, RangeBounds};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use openraft::storage::{LogFlushed, RaftLogStorage};
@@ -87,6 +87,8 @@ struct Shared {
     log: Mutex<Log>,
     /// Why the newest attempt to write failed; `None` when it did not.
     failing: Watched<Option<storage::StorageError>>,
+    /// Up to which entry a durable snapshot stands for the log, where somebody says so.
+    snapshot: OnceLock<Arc<Watched<Option<u64>>>>,
 }
 
 #[derive(Default)]
@@ -134,10 +136,18 @@ impl LogStore {
                 operations.and_then(|operations| operations.into_iter().try_for_each(|op| log.apply(op)));
             applied.ok_or_else(|| LogError::Unknown { path: path.display().to_string() })?;
         }
-        let shared = Arc::new(Shared { log: Mutex::new(log), failing: Watched::new(None) });
+        let shared =
+            Arc::new(Shared { log: Mutex::new(log), failing: Watched::new(None), snapshot: OnceLock::new() });
         let (writes, queue) = mpsc::unbounded_channel();
         tokio::spawn(write(outside.clone(), journal, Arc::clone(&shared), queue));
         Ok(LogStore { shared, writes })
+    }
+
+    /// Has purges wait until a durable snapshot stands for what goes: openraft asks for one while the snapshot of the active
+    /// controller is still being written, and a node that stopped in between would find neither.
+    pub(super) fn purge_behind(&self, snapshot: Arc<Watched<Option<u64>>>) {
+        // Said once, where the parts are put together.
+        let _ = self.shared.snapshot.set(snapshot);
     }
 
     /// Whether nothing was ever written: neither an entry nor a vote.
@@ -381,6 +391,9 @@ impl RaftLogStorage<Types> for LogStore {
     }
 
     async fn purge(&mut self, upto: EntryId) -> Result<(), StorageError> {
+        if let Some(snapshot) = self.shared.snapshot.get() {
+            snapshot.wait_until(|durable| *durable >= Some(upto.index)).await;
+        }
         self.carry_out(Operation::Purge(position(&upto))).await;
         Ok(())
     }

@@ -212,6 +212,7 @@ impl Controller {
         let log = LogStore::open(outside, folder).await?;
         let was_blank = log.is_empty();
         let (machine, image) = StateMachine::open(outside, folder, config.without)?;
+        log.purge_behind(machine.durable());
         let cluster = Arc::new(Watched::new(image.get().cluster.or(config.cluster)));
         let asking = Asking::new(peers, Arc::clone(&cluster), Arc::clone(&image));
         let random = Arc::clone(&outside.random);

@@ -14,6 +14,7 @@ use super::log_store::LogStore;
 use super::types::{RaftEntry, RaftLogId, RaftVote};
 use crate::outside::Outside;
 use crate::storage::{Disk, InlineWorkers, SimDisk, SimRandom};
+use crate::watched::Watched;
 
 const FOLDER: &str = "/data/metadata";
 /// How often a task is polled before it counts as one that waits for a disk that is gone.
@@ -171,6 +172,31 @@ fn a_journal_that_has_grown_long_is_replaced_by_what_it_leads_to() {
         assert!(bytes < 1_200_000, "{bytes} bytes for ten entries");
         let mut again = LogStore::open(&outside(&disk.power_loss()), Path::new(FOLDER)).await.unwrap();
         assert_eq!(state(&mut again).await.entries.len(), 10);
+    });
+}
+
+/// A node whose process died between a purge and the snapshot that it was for had neither, and never started again.
+#[test]
+fn nothing_is_purged_before_a_durable_snapshot_stands_for_it() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let disk = fresh_disk(3);
+        let mut log = LogStore::open(&outside(&disk), Path::new(FOLDER)).await.unwrap();
+        let durable = Arc::new(Watched::new(Some(2)));
+        log.purge_behind(Arc::clone(&durable));
+        let entry = |index| RaftEntry { log_id: log_id(1, 0, index), payload: EntryPayload::Blank };
+        log.blocking_append((1..=5).map(entry)).await.unwrap();
+        log.purge(log_id(1, 0, 2)).await.unwrap();
+        {
+            let mut purging = pin!(log.purge(log_id(1, 0, 4)));
+            for _ in 0..POLLS_MAX {
+                assert!(futures_poll(&mut purging).await.is_pending(), "its snapshot is not there yet");
+            }
+            durable.set(Some(4));
+            purging.await.unwrap();
+        }
+        let mut again = LogStore::open(&outside(&disk.power_loss()), Path::new(FOLDER)).await.unwrap();
+        assert_eq!(state(&mut again).await.purged, Some(log_id(1, 0, 4)));
     });
 }
 

@@ -59,6 +59,8 @@ struct Snapshots {
     outside: Outside,
     path: PathBuf,
     newest: Arc<Mutex<Option<Snapshot<Types>>>>,
+    /// Up to which entry the newest goes.
+    durable: Arc<Watched<Option<u64>>>,
     /// One is written at a time: an older one must not replace a newer one.
     turn: Arc<tokio::sync::Mutex<()>>,
 }
@@ -99,10 +101,18 @@ impl StateMachine {
         };
         let published = Arc::new(Watched::new(image));
         let newest = Arc::new(Mutex::new(newest));
-        let snapshots = Snapshots { outside: outside.clone(), path, newest, turn: Arc::default() };
+        let durable = Arc::new(Watched::new(applied.as_ref().map(|last| last.index)));
+        let snapshots = Snapshots { outside: outside.clone(), path, newest, durable, turn: Arc::default() };
         let machine =
             StateMachine { applied, membership, published: Arc::clone(&published), snapshots, without };
         Ok((machine, published))
+    }
+}
+
+impl StateMachine {
+    /// Up to which entry a durable snapshot stands for the log.
+    pub(super) fn durable(&self) -> Arc<Watched<Option<u64>>> {
+        Arc::clone(&self.snapshots.durable)
     }
 }
 
@@ -142,6 +152,7 @@ impl Snapshots {
             }
         }
         *self.newest() = Some(snapshot);
+        self.durable.set(last.map(|last| last.index));
     }
 }
 
