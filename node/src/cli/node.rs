@@ -67,6 +67,9 @@ pub(super) async fn run(args: Args, global: &Global, output: Output) -> Done {
     };
     announce(&node, output)?;
     tokio::select! {
+        why = node.controller().failed() => {
+            return Err(Failure::new(format!("the node takes no part in its cluster any more ({why}); start it again")));
+        }
         () = interrupts.next() => tracing::info!("stopping; a second signal stops at once"),
         () = stdin_ended(), if stop_with_stdin => tracing::info!("standard input ended; stopping"),
     }

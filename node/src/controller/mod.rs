@@ -185,6 +185,8 @@ struct Inner {
     /// The data folder held nothing of a cluster's metadata when the node started.
     was_blank: bool,
     stopping: Arc<Watched<bool>>,
+    /// Why openraft gave up, if it did.
+    failed: Watched<Option<String>>,
     random: Arc<dyn Randomness>,
 }
 
@@ -240,6 +242,7 @@ impl Controller {
             membership_turn: tokio::sync::Mutex::default(),
             was_blank,
             stopping: Arc::new(Watched::new(false)),
+            failed: Watched::new(None),
             random,
         });
         let controller = Controller(inner);
@@ -310,6 +313,13 @@ impl Controller {
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.leader() == Some(self.node())
+    }
+
+    /// Waits until openraft has given up, although nobody stopped it, and says why. The node hears no metadata any more:
+    /// it must start again, as after a crash.
+    pub async fn failed(&self) -> String {
+        let failed = self.0.failed.wait_until(Option::is_some).await;
+        failed.as_ref().clone().unwrap_or_default()
     }
 
     fn registration(&self) -> MutexGuard<'_, Option<registration::Registered>> {

@@ -1,10 +1,11 @@
 //! Who leads, and how far everybody is.
 
-use openraft::{LogIdOptionExt, ServerState};
+use openraft::error::Fatal;
+use openraft::{LogIdOptionExt, RaftMetrics, ServerState};
 use weir_wire::ids::NodeId;
 use weir_wire::metadata::{DescribeQuorum, QuorumDescription, VoterProgress};
 
-use super::types::{RaftMembership, node_id};
+use super::types::{RaftMembership, RaftNode, Site, node_id};
 use super::{Controller, Standing};
 
 /// How long the active controller is waited for when it is asked how the quorum stands.
@@ -131,6 +132,15 @@ fn with_roles(membership: &RaftMembership) -> impl Iterator<Item = (NodeId, bool
     membership.nodes().map(move |(node, _)| (node_id(*node), voters.contains(node)))
 }
 
+/// Why openraft ended although nobody stopped it. It takes what it cannot explain for a broken disk, a task of its own that
+/// ended a moment too soon among it.
+fn gave_up(metrics: &RaftMetrics<RaftNode, Site>) -> Option<String> {
+    match &metrics.running_state {
+        Ok(()) | Err(Fatal::Stopped) => None,
+        Err(fatal) => Some(fatal.to_string()),
+    }
+}
+
 /// Publishes who leads. The one task that waits for openraft's metrics: those wake several in an order of chance.
 pub(super) async fn watch(controller: Controller) {
     let mut metrics = controller.0.raft.metrics();
@@ -161,6 +171,11 @@ pub(super) async fn watch(controller: Controller) {
                 _ => {}
             }
             controller.0.standing.set(standing);
+        }
+        if let Some(why) = gave_up(&metrics.borrow()) {
+            tracing::error!(why, "the metadata quorum's core ended; this node must start again");
+            controller.0.failed.set(Some(why));
+            return;
         }
         if metrics.changed().await.is_err() {
             return;

@@ -125,9 +125,14 @@ impl Machine {
                     inner.partitions = Some(node.partitions().clone());
                 }
                 self.enter(NodeState::Serving);
-                stop.notified().await;
-                self.enter(NodeState::Stopping);
-                node.stop().await.map_err(|error| format!("it did not stop cleanly: {error}"))
+                tokio::select! {
+                    biased;
+                    () = stop.notified() => {
+                        self.enter(NodeState::Stopping);
+                        node.stop().await.map_err(|error| format!("it did not stop cleanly: {error}"))
+                    }
+                    why = node.controller().failed() => Err(format!("it gave up: {why}")),
+                }
             }
             Err(error) => Err(format!("it did not start: {error}")),
         };
