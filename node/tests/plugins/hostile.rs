@@ -358,6 +358,17 @@ async fn imports_wasi() {
     assert_eq!(told[0], told[1], "the random number is the same for every instance");
 }
 
+/// Waits until no more than so many live: who only observes may hold one for a moment longer than the answer takes.
+async fn instances_come_down_to(pipeline: &Pipeline, most: u64) {
+    let coming_down = async {
+        while pipeline.snapshots()[0].instances > most {
+            tokio::task::yield_now().await;
+        }
+    };
+    let told = || format!("{:?}", pipeline.snapshots());
+    tokio::time::timeout(Duration::from_secs(30), coming_down).await.unwrap_or_else(|_| panic!("{}", told()));
+}
+
 /// A guest that keeps memory of every call loses its instance before it hits the limit: no batch notices.
 #[tokio::test]
 async fn leaks() {
@@ -377,7 +388,7 @@ async fn leaks() {
     let [figures] = &pipeline.snapshots()[..] else { panic!("one plugin is bound") };
     assert_eq!(figures.failures, []);
     assert!(figures.memory_high_bytes <= limit as u64, "{figures:?}");
-    assert!(figures.instances <= 1, "{figures:?}");
+    instances_come_down_to(&pipeline, 1).await;
 }
 
 /// What nobody waits for fails without anybody waiting, and is counted.
@@ -520,8 +531,8 @@ async fn nothing_stays_behind() {
         let loaded = load(&plugins, guest.component()).await.unwrap();
         let pipeline = reopen(&plugins, alone(binding(&loaded, name, &guest.options()))).await;
         run(&pipeline, &["a"], &context()).await;
+        instances_come_down_to(&pipeline, 0).await;
         let [figures] = &pipeline.snapshots()[..] else { panic!("one plugin is bound") };
-        assert_eq!(figures.instances, 0, "{name}");
         assert!(figures.memory_high_bytes <= 8 * 1024 * 1024, "{name}: {figures:?}");
     }
     // The engines are shared with the tests that run beside this one, so their pool is never quite empty.
