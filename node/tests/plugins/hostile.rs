@@ -2,6 +2,7 @@
 //! stays behind. A guest without a test does not compile.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use expect_test::{Expect, expect};
 use weir_core::pipeline::assignment::{Member, Topic};
