@@ -107,9 +107,7 @@ impl StateMachine {
             StateMachine { applied, membership, published: Arc::clone(&published), snapshots, without };
         Ok((machine, published))
     }
-}
 
-impl StateMachine {
     /// Up to which entry a durable snapshot stands for the log.
     pub(super) fn durable(&self) -> Arc<Watched<Option<u64>>> {
         Arc::clone(&self.snapshots.durable)
