@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use serde_json::Value;
-use weir_tests::process::{DEADLINE, Weir, free_address};
+use weir_tests::process::{DEADLINE, Signal, Weir, free_address};
 
 use super::three_nodes::Cluster;
 use super::{Place, text, weir};
@@ -90,4 +90,68 @@ fn what_would_cost_the_cluster_its_quorum_is_refused() {
     weir.run(&["cluster", "replace-voter", "9"]).refused(&["no node 9"]);
     place.create("t", &[]);
     place.assert_serves();
+}
+
+/// `replica.lag.time.max.ms` as each node has it, and who said so.
+fn lags(client: &Weir) -> Vec<(String, String)> {
+    let shown = client.run(&["cluster", "configs", "--output", "json"]).ok().json();
+    let of = |node: &Value| {
+        let configs = node["configs"].as_array().unwrap();
+        let key = configs.iter().find(|config| config["key"] == "replica.lag.time.max.ms").unwrap();
+        let text = |field: &str| key[field].as_str().unwrap().to_owned();
+        (text("value"), text("source"))
+    };
+    shown["nodes"].as_array().unwrap().iter().map(of).collect()
+}
+
+#[test]
+fn what_nodes_go_by_is_changed_while_they_run() {
+    let mut cluster = Cluster::configured("replica.lag.time.max.ms = 9000\n");
+    let client = cluster.client_of_all();
+    let said = |value: &str, source: &str| (value.to_owned(), source.to_owned());
+    assert_eq!(lags(&client), vec![said("9000", "start"); 3]);
+    client.run(&["cluster", "configs", "--config", "replica.lag.time.max.ms=8000"]).ok();
+    let only_two = ["cluster", "configs", "--node", "2", "--config", "replica.lag.time.max.ms=700"];
+    let answer = client.run(&only_two).ok().text();
+    assert_eq!(answer, "set for node 2 now: replica.lag.time.max.ms=700\n");
+    let expected = [said("8000", "all nodes"), said("700", "this node"), said("8000", "all nodes")];
+    assert_eq!(lags(&client), expected);
+    // A process that starts anew goes by it too.
+    cluster.nodes[1].stop();
+    cluster.nodes[1].start();
+    assert_eq!(lags(&client), expected);
+    client.run(&["cluster", "configs", "--node", "2", "--delete-config", "replica.lag.time.max.ms"]).ok();
+    client.run(&["cluster", "configs", "--delete-config", "replica.lag.time.max.ms"]).ok();
+    assert_eq!(lags(&client), vec![said("9000", "start"); 3]);
+
+    let refused = |change: &[&str], says: &[&str]| {
+        client.run(&[&["cluster", "configs"], change].concat()).refused(says);
+    };
+    refused(&["--config", "replica.lag.time.max.ms=1"], &["milliseconds, from 100"]);
+    refused(&["--config", "replica.lag.max.ms=500"], &["did you mean 'replica.lag.time.max.ms'"]);
+    refused(&["--node", "1", "--config", "num.partitions=3"], &["holds for the whole cluster"]);
+    refused(&["--node", "9", "--config", "replica.lag.time.max.ms=500"], &["no node 9"]);
+    refused(&["--node", "9"], &["no node 9"]);
+}
+
+#[test]
+fn a_shorter_lag_is_gone_by_at_once() {
+    // Leases that do not run out within the test: what is noticed is the lag.
+    let cluster =
+        Cluster::configured("broker.session.timeout.ms = 600000\nreplica.lag.time.max.ms = 3600000\n");
+    let client = cluster.client_of_all();
+    client.run(&["topics", "create", "t", "--replication-factor", "3"]).ok();
+    let topic = client.run(&["topics", "describe", "t", "--output", "json"]).ok().json();
+    let leader = topic["partitions"][0]["leader"].as_u64().unwrap();
+    let quorum = client.run(&["cluster", "quorum", "--output", "json"]).ok().json();
+    let controller = quorum["controller"].as_u64().unwrap();
+    let asleep = (1..=3).find(|node| *node != leader && *node != controller).unwrap();
+    cluster.nodes[usize::try_from(asleep).unwrap() - 1].process().signal(Signal::Stop);
+    let others = cluster.client(usize::try_from(leader).unwrap() - 1);
+    others.run(&["cluster", "configs", "--config", "replica.lag.time.max.ms=500"]).ok();
+    others.run_with_input(&["produce", "t", "--acks", "all"], b"one\n").ok();
+    let topic = others.run(&["topics", "describe", "t", "--output", "json"]).ok().json();
+    let isr = topic["partitions"][0]["isr"].as_array().unwrap();
+    assert!(!isr.contains(&Value::from(asleep)), "{topic}");
+    cluster.nodes[usize::try_from(asleep).unwrap() - 1].process().signal(Signal::Continue);
 }

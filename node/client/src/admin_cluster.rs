@@ -1,9 +1,11 @@
 //! Requests about the cluster as a whole.
 
+use weir_wire::ids::NodeId;
 use weir_wire::request::{
-    AlterReassignments, AlterTopic, ChangeNode, ClusterDescription, ConfigEntry, DescribeCluster,
-    ElectLeaders, LeadersElected, ListReassignments, NodeChanged, ReassignmentProgress, ReassignmentsAltered,
-    ReplicasShifting, ShiftReplicas, TopicAltered,
+    AlterNodeConfigs, AlterReassignments, AlterTopic, ChangeNode, ClusterDescription, ConfigEntry,
+    DescribeCluster, DescribeNodeConfigs, ElectLeaders, LeadersElected, ListReassignments, NodeChanged,
+    NodeConfigsAltered, NodeConfigsDescribed, ReassignmentProgress, ReassignmentsAltered, ReplicasShifting,
+    ShiftReplicas, TopicAltered,
 };
 
 use crate::client::Client;
@@ -66,6 +68,30 @@ impl Client {
     /// The node's answer, such as [`InvalidRequest`](weir_wire::error::ErrorCode::InvalidRequest) with what to do first.
     pub async fn change_node(&self, request: &ChangeNode) -> Result<NodeChanged, ClientError> {
         self.inner.net.ask(request, Again::OnlyIfNotDone).await
+    }
+
+    /// What every node goes by while it runs, as each says for itself: one that cannot be reached has an error in the
+    /// place of its answer.
+    ///
+    /// # Errors
+    /// No node of the cluster can be reached.
+    pub async fn describe_node_configs(
+        &self,
+    ) -> Result<Vec<(NodeId, Result<NodeConfigsDescribed, ClientError>)>, ClientError> {
+        self.ask_every_node(&DescribeNodeConfigs).await
+    }
+
+    /// Changes what one node or all nodes go by while they run: all of the changes, or none. What is set for a node counts
+    /// before what is set for all, and that before what the node was started with. Asking twice does no more than asking
+    /// once.
+    ///
+    /// # Errors
+    /// The node's answer, such as [`InvalidConfig`](weir_wire::error::ErrorCode::InvalidConfig).
+    pub async fn alter_node_configs(
+        &self,
+        request: &AlterNodeConfigs,
+    ) -> Result<NodeConfigsAltered, ClientError> {
+        self.inner.net.ask(request, Again::Harmless).await
     }
 
     /// Changes a topic's configuration, then adds partitions. Asking twice does no more than asking once. Once this

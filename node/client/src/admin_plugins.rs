@@ -147,7 +147,7 @@ impl Client {
     }
 
     /// Asks every registered node, each from metadata at least as new as any answer that this client has seen.
-    async fn ask_every_node<R: Request>(
+    pub(crate) async fn ask_every_node<R: Request>(
         &self,
         request: &R,
     ) -> Result<Vec<(NodeId, Result<R::Response, ClientError>)>, ClientError> {

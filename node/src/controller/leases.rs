@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use weir_core::metadata::{Command, Image};
+use weir_core::metadata::{Command, Image, ProcessId};
 use weir_core::time::Now;
 use weir_wire::ids::{Incarnation, NodeId};
 use weir_wire::metadata::{Heartbeat, HeartbeatTaken};
@@ -40,6 +40,26 @@ struct Table {
     looked_ns: u64,
 }
 
+/// The node that counts, which needs no lease while it lives.
+#[derive(Clone, Copy, Debug)]
+struct Myself {
+    node: NodeId,
+    /// Its process; `None` before it registers.
+    process: Option<ProcessId>,
+}
+
+impl Myself {
+    /// The life of an earlier process of this node, where nobody noticed yet that it ended.
+    ///
+    /// It must go before anybody else is accused. Where an ISR has that life and one more, which falls silent, the one
+    /// that goes last is the one whose records count, and this node may have lost some of its own when it stopped.
+    fn earlier_life(self, image: &Image) -> Option<(NodeId, Incarnation)> {
+        let state = image.nodes.get(&self.node)?;
+        let is_over = !state.fenced && self.process != Some(state.process);
+        is_over.then_some((self.node, state.incarnation))
+    }
+}
+
 /// What a node is told about its lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
@@ -61,11 +81,11 @@ impl Table {
         }
     }
 
-    /// The nodes whose leases ran out. `self_node` needs none: it is the one that counts.
+    /// The nodes whose leases ran out, first the one that fell silent first: it may lack what the others took since.
     fn lapsed(
         &mut self,
         image: &Image,
-        self_node: NodeId,
+        me: Myself,
         standing: &Standing,
         lease: Duration,
         now_ns: u64,
@@ -87,17 +107,21 @@ impl Table {
         }
         self.looked_ns = now_ns;
         self.heard.retain(|node, _| image.nodes.contains_key(node));
+        if let Some(ended) = me.earlier_life(image) {
+            return vec![ended];
+        }
         let mut lapsed = Vec::new();
-        for (node, state) in image.nodes.iter().filter(|(node, state)| !state.fenced && **node != self_node) {
+        for (node, state) in image.nodes.iter().filter(|(node, state)| !state.fenced && **node != me.node) {
             let (incarnation, heard_ns) = *self.heard.entry(*node).or_insert((state.incarnation, now_ns));
             if incarnation < state.incarnation {
                 // Registering is a sign of life.
                 self.heard.insert(*node, (state.incarnation, now_ns));
             } else if now_ns.saturating_sub(heard_ns) > lease_ns {
-                lapsed.push((*node, state.incarnation));
+                lapsed.push((heard_ns, *node, state.incarnation));
             }
         }
-        lapsed
+        lapsed.sort_unstable();
+        lapsed.into_iter().map(|(_, node, incarnation)| (node, incarnation)).collect()
     }
 }
 
@@ -150,7 +174,9 @@ pub(super) async fn watch(controller: Controller) {
             continue;
         }
         let now_ns = controller.0.leases.clock.now().monotonic_ns;
-        let (image, me) = (controller.image(), controller.node());
+        // Its process first: the image must not be older.
+        let me = Myself { node: controller.node(), process: controller.0.process.get().copied() };
+        let image = controller.image();
         let lapsed = controller.0.leases.table().lapsed(&image, me, &standing, lease, now_ns);
         for (node, incarnation) in lapsed {
             tracing::warn!(%node, %incarnation, lease_ms = lease.as_millis(), "no sign of life from a node: it is fenced");
@@ -225,7 +251,8 @@ mod tests {
     fn lapsed(table: &mut Table, image: &Image, term: u64, now_ms: u64) -> Vec<u32> {
         let predecessor = (term == 3).then_some(NodeId(2));
         let standing = Standing { leader: Some(NodeId(1)), term, predecessor };
-        let lapsed = table.lapsed(image, NodeId(1), &standing, LEASE, ms(now_ms));
+        let me = Myself { node: NodeId(1), process: Some(image.nodes[&NodeId(1)].process) };
+        let lapsed = table.lapsed(image, me, &standing, LEASE, ms(now_ms));
         lapsed.into_iter().map(|(node, _)| node.0).collect()
     }
 
@@ -263,6 +290,40 @@ mod tests {
         assert_eq!(lapsed(&mut table, &image, 3, 10_500), [2]);
         assert_eq!(table.hear(&image, NodeId(2), Incarnation(1), ms(10_600)), Answer::Kept);
         assert_eq!(lapsed(&mut table, &image, 3, 10_600), [0; 0]);
+    }
+
+    #[test]
+    fn who_fell_silent_first_goes_first() {
+        let (mut table, image) = (Table::default(), image());
+        for now in (0..=900).step_by(100) {
+            assert_eq!(lapsed(&mut table, &image, 1, now), [0; 0]);
+        }
+        table.hear(&image, NodeId(3), Incarnation(1), ms(500));
+        table.hear(&image, NodeId(2), Incarnation(1), ms(900));
+        assert_eq!(lapsed(&mut table, &image, 1, 1300), [0; 0]);
+        assert_eq!(lapsed(&mut table, &image, 1, 1700), [3]);
+        assert_eq!(lapsed(&mut table, &image, 1, 2000), [3, 2]);
+    }
+
+    #[test]
+    fn a_controller_that_has_not_registered_yet_fences_its_earlier_process_before_anybody_else() {
+        let (mut table, mut image) = (Table::default(), image());
+        let standing = Standing { leader: Some(NodeId(1)), term: 1, predecessor: None };
+        let mut gone = |image: &Image, process, now_ms| {
+            let me = Myself { node: NodeId(1), process };
+            table.lapsed(image, me, &standing, LEASE, ms(now_ms))
+        };
+        for process in [None, Some(ProcessId([9; 16]))] {
+            for now in (0..=1200).step_by(100) {
+                assert_eq!(gone(&image, process, now), [(NodeId(1), Incarnation(1))]);
+            }
+        }
+        image.apply(&Command::FenceNode { node: NodeId(1), incarnation: Incarnation(1) }).unwrap();
+        for now in (1300..=2300).step_by(100) {
+            assert_eq!(gone(&image, None, now), []);
+        }
+        let ended = [(NodeId(2), Incarnation(1)), (NodeId(3), Incarnation(1))];
+        assert_eq!(gone(&image, None, 2400), ended);
     }
 
     #[test]

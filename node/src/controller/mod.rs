@@ -55,12 +55,12 @@ pub use status::QuorumStatus;
 pub use submit::SubmitError;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use openraft::{Config, SnapshotPolicy};
 use tokio::sync::mpsc;
-use weir_core::metadata::Image;
+use weir_core::metadata::{Image, ProcessId};
 use weir_core::node_config::NodeConfig;
 use weir_wire::ids::{ClusterId, Incarnation, MetadataIndex, NodeId};
 
@@ -177,6 +177,8 @@ struct Inner {
     asking: Asking,
     proposals: mpsc::Sender<Proposal>,
     leases: leases::Leases,
+    /// This process, as it registers.
+    process: OnceLock<ProcessId>,
     /// This node's registration; heartbeats begin with it.
     registered: Watched<Option<Incarnation>>,
     registration: Mutex<Option<registration::Registered>>,
@@ -237,6 +239,7 @@ impl Controller {
             standing: Arc::new(Watched::new(Standing::default())),
             asking,
             proposals,
+            process: OnceLock::new(),
             registered: Watched::new(None),
             registration: Mutex::default(),
             membership_turn: tokio::sync::Mutex::default(),
@@ -291,6 +294,11 @@ impl Controller {
     #[must_use]
     pub fn settings(&self) -> NodeConfig {
         self.image().node_config(self.node(), &self.0.config.settings)
+    }
+
+    /// What this node was started with.
+    pub(crate) fn started_with(&self) -> &NodeConfig {
+        &self.0.config.settings
     }
 
     /// Waits for metadata beyond `seen`.

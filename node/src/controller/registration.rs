@@ -116,7 +116,7 @@ impl Controller {
         introduction: Introduction,
     ) -> Result<Incarnation, RegisterError> {
         let node = self.node();
-        let process = ProcessId(self.0.random.id());
+        let process = *self.0.process.get_or_init(|| ProcessId(self.0.random.id()));
         let before = lives.life.clone().unwrap_or(Life { node, incarnation: None, unanswered: Vec::new() });
         let mut noted = before.clone();
         noted.unanswered.push(process);

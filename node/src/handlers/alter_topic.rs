@@ -12,14 +12,8 @@ pub(super) async fn handle(context: Context, request: AlterTopic) -> Answer<Topi
     let controller = &context.services.controller;
     let mut index = context.image.index;
     if !request.configs.is_empty() {
-        let mut change = ConfigChange::default();
-        for (key, value) in request.configs {
-            match value {
-                Some(value) => drop(change.set.insert(key, value)),
-                None => drop(change.delete.insert(key)),
-            }
-        }
-        let command = Command::AlterTopicConfigs { topic: request.name.clone(), change };
+        let command =
+            Command::AlterTopicConfigs { topic: request.name.clone(), change: change(request.configs) };
         (index, _) = controller.submit(command).await.map_err(submit_error)?;
     }
     if let Some(count) = request.partitions {
@@ -31,4 +25,16 @@ pub(super) async fn handle(context: Context, request: AlterTopic) -> Answer<Topi
     let topic = find(&image, &request.name)?;
     let partitions = u32::try_from(topic.partitions.len()).unwrap_or(u32::MAX);
     Ok((index, TopicAltered { id: topic.id, partitions, revision: topic.revision }))
+}
+
+/// Keys to set, and, where there is no value, to put back.
+pub(super) fn change(configs: Vec<(String, Option<String>)>) -> ConfigChange {
+    let mut change = ConfigChange::default();
+    for (key, value) in configs {
+        match value {
+            Some(value) => drop(change.set.insert(key, value)),
+            None => drop(change.delete.insert(key)),
+        }
+    }
+    change
 }

@@ -12,12 +12,13 @@ use weir_quic::{FrameReader, FrameWriter, Principal};
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::ids::MetadataIndex;
 use weir_wire::request::{
-    ActivatePipeline, AlterReassignments, AlterTopic, ChangeNode, CommitOffsets, CreateTopic, DeleteGroup,
-    DeleteOffsets, DeletePlugin, DeleteRecords, DeleteTopic, DescribeCluster, DescribeGroup,
-    DescribePipelines, DescribeTopic, ElectLeaders, ExplainGroup, ExplainTopic, FetchOffsets, GroupHeartbeat,
-    InitProducer, JoinGroup, LeaveGroup, ListGroups, ListOffsets, ListPlugins, ListReassignments, Metadata,
-    PushPlugin, Request, RequestHeader, ResetOffsets, ResponseHeader, RollBackPipeline, SetAssignor,
-    ShadowTopic, ShiftReplicas, StagePipeline, UploadComponent, decode_body, encode_body,
+    ActivatePipeline, AlterNodeConfigs, AlterReassignments, AlterTopic, ChangeNode, CommitOffsets,
+    CreateTopic, DeleteGroup, DeleteOffsets, DeletePlugin, DeleteRecords, DeleteTopic, DescribeCluster,
+    DescribeGroup, DescribeNodeConfigs, DescribePipelines, DescribeTopic, ElectLeaders, ExplainGroup,
+    ExplainTopic, FetchOffsets, GroupHeartbeat, InitProducer, JoinGroup, LeaveGroup, ListGroups, ListOffsets,
+    ListPlugins, ListReassignments, Metadata, PushPlugin, Request, RequestHeader, ResetOffsets,
+    ResponseHeader, RollBackPipeline, SetAssignor, ShadowTopic, ShiftReplicas, StagePipeline,
+    UploadComponent, decode_body, encode_body,
 };
 
 use super::{Caller, Services, broken};
@@ -25,7 +26,7 @@ use super::{
     alter_topic, change_node, create_topic, delete_records, delete_topic, describe_cluster, describe_topic,
     elect_leaders, groups, reassignments,
 };
-use super::{init_producer, list_offsets, metadata, plugins};
+use super::{init_producer, list_offsets, metadata, node_configs, plugins};
 use crate::controller::SubmitError;
 
 /// Requests of one stream that are worked on at a time; the node reads no further until one is answered.
@@ -151,6 +152,10 @@ async fn dispatch(context: Context, header: &RequestHeader, body: &[u8]) -> Answ
         ElectLeaders::KIND => run::<ElectLeaders, _>(context, body, elect_leaders::handle).await,
         AlterReassignments::KIND => run::<AlterReassignments, _>(context, body, reassignments::alter).await,
         ListReassignments::KIND => run::<ListReassignments, _>(context, body, reassignments::list).await,
+        AlterNodeConfigs::KIND => run::<AlterNodeConfigs, _>(context, body, node_configs::alter).await,
+        DescribeNodeConfigs::KIND => {
+            run::<DescribeNodeConfigs, _>(context, body, node_configs::describe).await
+        }
         ChangeNode::KIND => run::<ChangeNode, _>(context, body, change_node::handle).await,
         ShiftReplicas::KIND => run::<ShiftReplicas, _>(context, body, reassignments::shift).await,
         InitProducer::KIND => run::<InitProducer, _>(context, body, init_producer::handle).await,

@@ -20,6 +20,7 @@ mod groups;
 mod init_producer;
 mod list_offsets;
 mod metadata;
+mod node_configs;
 pub mod node_streams;
 mod outcomes;
 mod plugins;

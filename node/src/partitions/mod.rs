@@ -97,7 +97,9 @@ struct Hosted {
     role: Option<Role>,
     /// The topic's configuration that it was last told.
     configs: BTreeMap<String, String>,
-    /// Whether those say that it is compacted.
+    /// `replica.lag.time.max.ms`, as it was last told.
+    lag_time_max_ms: u64,
+    /// Whether its configuration says that it is compacted.
     compacts: bool,
     /// What it was last told of deleted records.
     deleted_before: Offset,
@@ -306,7 +308,7 @@ impl Partitions {
                 configs: topic.configs.clone(),
                 has_others: state.replicas.len() > 1,
                 is_unflushed: state.unflushed.contains(&self.shared.node),
-                lag_time_max_ms: self.lag_time_max_ms(),
+                lag_time_max_ms: self.lag_time_max_ms(image),
             })
             .collect()
     }
@@ -342,13 +344,13 @@ impl Partitions {
                 None
             }
         };
-        let OpenOrder { topic, configs, .. } = opened.order;
+        let OpenOrder { topic, configs, lag_time_max_ms, .. } = opened.order;
         metrics::gauge!("weir_partitions").increment(1.0);
-        let compacts = TopicSettings::of(&configs, self.lag_time_max_ms()).compaction.is_some();
-        self.hosted().insert(
-            key,
-            Hosted { topic, role: None, configs, compacts, deleted_before: Offset::ZERO, thread, handle },
-        );
+        let compacts = TopicSettings::of(&configs, lag_time_max_ms).compaction.is_some();
+        let deleted_before = Offset::ZERO;
+        let hosted =
+            Hosted { topic, role: None, configs, lag_time_max_ms, compacts, deleted_before, thread, handle };
+        self.hosted().insert(key, hosted);
         made
     }
 
@@ -377,8 +379,9 @@ impl Partitions {
     }
 
     /// `replica.lag.time.max.ms`.
-    fn lag_time_max_ms(&self) -> u64 {
-        self.shared.controller.settings().replica_lag_time_max_ms
+    fn lag_time_max_ms(&self, image: &Image) -> u64 {
+        let started_with = self.shared.controller.started_with();
+        image.node_config(self.shared.node, started_with).replica_lag_time_max_ms
     }
 
     /// This node as it is registered, if the metadata means this process.
@@ -388,7 +391,7 @@ impl Partitions {
 
     /// Tells replicas of new roles and configurations.
     async fn tell(&self, image: &Image) {
-        let me = self.myself(image);
+        let (me, lag_time_max_ms) = (self.myself(image), self.lag_time_max_ms(image));
         let (mut messages, mut roles) = (Vec::new(), Vec::new());
         {
             let mut hosted = self.hosted();
@@ -410,9 +413,10 @@ impl Partitions {
                     messages.push((handle.clone(), Message::DeleteRecords { before: deleted_before, reply }));
                     roles.push(in_force);
                 }
-                if here.configs != topic.configs {
+                if here.configs != topic.configs || here.lag_time_max_ms != lag_time_max_ms {
                     here.configs.clone_from(&topic.configs);
-                    let settings = Box::new(TopicSettings::of(&topic.configs, self.lag_time_max_ms()));
+                    here.lag_time_max_ms = lag_time_max_ms;
+                    let settings = Box::new(TopicSettings::of(&topic.configs, lag_time_max_ms));
                     here.compacts = settings.compaction.is_some();
                     messages.push((handle.clone(), Message::Configure(settings)));
                 }

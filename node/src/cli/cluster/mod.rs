@@ -1,5 +1,6 @@
 //! `weir cluster`: how the cluster is, its nodes, its quorum, electing leaders, and moving replicas.
 
+mod configs;
 mod membership;
 mod plan;
 mod reassign;
@@ -41,6 +42,8 @@ enum ClusterCommand {
         #[arg(long, requires = "topic")]
         unclean: bool,
     },
+    /// What nodes go by while they run: show it, or set it for all nodes or one
+    Configs(configs::Args),
     /// Give partitions other replicas; show what is under way, take it back
     Reassign(reassign::Args),
     /// Move all replicas of a node to others; it gets no new ones
@@ -81,6 +84,7 @@ async fn carry_out(command: ClusterCommand, global: &Global, output: Output) -> 
             let partition = partition.map(PartitionIndex);
             elect(&client, &ElectLeaders { topic, partition, kind }, output).await?
         }
+        ClusterCommand::Configs(args) => configs::run(&client, args, output).await?,
         ClusterCommand::Reassign(args) => reassign::run(&client, args, output).await?,
         ClusterCommand::Drain(args) => shift::drain(&client, args, output).await?,
         ClusterCommand::AddNode(args) => shift::add(&client, args, output).await?,

@@ -70,7 +70,8 @@ struct Key {
     set: fn(&mut ConfigFile, &str) -> Option<()>,
 }
 
-const KEYS: [Key; 22] = [
+/// What only a process that starts can be told. What can be changed while it runs are the keys of [`Settings`].
+const KEYS: [Key; 13] = [
     Key {
         name: "advertised.listeners",
         takes: "the HOST:PORT under which clients reach this node",
@@ -79,11 +80,6 @@ const KEYS: [Key; 22] = [
             let valid = !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0);
             valid.then(|| config.advertised = Some(text.to_owned()))
         },
-    },
-    Key {
-        name: "auto.leader.rebalance.enable",
-        takes: "'true' or 'false'",
-        set: |config, text| config.set("auto.leader.rebalance.enable", text),
     },
     Key {
         name: "broker.heartbeat.interval.ms",
@@ -123,36 +119,6 @@ const KEYS: [Key; 22] = [
         },
     },
     Key {
-        name: "group.consumer.assignor",
-        takes: "'range', 'roundrobin', or NAME@VERSION of an assignor that was pushed",
-        set: |config, text| config.set("group.consumer.assignor", text),
-    },
-    Key {
-        name: "group.consumer.heartbeat.interval.ms",
-        takes: "milliseconds, 100 to 5000",
-        set: |config, text| config.set("group.consumer.heartbeat.interval.ms", text),
-    },
-    Key {
-        name: "group.consumer.max.size",
-        takes: "a number of members, 1 to 100000",
-        set: |config, text| config.set("group.consumer.max.size", text),
-    },
-    Key {
-        name: "group.consumer.session.timeout.ms",
-        takes: "milliseconds, 6000 to 3600000",
-        set: |config, text| config.set("group.consumer.session.timeout.ms", text),
-    },
-    Key {
-        name: "leader.imbalance.check.interval.seconds",
-        takes: "seconds, 1 to 86400",
-        set: |config, text| config.set("leader.imbalance.check.interval.seconds", text),
-    },
-    Key {
-        name: "leader.imbalance.per.broker.percentage",
-        takes: "a percentage, 0 to 100",
-        set: |config, text| config.set("leader.imbalance.per.broker.percentage", text),
-    },
-    Key {
         name: "listeners",
         takes: "one UDP address, IP:PORT",
         set: |config, text| parse(text, &mut config.listen),
@@ -177,21 +143,17 @@ const KEYS: [Key; 22] = [
             Some(())
         },
     },
-    Key {
-        name: "offsets.retention.minutes",
-        takes: "minutes, 1 to 2147483647",
-        set: |config, text| config.set("offsets.retention.minutes", text),
-    },
-    Key {
-        name: "replica.lag.time.max.ms",
-        takes: "milliseconds, 100 to 3600000",
-        set: |config, text| config.set("replica.lag.time.max.ms", text),
-    },
 ];
 
 impl ConfigFile {
-    fn set(&mut self, name: &str, text: &str) -> Option<()> {
-        self.settings.set_all(&BTreeMap::from([(name.to_owned(), text.to_owned())])).ok()
+    fn set(&mut self, name: &str, text: &str) -> Result<(), String> {
+        let invalid = |takes: &str| format!("{name} = {text} is not valid: it takes {takes}");
+        if let Some(key) = KEYS.iter().find(|key| key.name == name) {
+            return (key.set)(self, text).ok_or_else(|| invalid(key.takes));
+        }
+        let key = Settings::KEYS.iter().find(|key| key.name == name).ok_or_else(|| unknown(name))?;
+        let set = self.settings.set_all(&BTreeMap::from([(name.to_owned(), text.to_owned())]));
+        set.map_err(|_| invalid(key.valid))
     }
 
     /// Reads a file.
@@ -206,9 +168,7 @@ impl ConfigFile {
         flatten("", &table, &mut values)?;
         let mut config = ConfigFile::default();
         for (name, value) in &values {
-            let key = KEYS.iter().find(|key| key.name == name).ok_or_else(|| unknown(name))?;
-            let set = (key.set)(&mut config, value);
-            set.ok_or_else(|| format!("{name} = {value} is not valid: it takes {}", key.takes))?;
+            config.set(name, value)?;
         }
         Ok(config)
     }
@@ -223,7 +183,7 @@ fn flatten(prefix: &str, table: &Table, values: &mut Vec<(String, String)>) -> R
             Value::String(text) => values.push((name, text.clone())),
             Value::Integer(number) => values.push((name, number.to_string())),
             Value::Boolean(on) => values.push((name, on.to_string())),
-            _ if KEYS.iter().any(|key| key.name == name) => {
+            _ if known().any(|known| known == name) => {
                 return Err(format!("{name} takes text, a number, true or false, not {}", value.type_str()));
             }
             _ => return Err(unknown(&name)),
@@ -232,14 +192,19 @@ fn flatten(prefix: &str, table: &Table, values: &mut Vec<(String, String)>) -> R
     Ok(())
 }
 
+fn known() -> impl Iterator<Item = &'static str> {
+    KEYS.iter().map(|key| key.name).chain(Settings::KEYS.iter().map(|key| key.name))
+}
+
 fn unknown(name: &str) -> String {
-    let similarity = |key: &Key| strsim::normalized_damerau_levenshtein(name, key.name);
-    let nearest = KEYS.iter().max_by(|one, other| similarity(one).total_cmp(&similarity(other)));
+    let similarity = |key: &&str| strsim::normalized_damerau_levenshtein(name, key);
+    let nearest = known().max_by(|one, other| similarity(one).total_cmp(&similarity(other)));
     let hint = match nearest {
-        Some(key) if similarity(key) >= SIMILAR => format!(", did you mean '{}'?", key.name),
+        Some(key) if similarity(&key) >= SIMILAR => format!(", did you mean '{key}'?"),
         _ => String::new(),
     };
-    let known: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
+    let mut known: Vec<&str> = known().collect();
+    known.sort_unstable();
     format!("unknown key '{name}'{hint}; known are: {}", known.join(", "))
 }
 
@@ -328,7 +293,7 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_answered_with_the_nearest() {
-        let known = "known are: advertised.listeners, auto.leader.rebalance.enable, broker.heartbeat.interval.ms, broker.rack, broker.session.timeout.ms, certs.dir, controller.quorum.bootstrap.servers, controller.quorum.election.timeout.ms, controller.quorum.voters.max, group.consumer.assignor, group.consumer.heartbeat.interval.ms, group.consumer.max.size, group.consumer.session.timeout.ms, leader.imbalance.check.interval.seconds, leader.imbalance.per.broker.percentage, listeners, log.dirs, metrics.listener, node.id, num.network.threads, offsets.retention.minutes, replica.lag.time.max.ms";
+        let known = "known are: advertised.listeners, auto.leader.rebalance.enable, broker.heartbeat.interval.ms, broker.rack, broker.session.timeout.ms, certs.dir, controller.quorum.bootstrap.servers, controller.quorum.election.timeout.ms, controller.quorum.voters.max, default.replication.factor, group.consumer.assignor, group.consumer.heartbeat.interval.ms, group.consumer.max.size, group.consumer.session.timeout.ms, leader.imbalance.check.interval.seconds, leader.imbalance.per.broker.percentage, leader.replication.throttled.rate, listeners, log.dirs, metrics.listener, node.id, num.network.threads, num.partitions, offsets.retention.minutes, replica.lag.time.max.ms";
         let says = |text: &str| ConfigFile::parse(text).unwrap_err();
         assert_eq!(
             says("log.dir = 'x'"),
@@ -355,6 +320,10 @@ mod tests {
         refused(
             "listeners = 'PLAINTEXT://:9092'",
             &expect!["listeners = PLAINTEXT://:9092 is not valid: it takes one UDP address, IP:PORT"],
+        );
+        refused(
+            "replica.lag.time.max.ms = 99",
+            &expect!["replica.lag.time.max.ms = 99 is not valid: it takes milliseconds, from 100 to 3600000"],
         );
         refused("log.dirs = '/a,/b'", &expect!["log.dirs = /a,/b is not valid: it takes one folder"]);
         refused("log.dirs = ['/a']", &expect!["log.dirs takes text, a number, true or false, not array"]);

@@ -16,6 +16,7 @@ mod group;
 mod init_producer;
 mod list_offsets;
 mod metadata;
+mod node_configs;
 mod plugins;
 mod reassignments;
 
@@ -40,6 +41,10 @@ pub use group::{
 pub use init_producer::{InitProducer, ProducerGranted};
 pub use list_offsets::{ListOffsets, ListedOffset, OffsetSpec, OffsetsListed};
 pub use metadata::{ClusterMetadata, Metadata, NodeEntry, PartitionEntry, TopicEntry};
+pub use node_configs::{
+    AlterNodeConfigs, ConfigSource, DescribeNodeConfigs, NodeConfigEntry, NodeConfigsAltered,
+    NodeConfigsDescribed,
+};
 pub use plugins::{
     ActivatePipeline, BoundPlugin, ChunkTaken, DeletePlugin, DescribePipelines, ExplainTopic, ListPlugins,
     PartitionRevision, PipelineActivated, PipelineChange, PipelineDescription, PipelineLanes,

@@ -20,14 +20,15 @@ use weir_wire::open::{StreamAnswer, StreamOpen};
 use weir_wire::plugin::{ComponentAsk, PluginLines, PluginLinesOpen};
 use weir_wire::replication::{FollowerFrame, LeaderFrame, ReplicaOpen};
 use weir_wire::request::{
-    ActivatePipeline, AlterReassignments, AlterTopic, ChangeNode, ClusterDescription, ClusterMetadata,
-    CommitOffsets, CreateTopic, DeleteOffsets, DeleteRecords, DeleteTopic, DescribeCluster, DescribeTopic,
-    ElectLeaders, FetchOffsets, GroupDescription, GroupExplanation, GroupHeartbeat, GroupsListed,
-    InitProducer, JoinGroup, LeadersElected, LeaveGroup, ListOffsets, Membership, Metadata, OffsetsCommitted,
-    OffsetsFetched, OffsetsListed, OffsetsReset, PipelineStaged, PipelinesDescribed, PluginPushed,
-    PluginsListed, ProducerGranted, PushPlugin, ReassignmentsAltered, ReassignmentsListed, ReplicasShifting,
-    RequestHeader, ResetOffsets, ResponseHeader, SetAssignor, ShiftReplicas, StagePipeline, TopicAltered,
-    TopicCreated, TopicDeleted, TopicDescription, TopicExplained, UploadComponent, encode_body,
+    ActivatePipeline, AlterNodeConfigs, AlterReassignments, AlterTopic, ChangeNode, ClusterDescription,
+    ClusterMetadata, CommitOffsets, CreateTopic, DeleteOffsets, DeleteRecords, DeleteTopic, DescribeCluster,
+    DescribeTopic, ElectLeaders, FetchOffsets, GroupDescription, GroupExplanation, GroupHeartbeat,
+    GroupsListed, InitProducer, JoinGroup, LeadersElected, LeaveGroup, ListOffsets, Membership, Metadata,
+    NodeConfigsAltered, NodeConfigsDescribed, OffsetsCommitted, OffsetsFetched, OffsetsListed, OffsetsReset,
+    PipelineStaged, PipelinesDescribed, PluginPushed, PluginsListed, ProducerGranted, PushPlugin,
+    ReassignmentsAltered, ReassignmentsListed, ReplicasShifting, RequestHeader, ResetOffsets, ResponseHeader,
+    SetAssignor, ShiftReplicas, StagePipeline, TopicAltered, TopicCreated, TopicDeleted, TopicDescription,
+    TopicExplained, UploadComponent, encode_body,
 };
 
 /// What decodes is a value that encodes again, and to a value that is the same.
@@ -62,6 +63,9 @@ fn take_as_every_message(bytes: &[u8]) {
     take::<ReassignmentsListed>(bytes);
     take::<ShiftReplicas>(bytes);
     take::<ChangeNode>(bytes);
+    take::<AlterNodeConfigs>(bytes);
+    take::<NodeConfigsAltered>(bytes);
+    take::<NodeConfigsDescribed>(bytes);
     take::<ReplicasShifting>(bytes);
     take::<DescribeCluster>(bytes);
     take::<ClusterDescription>(bytes);

@@ -10,6 +10,7 @@ mod arbitrary;
 mod between_nodes;
 mod groups;
 mod messages;
+mod node_configs;
 mod plugins;
 mod reassignments;
 
