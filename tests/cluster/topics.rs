@@ -125,3 +125,62 @@ fn settings_and_partitions_are_changed_while_a_producer_writes() {
     alter(&["--config", "retnetion.ms=1"]).refused(&["retnetion.ms", "retention.ms"]);
     place.assert_serves();
 }
+
+/// Lines of the dump of a topic's only log, one per batch.
+fn batches(place: &Place, topic: &str) -> Vec<String> {
+    let folder = place.node.data().join("topics").join(format!("{topic}-0"));
+    let mut segments: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    segments.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
+    segments.sort();
+    let dump = |path: &std::path::PathBuf| place.weir.run(&["log", "dump", &super::text(path)]).ok().text();
+    let lines: Vec<String> = segments.iter().map(dump).collect();
+    lines.concat().lines().filter(|line| line.starts_with("position")).map(str::to_owned).collect()
+}
+
+/// Each line is acknowledged before the next setting: a producer that stays open goes by what is in force.
+#[test]
+fn a_running_producer_goes_by_what_was_altered() {
+    let place = Place::new();
+    place.create("t", &[]);
+    let (input, mut lines) = std::io::pipe().unwrap();
+    let reader = place.weir.spawn(&["consume", "t", "--from-beginning"]);
+    let flags = ["produce", "t", "--compression", "lz4", "--output", "json"];
+    let producer = place.weir.spawn_with(&flags, Stdio::from(input));
+    let mut count = 0;
+    let mut send = |settings: &[&str]| {
+        for setting in settings {
+            place.weir.run(&["topics", "alter", "t", "--config", setting]).ok();
+        }
+        lines.write_all(&[b"a line that packs well ".repeat(40), b"\n".to_vec()].concat()).unwrap();
+        count += 1;
+        reader.wait_for_lines(count);
+        batches(&place, "t").pop().unwrap()
+    };
+    assert!(send(&[]).contains("  lz4  "));
+    assert!(send(&["compression.type=zstd"]).contains("  zstd  "));
+    assert!(send(&["compression.type=uncompressed"]).contains("  none  "));
+    assert!(send(&["compression.type=producer"]).contains("  lz4  "));
+    // Nothing on disk moves for that: only what is written from now on goes by it.
+    assert!(send(&["segment.bytes=1024", "index.interval.bytes=0"]).contains("  lz4  "));
+    for _ in 0..8 {
+        send(&["compression.type=uncompressed"]);
+    }
+    let verified =
+        place.weir.run(&["log", "verify", &super::text(place.node.data()), "--output", "json"]).ok();
+    assert!(verified.json()["partitions"][0]["segments"].as_u64().unwrap() > 5, "{verified}");
+    place.weir.run(&["topics", "alter", "t", "--config", "max.message.bytes=200"]).ok();
+    let (refused, over) = (b"a line that does not fit into 200 bytes ".repeat(40), b"\n");
+    lines.write_all(&[refused, over.to_vec()].concat()).unwrap();
+    drop(lines);
+    let said = producer.finish().refused(&["MESSAGE_TOO_LARGE"]);
+    assert_eq!(said.json()["acknowledged"], count, "{said}");
+    place.weir.run(&["topics", "alter", "t", "--config", "max.message.bytes=33554432"]).ok();
+    let long = [b"x".repeat(2_000_000), b"\n".to_vec()].concat();
+    place.weir.run_with_input(&["produce", "t"], &long).ok();
+    assert_eq!(reader_lines(&place), count + 1);
+}
+
+fn reader_lines(place: &Place) -> usize {
+    place.stored("t").iter().filter(|byte| **byte == b'\n').count()
+}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use weir_wire::batch::Compression;
 use weir_wire::frame::Limits;
 
 use crate::config_keys::{
@@ -25,6 +26,8 @@ pub const PRODUCER_EXPIRATION_MIN_MS: u64 = 2 * 60 * 1000 + PIPELINE_GRACE_MAX_M
 pub struct TopicConfig {
     /// `cleanup.policy`.
     pub cleanup_policy: CleanupPolicy,
+    /// `compression.type`; `None` is whatever the producer chose.
+    pub compression: Option<Compression>,
     /// `delete.retention.ms`.
     pub delete_retention_ms: u64,
     /// `index.interval.bytes`.
@@ -102,6 +105,7 @@ impl Default for TopicConfig {
         const WEEK_MS: u64 = 7 * DAY_MS;
         TopicConfig {
             cleanup_policy: CleanupPolicy::Delete,
+            compression: None,
             delete_retention_ms: DAY_MS,
             index_interval_bytes: 4096,
             max_compaction_lag_ms: None,
@@ -153,6 +157,25 @@ impl Configurable for TopicConfig {
             valid: "'delete', 'compact' or 'compact,delete'",
             set: |config, text| CleanupPolicy::parse(text).map(|policy| config.cleanup_policy = policy),
             get: |config| config.cleanup_policy.name().into(),
+        },
+        ConfigKey {
+            name: "compression.type",
+            doc: "The codec that batches are stored with; any other but the producer's costs the node packing them anew.",
+            valid: "'producer' (as it was sent), 'uncompressed', 'gzip', 'snappy', 'lz4' or 'zstd'",
+            set: |config, text| {
+                config.compression = match text {
+                    "producer" => None,
+                    "uncompressed" => Some(Compression::None),
+                    "none" => return None,
+                    codec => Some(codec.parse().ok()?),
+                };
+                Some(())
+            },
+            get: |config| match config.compression {
+                None => "producer".into(),
+                Some(Compression::None) => "uncompressed".into(),
+                Some(codec) => codec.name().into(),
+            },
         },
         ConfigKey {
             name: "delete.retention.ms",
@@ -304,6 +327,7 @@ mod tests {
             TopicConfig::default().values().iter().map(|v| format!("{}={}\n", v.name, v.value)).collect();
         expect![[r#"
             cleanup.policy=delete
+            compression.type=producer
             delete.retention.ms=86400000
             index.interval.bytes=4096
             max.compaction.lag.ms=-1
@@ -326,6 +350,7 @@ mod tests {
     fn every_key_can_be_set_and_is_shown_as_set() {
         let given = [
             ("cleanup.policy", "compact,delete"),
+            ("compression.type", "uncompressed"),
             ("delete.retention.ms", "0"),
             ("index.interval.bytes", "1"),
             ("max.compaction.lag.ms", "1"),
@@ -360,14 +385,14 @@ mod tests {
             "retnetion.ms",
             "1",
             &expect![
-                "unknown topic config 'retnetion.ms', did you mean 'retention.ms'?; known are: cleanup.policy, delete.retention.ms, index.interval.bytes, max.compaction.lag.ms, max.message.bytes, min.cleanable.dirty.ratio, min.compaction.lag.ms, min.insync.replicas, pipeline.revision.grace.ms, producer.id.expiration.ms, retention.bytes, retention.ms, segment.bytes, segment.ms, write.caching"
+                "unknown topic config 'retnetion.ms', did you mean 'retention.ms'?; known are: cleanup.policy, compression.type, delete.retention.ms, index.interval.bytes, max.compaction.lag.ms, max.message.bytes, min.cleanable.dirty.ratio, min.compaction.lag.ms, min.insync.replicas, pipeline.revision.grace.ms, producer.id.expiration.ms, retention.bytes, retention.ms, segment.bytes, segment.ms, write.caching"
             ],
         );
         refused(
             "xyz",
             "1",
             &expect![
-                "unknown topic config 'xyz'; known are: cleanup.policy, delete.retention.ms, index.interval.bytes, max.compaction.lag.ms, max.message.bytes, min.cleanable.dirty.ratio, min.compaction.lag.ms, min.insync.replicas, pipeline.revision.grace.ms, producer.id.expiration.ms, retention.bytes, retention.ms, segment.bytes, segment.ms, write.caching"
+                "unknown topic config 'xyz'; known are: cleanup.policy, compression.type, delete.retention.ms, index.interval.bytes, max.compaction.lag.ms, max.message.bytes, min.cleanable.dirty.ratio, min.compaction.lag.ms, min.insync.replicas, pipeline.revision.grace.ms, producer.id.expiration.ms, retention.bytes, retention.ms, segment.bytes, segment.ms, write.caching"
             ],
         );
     }

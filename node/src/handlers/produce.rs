@@ -21,7 +21,7 @@ use weir_core::pipeline::placing::{DefaultPartitioner, Placement};
 use weir_core::pipeline::splitting;
 use weir_quic::{FrameReader, FrameWriter, Principal};
 use weir_wire::batch::control::RevisionMarker;
-use weir_wire::batch::{self, BatchError, BatchHeader, Records};
+use weir_wire::batch::{self, BatchError, BatchHeader, Compression, Records};
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::forward::{ForwardAnswer, ForwardCheck, ForwardOpen, ForwardPart};
 use weir_wire::frame::Limits;
@@ -48,6 +48,8 @@ pub(super) struct Lane {
     /// The metadata that the lane's revision was last compared with, and whether it was in force there.
     in_force: (MetadataIndex, bool),
     limits: batch::Limits,
+    /// What the topic wants its batches packed with; `None` is as they come.
+    compression: Option<Compression>,
     entry: EntryLane,
     /// The node's note that it is open.
     seen: OpenLane,
@@ -82,14 +84,15 @@ impl Lane {
             let sentence = format!("topic '{name}' has partitions 0 to {last}, not {partition}");
             return Err(WireError::new(ErrorCode::UnknownPartition, sentence));
         }
-        let batch_bytes_max = topic.config().max_message_bytes;
-        let limits = batch::Limits { batch_bytes_max, ..batch::Limits::default() };
+        let config = topic.config();
+        let limits = batch::Limits { batch_bytes_max: config.max_message_bytes, ..batch::Limits::default() };
         Ok(Lane {
             topic: name.to_owned(),
             principal: Arc::clone(principal),
             revised,
             in_force: (image.index, topic.revision == open.revision),
             limits,
+            compression: config.compression,
             entry: EntryLane::new(open.acks, open.revision),
             seen: services.pipelines.lane_opened(open.topic, open.revision, open.producer),
             open,
@@ -272,15 +275,16 @@ impl LaneServer {
             return Ok(None);
         }
         let memory = super::reserve(self.memory(), payload.len()).await;
-        let (batch_header, records) = match self.validate(&payload) {
+        let (payload, records) = match self.validate(payload) {
             Ok(valid) => valid,
-            Err(error) => {
+            Err((payload, error)) => {
                 metrics::counter!("weir_produce_batches_refused_total").increment(1);
                 let count = BatchHeader::parse(&payload).map_or(1, |header| header.record_count.max(1));
                 writer.queue(&self.lane.entry.refuse(ordinal, count, Outcome::Failed(error)), Bytes::new());
                 return Ok(None);
             }
         };
+        let batch_header = *records.header();
         metrics::counter!("weir_produce_bytes_total").increment(payload.len() as u64);
         metrics::counter!("weir_produce_records_total").increment(u64::from(batch_header.record_count));
         let sequence = batch_header.producer.map(|producer| producer.base_sequence);
@@ -308,6 +312,9 @@ impl LaneServer {
         if self.lane.in_force.0 != image.index {
             let (_, topic) = find_topic(&image, self.lane.open.topic)?;
             self.lane.in_force = (image.index, topic.revision == self.lane.open.revision);
+            let config = topic.config();
+            self.lane.limits.batch_bytes_max = config.max_message_bytes;
+            self.lane.compression = config.compression;
         }
         if resent || self.lane.in_force.1 {
             return Ok(());
@@ -441,7 +448,32 @@ impl LaneServer {
         Some((topic.id, u32::try_from(topic.partitions.len()).ok()?))
     }
 
-    fn validate(&self, payload: &Bytes) -> Result<(BatchHeader, Records), WireError> {
+    /// The batch as it is to be stored, and its records; or what came, and what is wrong with it.
+    fn validate(&self, payload: Bytes) -> Result<(Bytes, Records), (Bytes, WireError)> {
+        let records = match self.check_batch(&payload) {
+            Ok(records) => records,
+            Err(error) => return Err((payload, error)),
+        };
+        let sent_with = records.header().compression();
+        let Some(wanted) = self.lane.compression.filter(|wanted| *wanted != sent_with) else {
+            return Ok((payload, records));
+        };
+        let (repacked, records) = records.repacked(wanted);
+        let max = self.lane.limits.batch_bytes_max;
+        if records.header().total_bytes > max {
+            let sentence = format!(
+                "packed as compression.type={} of topic '{}' has it the batch would take {} bytes, more than \
+                 max.message.bytes ({max}): send smaller batches, or raise it",
+                wanted.name(),
+                self.lane.topic,
+                repacked.len()
+            );
+            return Err((payload, WireError::new(ErrorCode::MessageTooLarge, sentence)));
+        }
+        Ok((repacked, records))
+    }
+
+    fn check_batch(&self, payload: &Bytes) -> Result<Records, WireError> {
         let (header, records) =
             batch::validate(payload, &self.lane.limits).map_err(|error| batch_error(&error))?;
         let stamped = header.producer.map(|producer| (producer.id, producer.epoch));
@@ -453,7 +485,7 @@ impl LaneServer {
             let sentence = "clients send neither control batches nor, to this version, transactional ones";
             return Err(WireError::new(ErrorCode::InvalidRequest, sentence));
         }
-        Ok((header, records))
+        Ok(records)
     }
 
     fn place(&self, ordinal: u64, header: &BatchHeader, records: &Records) -> Placement {

@@ -32,6 +32,7 @@ mod gap;
 mod header;
 mod limits;
 mod records;
+mod repack;
 mod varint;
 
 use bytes::Bytes;

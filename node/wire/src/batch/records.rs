@@ -72,6 +72,16 @@ impl Records {
         Ok(Records { header, body })
     }
 
+    /// The same records under the header of a batch that has them too.
+    pub(super) fn of_batch(self, header: BatchHeader, batch: &Bytes) -> Records {
+        let body = match header.compression() {
+            // The batch before need not be kept for them.
+            Compression::None => batch.slice(HEADER_BYTES..),
+            _ => self.body,
+        };
+        Records { header, body }
+    }
+
     /// Parses every record and shows it to `visit`.
     fn walk<'a>(
         &'a self,
