@@ -2,7 +2,7 @@
 //!
 //! The only file that knows everyone; nobody imports it but the command line and the tests.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +36,7 @@ use crate::replication::Replication;
 use crate::storage::{
     DataFolder, FolderError, Found, PrivateFolder, StorageConfig, StorageError, ValueError,
 };
-use crate::transport::{self, Dialler, Peers, StreamHandler, Threads};
+use crate::transport::{self, Dialler, Peers, StreamHandler, Threads, Whence};
 use crate::watched::Watched;
 
 /// The port that nodes listen on when nobody says otherwise.
@@ -543,19 +543,12 @@ struct Streams {
 }
 
 impl StreamHandler for Streams {
-    async fn serve(
-        &self,
-        principal: Arc<Principal>,
-        host: IpAddr,
-        protocol: Protocol,
-        reader: FrameReader,
-        writer: FrameWriter,
-    ) {
-        match (protocol, &*principal) {
+    async fn serve(&self, principal: Arc<Principal>, from: Whence, reader: FrameReader, writer: FrameWriter) {
+        match (from.protocol, &*principal) {
             (Protocol::Client, _) => {
                 let services = self.services.wait_until(Option::is_some).await;
                 if let Some(services) = &*services {
-                    let caller = Caller { principal, host };
+                    let caller = Caller { principal, host: from.host, room: from.room };
                     handlers::serve_stream(Arc::clone(services), caller, reader, writer).await;
                 }
             }
@@ -565,8 +558,8 @@ impl StreamHandler for Streams {
                     handlers::node_streams::serve(Arc::clone(services), principal, reader, writer).await;
                 }
             }
-            (Protocol::Metadata, Principal::Node(from)) => {
-                transport::serve_peer_stream(self.controller.clone(), *from, reader, writer).await;
+            (Protocol::Metadata, Principal::Node(peer)) => {
+                transport::serve_peer_stream(self.controller.clone(), *peer, reader, writer).await;
             }
             // A client never gets here with a protocol of the nodes'.
             (Protocol::Replication | Protocol::Metadata, Principal::Client(_)) => {}

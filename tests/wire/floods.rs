@@ -3,12 +3,13 @@
 use std::net::UdpSocket;
 
 use weir_quic::Protocol;
+use weir_tests::process::DEADLINE;
 use weir_wire::frame;
 use weir_wire::lane::LaneBatch;
 use weir_wire::open::{StreamKind, StreamOpen};
 use weir_wire::request::encode_body;
 
-use crate::support::{A_WHILE, assert_grew_less, attack};
+use crate::support::{A_WHILE, assert_grew_less, attack, batch, is_stored};
 
 #[test]
 fn idle_connections_within_the_limits_cost_little() {
@@ -73,6 +74,30 @@ fn a_connection_has_so_many_streams_and_no_more() {
             receive.stop(0_u32.into()).unwrap();
         }
         client.peer.connection.open_bi().await.unwrap();
+    });
+}
+
+/// A client that writes to a thousand partitions by name has a lane for each.
+#[test]
+fn lanes_that_are_served_make_room_for_others() {
+    attack(|target| async move {
+        let mut client = target.client().await;
+        let topic = client.create("t", 1, &[]).await;
+        let mut lanes = Vec::new();
+        for _ in 0..600 {
+            let opening = tokio::time::timeout(DEADLINE, client.lane(&topic));
+            lanes.push(opening.await.expect("there is room for it"));
+        }
+        let producer = lanes[599].producer;
+        lanes[599].send(0, batch(producer, 0, 1)).await;
+        assert!(is_stored(&lanes[599].answer().await));
+        drop(lanes);
+        // What they made room for goes with them.
+        let mut open = Vec::new();
+        while let Ok(stream) = tokio::time::timeout(A_WHILE, client.peer.connection.open_bi()).await {
+            open.push(stream.unwrap());
+            assert!(open.len() < 4096, "streams that were never served make no room");
+        }
     });
 }
 

@@ -86,12 +86,16 @@ pub struct StreamLimits {
     pub unidirectional: u32,
 }
 
+/// The most streams that a client may have open on one connection, whatever it proved.
+pub const CLIENT_STREAMS_MAX: u32 = 4096;
+
 impl StreamLimits {
     /// What an accepting side allows. The connecting side opens all streams: control, lanes, fetch, replication.
     #[must_use]
     pub fn accepting(protocol: Protocol) -> StreamLimits {
         match protocol {
-            // One control stream, some fetch streams, and a lane for each producer and topic of the process.
+            // One control stream, some fetch streams, and a lane for each producer and topic of the process. A lane that is
+            // served makes room for one more: see `StreamRoom`.
             Protocol::Client => StreamLimits { bidirectional: 256, unidirectional: 0 },
             // Two for a follower, and one for each lane that forwards to this node.
             Protocol::Replication => StreamLimits { bidirectional: 4096, unidirectional: 0 },

@@ -26,6 +26,7 @@
 //! | [`admission`] | who may start a handshake |
 //! | [`endpoint`] | accepting and making connections |
 //! | [`framed`] | frames on streams |
+//! | [`stream_room`] | how many streams a client may have open |
 //! | [`ending`] | why a stream or a connection ended, as a code and a sentence |
 
 pub mod admission;
@@ -38,6 +39,7 @@ pub mod endpoint;
 pub mod framed;
 pub mod identity;
 pub mod network;
+pub mod stream_room;
 
 mod files;
 mod tls;
@@ -49,6 +51,7 @@ pub use endpoint::{AcceptError, Arriving, ConnectError, Connector, Peer, Server}
 pub use framed::{Frame, FrameReader, FrameWriter, Priority, RawFrame, ReadError, WriteError};
 pub use identity::{Identity, IdentityError, Principal, Protocol};
 pub use network::{BindError, BoundSocket, Network, RealNetwork};
+pub use stream_room::{OneMore, StreamRoom};
 
 /// The connection and stream types that go with the helpers of this package, and what a simulated [`Network`]
 /// implements.

@@ -37,7 +37,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument, Span};
-use weir_quic::{FrameReader, FrameWriter, Principal, Priority};
+use weir_quic::{FrameReader, FrameWriter, Principal, Priority, StreamRoom};
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::fetch::FetchOpen;
 use weir_wire::frame::Limits;
@@ -127,6 +127,8 @@ pub struct Caller {
     pub principal: Arc<Principal>,
     /// As its packets say.
     pub host: IpAddr,
+    /// The connection's room for streams.
+    pub room: StreamRoom,
 }
 
 /// Serves one stream of a client, from its opening frame on.
@@ -154,7 +156,10 @@ pub async fn serve_stream(
             let serving = async move {
                 match opened {
                     Opened::Control => control::serve(services, caller, reader, writer).await,
-                    Opened::Produce(lane) => produce::serve(services, *lane, reader, writer).await,
+                    Opened::Produce(lane) => {
+                        let _room_for_another = caller.room.one_more();
+                        produce::serve(services, *lane, reader, writer).await;
+                    }
                     Opened::Fetch(open) => fetch::serve(services, principal, open, reader, writer).await,
                     Opened::Lines(open) => plugins::lines::serve(services, open, reader, writer).await,
                     Opened::Sink => sink::serve(reader, writer).await,

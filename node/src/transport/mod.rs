@@ -17,9 +17,20 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use weir_quic::{FrameReader, FrameWriter, Peer, Principal, Protocol, Server};
+use weir_quic::{FrameReader, FrameWriter, Peer, Principal, Protocol, Server, StreamRoom};
 
 use crate::watched::Watched;
+
+/// Where a stream comes from.
+#[derive(Clone, Debug)]
+pub struct Whence {
+    /// The address of the machine at the other end.
+    pub host: IpAddr,
+    /// What the connection is for.
+    pub protocol: Protocol,
+    /// The connection's room for streams.
+    pub room: StreamRoom,
+}
 
 /// Takes a stream that a client or another node opened, and serves it to its end.
 pub trait StreamHandler: Clone + Send + 'static {
@@ -27,8 +38,7 @@ pub trait StreamHandler: Clone + Send + 'static {
     fn serve(
         &self,
         principal: Arc<Principal>,
-        host: IpAddr,
-        protocol: Protocol,
+        from: Whence,
         reader: FrameReader,
         writer: FrameWriter,
     ) -> impl Future<Output = ()> + Send;
@@ -51,6 +61,7 @@ async fn serve_connection(peer: Peer, handler: impl StreamHandler, stopping: Arc
     let principal = Arc::new(peer.principal.clone());
     let protocol = peer.protocol;
     let address = peer.connection.remote_address();
+    let from = Whence { host: address.ip(), protocol, room: StreamRoom::of(&peer.connection) };
     tracing::debug!(%principal, %address, "connected");
     metrics::gauge!("weir_connections").increment(1.0);
     loop {
@@ -58,8 +69,8 @@ async fn serve_connection(peer: Peer, handler: impl StreamHandler, stopping: Arc
             biased;
             stream = weir_quic::framed::accept(&peer.connection) => match stream {
                 Ok((writer, reader)) => {
-                    let (handler, principal) = (handler.clone(), Arc::clone(&principal));
-                    tokio::spawn(async move { handler.serve(principal, address.ip(), protocol, reader, writer).await });
+                    let (handler, principal, from) = (handler.clone(), Arc::clone(&principal), from.clone());
+                    tokio::spawn(async move { handler.serve(principal, from, reader, writer).await });
                 }
                 Err(end) => {
                     tracing::debug!(%principal, %address, %end, "disconnected");

@@ -86,8 +86,8 @@ pub enum Lanes {
 }
 
 impl Lanes {
-    /// The most lanes that one producer has for one topic, those of explicit partitions aside. A node serves at most
-    /// 256 streams of one connection.
+    /// The most lanes that one producer has for one topic, those of explicit partitions aside. A node serves 256 streams
+    /// of one connection, and one more for each lane, up to 4096.
     pub const PER_TOPIC_MAX: u32 = 64;
 }
 

@@ -203,7 +203,7 @@ impl Bench {
     }
 
     /// Waits until nobody waits for a partition and the board is as wanted.
-    async fn settle(&self, is_so: impl Fn(&Board) -> bool) -> Result<(), Failure> {
+    async fn settle(&mut self, is_so: impl Fn(&Board) -> bool) -> Result<(), Failure> {
         let until = Instant::now() + PATIENCE;
         loop {
             if is_so(&self.board) {
@@ -214,7 +214,12 @@ impl Bench {
                 }
             }
             if self.sending.is_finished() {
-                return Err(Failure::new("the producer of the bench ended"));
+                let why = match (&mut self.sending).await {
+                    Ok(Err(failure)) => failure.to_string(),
+                    Ok(Ok(())) => "it had nothing more to send".to_owned(),
+                    Err(error) => error.to_string(),
+                };
+                return Err(Failure::new(format!("the producer of the bench ended: {why}")));
             }
             if let Some(failure) = self.members.iter().find_map(Member::failure) {
                 return Err(failure);

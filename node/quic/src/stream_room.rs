@@ -1,0 +1,54 @@
+//! Room for streams: an accepted connection may have so many open, and one more for each that proved its worth.
+//!
+//! Memory goes with what a peer may open, not only with what it opens. A client that writes to a thousand partitions by
+//! name needs a stream for each, and shows with each that it may write; a stranger's streams never get that far.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use quinn::{Connection, VarInt};
+
+use crate::config::{CLIENT_STREAMS_MAX, StreamLimits};
+use crate::identity::Protocol;
+
+/// The room of one connection. Clones are handles to the same one.
+#[derive(Clone, Debug)]
+pub struct StreamRoom(Arc<Room>);
+
+#[derive(Debug)]
+struct Room {
+    connection: Connection,
+    /// How many streams gave way.
+    given: Mutex<u32>,
+}
+
+/// One more stream that the peer may open, for as long as this is held.
+#[derive(Debug)]
+pub struct OneMore(StreamRoom);
+
+impl StreamRoom {
+    /// The room of an accepted connection of a client's.
+    #[must_use]
+    pub fn of(connection: &Connection) -> StreamRoom {
+        StreamRoom(Arc::new(Room { connection: connection.clone(), given: Mutex::new(0) }))
+    }
+
+    /// Lets the peer open one more, up to [`CLIENT_STREAMS_MAX`].
+    #[must_use]
+    pub fn one_more(&self) -> OneMore {
+        self.change(|given| given + 1);
+        OneMore(self.clone())
+    }
+
+    fn change(&self, by: impl FnOnce(u32) -> u32) {
+        let mut given = self.0.given.lock().unwrap_or_else(PoisonError::into_inner);
+        *given = by(*given);
+        let limit = StreamLimits::accepting(Protocol::Client).bidirectional.saturating_add(*given);
+        self.0.connection.set_max_concurrent_bi_streams(VarInt::from_u32(limit.min(CLIENT_STREAMS_MAX)));
+    }
+}
+
+impl Drop for OneMore {
+    fn drop(&mut self) {
+        self.0.change(|given| given - 1);
+    }
+}
