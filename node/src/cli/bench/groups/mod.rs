@@ -214,12 +214,9 @@ impl Bench {
                 }
             }
             if self.sending.is_finished() {
-                let why = match (&mut self.sending).await {
-                    Ok(Err(failure)) => failure.to_string(),
-                    Ok(Ok(())) => "it had nothing more to send".to_owned(),
-                    Err(error) => error.to_string(),
-                };
-                return Err(Failure::new(format!("the producer of the bench ended: {why}")));
+                let ended =
+                    (&mut self.sending).await.unwrap_or_else(|error| Err(Failure::new(error.to_string())));
+                return Err(ended.err().unwrap_or_else(|| Failure::new("the producer of the bench ended")));
             }
             if let Some(failure) = self.members.iter().find_map(Member::failure) {
                 return Err(failure);
