@@ -74,9 +74,16 @@ fn what_is_wrong_is_refused_and_what_failed_is_not_lost() {
 }
 
 #[test]
+fn what_belongs_together_is_read_together() {
+    let joiner = env!("CARGO_BIN_EXE_example-joiner");
+    let told = told(script!("colocated-assignor/run"), &[PROGRAM, joiner]);
+    assert!(told.contains("as told: 40 orders met their payments, and before that none"), "{told}");
+}
+
+#[test]
 fn the_same_plugins_in_many_languages_do_the_same_on_a_node() {
     let told = told(script!("plugins/test"), &["--committed", "--program", PROGRAM]);
-    let committed = ["assemblyscript", "zig"];
+    let committed = ["assemblyscript", "rust", "zig"];
     let languages = told.lines().filter(|line| committed.contains(line));
     assert_eq!(languages.count(), committed.len(), "{told}");
     let last = format!("{} passed, 0 failed\n", 8 * committed.len());
