@@ -2,9 +2,11 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 
 use weir_tests::process::{DEADLINE, free_address};
 
+use super::three_nodes::{Cluster, create_on_all, leader, partition};
 use super::{Place, text, weir};
 
 /// Retention works on closed segments, every half minute.
@@ -128,4 +130,62 @@ fn nodes_do_not_share_a_port() {
     // Not even root makes folders here.
     let listen = free_address().to_string();
     weir().run(&["node", "--data", "/proc/weir-data", "--listen", &listen]).refused(&["/proc/weir-data"]);
+}
+
+/// Changes a word of the only segment of a partition, and puts the checksum of its batch right: what no check of the file
+/// alone can notice.
+fn forge(segment: &Path, word: &[u8], other: &[u8]) {
+    let mut bytes = std::fs::read(segment).unwrap();
+    let at =
+        bytes.windows(word.len()).position(|window| window == word).expect("the word is stored as it is");
+    bytes[at..at + other.len()].copy_from_slice(other);
+    let mut batch = 0;
+    loop {
+        let length = u32::from_be_bytes(bytes[batch + 8..batch + 12].try_into().unwrap());
+        let end = batch + 12 + usize::try_from(length).unwrap();
+        if end > at {
+            let crc = crc_fast::crc32_iscsi(&bytes[batch + 21..end]);
+            bytes[batch + 17..batch + 21].copy_from_slice(&crc.to_be_bytes());
+            return std::fs::write(segment, &bytes).unwrap();
+        }
+        batch = end;
+    }
+}
+
+#[test]
+fn a_folder_is_held_against_what_the_cluster_has() {
+    let mut cluster = Cluster::new();
+    let client = cluster.client_of_all();
+    create_on_all(&client, "t");
+    for line in ["first\n", "second\n"] {
+        client.run_with_input(&["produce", "t", "--acks", "all"], line.as_bytes()).ok();
+    }
+    let away = (0..3).find(|node| *node != leader(&partition(&client, "t", 0))).unwrap();
+    cluster.nodes[away].stop();
+    // What it has not is no difference.
+    client.run_with_input(&["produce", "t"], b"third\n").ok();
+    let folder = cluster.nodes[away].data().join("topics/t-0");
+    let (name, other) = (super::text(&folder), cluster.nodes[(away + 1) % 3].address().to_string());
+    let verify = ["log", "verify", &name, "--against", &other, "--output", "json"];
+    let said = client.run(&verify).ok();
+    let against = said.json()["partitions"][0]["against"].clone();
+    assert_eq!((&against["from"], &against["to"]), (&0.into(), &2.into()), "{said}");
+    assert_eq!((&against["equal"], &against["different"]), (&2.into(), &0.into()), "{said}");
+    // All that the node has, the internal topics too.
+    let data = super::text(cluster.nodes[away].data());
+    client.run(&["log", "verify", &data, "--against", &other]).ok();
+
+    forge(&folder.join("00000000000000000000.log"), b"second", b"sekond");
+    client.run(&["log", "verify", &name]).ok();
+    let said = client.run(&verify);
+    assert_eq!(said.status.code(), Some(1), "{said}");
+    let against = said.json()["partitions"][0]["against"].clone();
+    assert_eq!((&against["equal"], &against["different"]), (&1.into(), &1.into()), "{said}");
+    assert_eq!(against["differences"][0]["what"], "another value", "{said}");
+    assert!(said.stderr.contains("offset 1: another value") || said.text().contains("offset 1"), "{said}");
+
+    client.run(&["topics", "delete", "t"]).ok();
+    client.run(&verify).refused(&["'t'"]);
+    client.run(&["topics", "create", "t", "--replication-factor", "2"]).ok();
+    client.run(&verify).refused(&["an earlier topic"]);
 }

@@ -39,6 +39,11 @@ pub(super) struct Global {
 }
 
 impl Global {
+    /// The same, with another node to ask first.
+    pub(super) fn at(&self, address: String) -> Global {
+        Global { bootstrap: vec![address], ..self.clone() }
+    }
+
     /// Connects to the cluster that the flags name.
     pub(super) async fn connect(&self, output: Output) -> Result<Client, Failure> {
         let mut config = ClientConfig::new(self.bootstrap.clone(), self.client_certs());

@@ -146,7 +146,7 @@ impl Cli {
             Command::Explain(args) => explain::run(args, &global, output).await,
             Command::Cluster(args) => cluster::run(args, &global, output).await,
             Command::Certs(args) => certs::run(args, &global, output),
-            Command::Log(args) => log::run(args, output).await,
+            Command::Log(args) => log::run(args, &global, output).await,
             Command::Check(args) => check::run(&args, output),
             Command::Bench(args) => bench::run(args, &global, output).await,
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use weir_wire::batch::BatchHeader;
-use weir_wire::ids::Offset;
+use weir_wire::ids::{Offset, TopicId};
 
 use super::disk::{Disk, DiskFile, EntryKind, OpenMode};
 use super::error::{Doing, StorageError};
@@ -115,6 +115,8 @@ impl Iterator for SegmentFile {
 /// What [`verify_partition`] found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verification {
+    /// The topic whose log it is; `None` where that cannot be read.
+    pub topic: Option<TopicId>,
     /// The offset of the first batch.
     pub start: Offset,
     /// The offset after the last batch.
@@ -173,6 +175,23 @@ pub fn is_partition_folder(disk: &dyn Disk, folder: &Path) -> Result<bool, Stora
     }))
 }
 
+/// The segment files of a partition's folder, each with the offset in its name, in order.
+///
+/// # Errors
+/// When the disk does not answer.
+pub fn segment_files(disk: &dyn Disk, folder: &Path) -> Result<Vec<(Offset, PathBuf)>, StorageError> {
+    let mut files = Vec::new();
+    for entry in disk.list(folder).doing("listing", folder)? {
+        if let (Some((base, FileKind::Log)), EntryKind::File { .. }) =
+            (parse_file_name(&entry.name), entry.kind)
+        {
+            files.push((base, folder.join(&entry.name)));
+        }
+    }
+    files.sort_unstable();
+    Ok(files)
+}
+
 /// Checks all that can be checked of a partition's folder: every batch, that they follow each other also over segments,
 /// the indexes against the batches, and the folder's own description.
 ///
@@ -182,19 +201,13 @@ pub fn verify_partition(disk: &dyn Disk, folder: &Path) -> Result<Verification, 
     let mut found = Verification::default();
     let meta_path = folder.join(META_FILE);
     match PartitionMeta::read(disk, folder) {
-        Ok(Some(_)) => {}
+        Ok(Some(meta)) => found.topic = Some(meta.key.topic_id),
         Ok(None) => found.problem(&meta_path, 0, "it is missing", true),
         Err(MetaError::Stored(error)) => found.problem(&meta_path, 0, error, true),
         Err(MetaError::Io(error)) => return Err(error),
     }
     let mut expected: Option<Offset> = None;
-    for entry in disk.list(folder).doing("listing", folder)? {
-        let (Some((base, FileKind::Log)), EntryKind::File { .. }) =
-            (parse_file_name(&entry.name), entry.kind)
-        else {
-            continue;
-        };
-        let path = folder.join(&entry.name);
+    for (base, path) in segment_files(disk, folder)? {
         if let Some(expected) = expected.filter(|expected| *expected != base) {
             found.problem(&path, 0, BatchFault::Offset { expected, found: base }, true);
         }

@@ -72,7 +72,8 @@ pub use data_folder::{
 pub use disk::{Disk, DiskFile, DiskLock, Entry, EntryKind, OpenMode};
 pub use error::{ReadError, StorageError};
 pub use inspect::{
-    Inspected, Problem, SegmentFile, Verification, inspect_segment, is_partition_folder, verify_partition,
+    Inspected, Problem, SegmentFile, Verification, inspect_segment, is_partition_folder, segment_files,
+    verify_partition,
 };
 pub use journal::{Journal, JournalError};
 pub use log::{

@@ -1,11 +1,14 @@
 //! `weir log`: looks into the files of a log, offline; changes nothing.
 
+mod against;
+
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde::Serialize;
 use weir_wire::batch::{BatchHeader, Limits, RecordRef, records};
 
+use super::global::Global;
 use super::output::{Done, Exit, Failure, Output, grouped};
 use super::signals::Interrupts;
 use crate::storage::{
@@ -38,18 +41,25 @@ enum LogCommand {
     Verify {
         /// The folder of a partition, or one above it, such as ./weir-data
         dir: PathBuf,
+        /// Compare what is committed with a cluster's, record by record, too: a node of it, HOST:PORT
+        #[arg(long, value_name = "ADDR")]
+        against: Option<String>,
     },
 }
 
-pub(super) async fn run(args: Args, output: Output) -> Done {
+pub(super) async fn run(args: Args, global: &Global, output: Output) -> Done {
     let mut interrupts = Interrupts::listen()?;
     tracing::debug!(?args, "reading files");
-    let reading = tokio::task::spawn_blocking(move || match args.command {
-        LogCommand::Dump { file, records } => dump(&file, records, output),
-        LogCommand::Verify { dir } => verify(&dir, output),
-    });
+    let reading = async {
+        match args.command {
+            LogCommand::Dump { file, records } => {
+                tokio::task::spawn_blocking(move || dump(&file, records, output)).await?
+            }
+            LogCommand::Verify { dir, against } => verify(dir, against, global, output).await,
+        }
+    };
     tokio::select! {
-        done = reading => done?,
+        done = reading => done,
         () = interrupts.next() => Ok(Exit::Interrupted),
     }
 }
@@ -199,6 +209,9 @@ struct Verified {
     bytes: u64,
     whole: bool,
     problems: Vec<VerifiedProblem>,
+    /// What came of comparing it with a cluster's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    against: Option<against::Compared>,
 }
 
 #[derive(Debug, Serialize)]
@@ -210,8 +223,13 @@ struct VerifiedProblem {
     damage: bool,
 }
 
-fn verify(dir: &Path, output: Output) -> Done {
-    let folders = partition_folders(dir)?;
+async fn verify(dir: PathBuf, against: Option<String>, global: &Global, output: Output) -> Done {
+    let against_cluster = against.is_some();
+    let client = match against {
+        Some(address) => Some(global.at(address).connect(output).await?),
+        None => None,
+    };
+    let folders = partition_folders(&dir)?;
     if folders.is_empty() {
         return Err(Failure::new(format!(
             "{} holds no partitions: name a node's data folder, or a partition's folder below it",
@@ -220,15 +238,33 @@ fn verify(dir: &Path, output: Output) -> Done {
     }
     let mut partitions = Vec::with_capacity(folders.len());
     for folder in folders {
-        let verified = Verified::of(verify_partition(&RealDisk, &folder)?, folder);
+        let looking = folder.clone();
+        let found = tokio::task::spawn_blocking(move || verify_partition(&RealDisk, &looking)).await??;
+        let mut verified = Verified::of(&found, folder);
         verified.show(output)?;
+        if let Some(client) = &client {
+            verified.against = Some(against::compare(client, &verified.folder, &found, output).await?);
+        }
         partitions.push(verified);
+    }
+    if let Some(client) = client {
+        client.close().await;
     }
     let damaged = partitions.iter().filter(|partition| !partition.whole).count();
     let (total, whole) = (partitions.len(), partitions.len() - damaged);
     output.line(&format!("{whole} of {total} partitions are whole"))?;
-    output.result(&serde_json::json!({ "whole": damaged == 0, "partitions": partitions }))?;
-    Ok(if damaged == 0 { Exit::Success } else { Exit::Failed })
+    let compared = partitions.iter().filter_map(|partition| partition.against.as_ref());
+    let differ = compared.filter(|compared| !compared.is_equal()).count();
+    if differ > 0 {
+        output.line(&format!("{differ} of {total} differ from the cluster's"))?;
+    }
+    let (is_whole, is_equal) = (damaged == 0, differ == 0);
+    let mut result = serde_json::json!({ "whole": is_whole, "partitions": partitions });
+    if against_cluster {
+        result["equal"] = is_equal.into();
+    }
+    output.result(&result)?;
+    Ok(if is_whole && is_equal { Exit::Success } else { Exit::Failed })
 }
 
 /// The partitions' folders at or below a folder: of one partition, of all topics, or of a node's data.
@@ -268,12 +304,12 @@ fn named_as_partitions(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
 }
 
 impl Verified {
-    fn of(found: Verification, folder: PathBuf) -> Verified {
+    fn of(found: &Verification, folder: PathBuf) -> Verified {
         let whole = found.is_whole();
-        let problem = |problem: crate::storage::Problem| VerifiedProblem {
-            file: problem.path,
+        let problem = |problem: &crate::storage::Problem| VerifiedProblem {
+            file: problem.path.clone(),
             position: problem.position,
-            reason: problem.reason,
+            reason: problem.reason.clone(),
             damage: problem.is_damage,
         };
         Verified {
@@ -285,7 +321,8 @@ impl Verified {
             records: found.records,
             bytes: found.bytes,
             whole,
-            problems: found.problems.into_iter().map(problem).collect(),
+            problems: found.problems.iter().map(problem).collect(),
+            against: None,
         }
     }
 
