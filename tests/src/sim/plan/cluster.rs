@@ -5,10 +5,13 @@
 //! from a disk, so the run lets at most one node lose power at a time (see `run.rs`), and syncs do not fail.
 
 use super::{
-    Dice, Duration, Fault, NodeId, Others, PartitionIndex, Plan, Planned, Whom, Workload, any_disk, any_end,
-    any_starts, any_ways, seconds, small,
+    Dice, Duration, Fault, GroupPlan, NodeId, Others, PartitionIndex, Plan, Planned, Whom, Workload,
+    any_disk, any_end, any_starts, any_ways, seconds, small,
 };
 use weir_client::Acks;
+
+/// How likely a seed has a consumer group.
+const GROUPS: f64 = 0.4;
 
 impl Plan {
     /// A cluster of `nodes`, replicated topics, and everything that may go wrong, at random.
@@ -16,7 +19,7 @@ impl Plan {
     pub fn cluster(seed: u64, nodes: u32) -> Plan {
         let dice = &mut Dice::new(seed, "cluster");
         let faults_until = dice.time(seconds(3.0)..=seconds(12.0));
-        let workload = any_workload(dice, nodes, faults_until);
+        let mut workload = any_workload(dice, nodes, faults_until);
         let slowest = *dice.pick(&[1, 1, 1, 3, 10]);
         let latency = Duration::from_millis(1)..=Duration::from_millis(slowest);
         let disk_takes = any_disk(dice);
@@ -27,6 +30,14 @@ impl Plan {
             let whom = any_whom(dice, nodes, workload.partitions);
             faults.push(Planned { at, whom, fault: any_fault(dice, &workload) });
             at += dice.time(Duration::ZERO..=gap_max);
+        }
+        // Dice of its own: without its group a seed stands for what it stands for.
+        let dice = &mut Dice::new(seed, "group");
+        if dice.chance(GROUPS) {
+            let group = GroupPlan::any(dice, faults_until);
+            faults.extend(group.any_faults(dice, faults_until));
+            faults.sort_by_key(|planned| planned.at);
+            workload.group = Some(group);
         }
         let is_careful = workload.write_caching;
         let (lie, without) = (None, None);
