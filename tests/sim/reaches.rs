@@ -12,7 +12,7 @@ use weir_tests::sim::trace::{Event, Kind, Trace};
 const SEEDS: u64 = 40;
 
 /// Seeds of clusters with a group among which each of theirs must come.
-const GROUPS: usize = 16;
+const GROUPS: u64 = 16;
 
 /// A kind of event, a part of its text, and what it shows.
 type Moment = (Kind, &'static str, &'static str);
@@ -64,9 +64,7 @@ fn the_schedules_reach_what_they_are_made_for() {
 
 #[test]
 fn the_schedules_of_groups_reach_what_they_are_made_for() {
-    let plans = (0..).map(|seed| Scenario::Cluster { nodes: 3 }.plan(seed));
-    let plans = plans.filter(|plan| plan.workload.group.is_some()).take(GROUPS);
-    all_come(plans.collect(), &MOMENTS_OF_GROUPS);
+    all_come((0..GROUPS).map(|seed| Plan::cluster(seed, 3).with_group()).collect(), &MOMENTS_OF_GROUPS);
 }
 
 fn all_come(plans: Vec<Plan>, moments: &[Moment]) {

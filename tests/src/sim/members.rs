@@ -13,8 +13,7 @@ use weir_wire::ids::{Offset, PartitionIndex};
 
 use super::group_book::GroupBook;
 use super::plan::{GROUP, GroupPlan, Operation};
-use super::trace::Trace;
-use super::workload::{Common, TOPIC};
+use super::workload::{Common, PAUSE, TOPIC};
 use super::world::{HostResult, World};
 
 /// The operator's host.
@@ -285,9 +284,7 @@ async fn operate(common: &Common, config: ClientConfig, plan: &GroupPlan) {
         match operation {
             Operation::AddPartition => {
                 partitions += 1;
-                while let Err(error) = client.add_partitions(TOPIC, partitions).await {
-                    common.failed("adding a partition", &error).await;
-                }
+                add_partition(common, &client, partitions).await;
                 common.journal.grew(partitions);
             }
             Operation::Assign(assignor) => choose(common, &client, assignor).await,
@@ -295,6 +292,20 @@ async fn operate(common: &Common, config: ClientConfig, plan: &GroupPlan) {
         common.note(format_args!("{operation:?} is done"));
     }
     common.journal.finished(OPERATOR_NUMBER);
+}
+
+async fn add_partition(common: &Common, client: &Client, partitions: u32) {
+    loop {
+        match client.add_partitions(TOPIC, partitions).await {
+            Ok(_) => return,
+            // Not all nodes are there.
+            Err(ClientError::Node(error)) if error.code == ErrorCode::InvalidReplicationFactor => {
+                common.note(format_args!("adding a partition: {error}"));
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) => common.failed("adding a partition", &error).await,
+        }
+    }
 }
 
 async fn choose(common: &Common, client: &Client, assignor: &str) {

@@ -26,7 +26,7 @@ use super::world::World;
 pub const TOPIC: &str = "quakes";
 
 /// How long a client waits before it tries again what failed.
-const PAUSE: Duration = Duration::from_millis(200);
+pub(super) const PAUSE: Duration = Duration::from_millis(200);
 /// How likely a reader starts again from the beginning after a batch.
 const START_AGAIN: f64 = 0.01;
 /// Who the auditor is, among the producers.

@@ -11,7 +11,7 @@ use super::{
 use weir_client::Acks;
 
 /// How likely a seed has a consumer group.
-const GROUPS: f64 = 0.4;
+const GROUPS: f64 = 0.3;
 
 impl Plan {
     /// A cluster of `nodes`, replicated topics, and everything that may go wrong, at random.
@@ -19,7 +19,7 @@ impl Plan {
     pub fn cluster(seed: u64, nodes: u32) -> Plan {
         let dice = &mut Dice::new(seed, "cluster");
         let faults_until = dice.time(seconds(3.0)..=seconds(12.0));
-        let mut workload = any_workload(dice, nodes, faults_until);
+        let workload = any_workload(dice, nodes, faults_until);
         let slowest = *dice.pick(&[1, 1, 1, 3, 10]);
         let latency = Duration::from_millis(1)..=Duration::from_millis(slowest);
         let disk_takes = any_disk(dice);
@@ -31,17 +31,33 @@ impl Plan {
             faults.push(Planned { at, whom, fault: any_fault(dice, &workload) });
             at += dice.time(Duration::ZERO..=gap_max);
         }
-        // Dice of its own: without its group a seed stands for what it stands for.
-        let dice = &mut Dice::new(seed, "group");
-        if dice.chance(GROUPS) {
-            let group = GroupPlan::any(dice, faults_until);
-            faults.extend(group.any_faults(dice, faults_until));
-            faults.sort_by_key(|planned| planned.at);
-            workload.group = Some(group);
-        }
         let is_careful = workload.write_caching;
         let (lie, without) = (None, None);
-        Plan { seed, nodes, workload, latency, disk_takes, faults, faults_until, is_careful, lie, without }
+        let plan = Plan {
+            seed,
+            nodes,
+            workload,
+            latency,
+            disk_takes,
+            faults,
+            faults_until,
+            is_careful,
+            lie,
+            without,
+        };
+        if Dice::new(seed, "whether there is a group").chance(GROUPS) { plan.with_group() } else { plan }
+    }
+
+    /// The same with a group, and with what goes wrong for it in particular. It has dice of its own: apart from it a seed
+    /// stands for what it stands for without.
+    #[must_use]
+    pub fn with_group(mut self) -> Plan {
+        let dice = &mut Dice::new(self.seed, "group");
+        let group = GroupPlan::any(dice, self.faults_until);
+        self.faults.extend(group.any_faults(dice, self.faults_until));
+        self.faults.sort_by_key(|planned| planned.at);
+        self.workload.group = Some(group);
+        self
     }
 
     /// Three nodes, two partitions that all of them have, two in-sync replicas needed, nothing cached, and nothing goes

@@ -68,7 +68,10 @@ impl GroupPlan {
         let members = small(dice, 2..=4);
         let mut operations: Vec<_> = (0..dice.within(0..=3))
             .map(|_| {
-                (dice.time(Duration::ZERO..=lasts), Operation::Assign(dice.pick(&["range", "roundrobin"])))
+                (
+                    dice.time(Duration::ZERO..=lasts),
+                    Operation::Assign(*dice.pick::<&str>(&["range", "roundrobin"])),
+                )
             })
             .collect();
         if dice.chance(0.3) {
