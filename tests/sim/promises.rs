@@ -15,6 +15,10 @@ const CLUSTER_SEEDS: u64 = 17;
 const FOUND_ONCE: [u64; 3] =
     [13_354_466_494_532_359_931, 3_958_669_772_759_945_479, 3_958_669_772_759_945_968];
 
+/// The same of clusters with a group: records of a new topic that failed for good at a leader that had not heard of it yet;
+/// members that asked such a node where to begin with what they were given, and never began.
+const FOUND_ONCE_WITH_A_GROUP: [u64; 2] = [0, 5];
+
 #[test]
 fn promises_hold_whatever_fails() {
     assert_clean(Scenario::Chaos, first_seed(), seeds_wanted(SEEDS));
@@ -36,6 +40,9 @@ fn what_was_found_once_stays_mended() {
     for seed in FOUND_ONCE {
         // As it was when it found something.
         all_clean(scenario, |seed| scenario.plan(seed).without_group(), seed, 1);
+    }
+    for seed in FOUND_ONCE_WITH_A_GROUP {
+        all_clean(scenario, |seed| Plan::cluster(seed, 3).with_group(), seed, 1);
     }
 }
 

@@ -646,6 +646,31 @@ fn a_recreated_topic_is_the_end_of_the_lane() {
 }
 
 #[test]
+fn a_node_that_has_not_heard_of_the_topic_yet_is_asked_again() {
+    check(
+        GUESSED,
+        "0 metadata r1 n1@0
+         0 producer 7
+         0 ready b1 x1 until 5000
+         1 refused o1 UnknownTopic
+         130 tick
+         131 opened o2",
+        expect![[r#"
+            0 metadata r1 n1@0
+            0 producer 7
+            0 ready b1 x1 until 5000
+                open o1 at n1: producer 7.0 r1 Guessed { partition: PartitionIndex(0), leader_epoch: LeaderEpoch(0) }
+            1 refused o1 UnknownTopic
+                refresh metadata
+            130 tick
+                open o2 at n1: producer 7.0 r1 Guessed { partition: PartitionIndex(0), leader_epoch: LeaderEpoch(0) }
+            131 opened o2
+                send b1 on o2 as #0 7.0 seq 0
+        "#]],
+    );
+}
+
+#[test]
 fn a_refusal_that_is_not_for_good_fails_what_is_there_and_later_batches_try_anew() {
     check(
         GUESSED,
