@@ -6,8 +6,9 @@ use std::time::Duration;
 use weir_client::Acks;
 use weir_tests::sim::damage::Damage;
 use weir_tests::sim::dice::Dice;
-use weir_tests::sim::hunt::{Limits, hunt};
+use weir_tests::sim::hunt::{Limits, hunt, run_guarded};
 use weir_tests::sim::plan::{End, Fault, GroupPlan, Others, Plan, Planned, Ways, Whom};
+use weir_tests::sim::trace::{Kind, Trace};
 use weir_wire::ids::{NodeId, PartitionIndex};
 
 const SEEDS: u64 = 3;
@@ -379,4 +380,30 @@ fn a_coordinator_that_dies_while_partitions_change_hands_loses_no_commit() {
         plan
     });
     assert!(commits > 0, "nothing was committed");
+}
+
+/// Scenario 18: A leader goes on alone and takes what never is committed, under the eyes of readers and of a group; another
+/// leads, the end of the log is cut off, and they go on there by the epochs in their positions. None of them is shown
+/// anything that was cut off, or passes anything by.
+#[test]
+fn readers_of_a_log_whose_end_is_cut_off_see_only_what_stays() {
+    let scenario = |seed| {
+        let faults = &mut Faults::new(seed);
+        for ways in [Ways::Both, Ways::FromNode, Ways::Both] {
+            let cut = Fault::Cut { from: Others::Nodes, ways, lasts: millis(3000) };
+            faults.wait(1000, 2000).strike(LEADER, cut);
+            faults.wait(5000, 6000);
+        }
+        let mut plan = faults.plan();
+        (plan.workload.acks, plan.workload.readers) = (vec![Acks::All, Acks::Leader], 2);
+        plan.workload.group = Some(GroupPlan::of_scenario());
+        plan
+    };
+    holds(|seed, _| scenario(seed));
+    let cut_off = (0..SEEDS).any(|seed| {
+        let trace = Trace::keeping();
+        let _ = run_guarded(&scenario(seed), &trace);
+        trace.events().iter().any(|event| event.kind == Kind::Core && event.text.contains("effect=Truncate"))
+    });
+    assert!(cut_off, "no log was cut, so there was nothing to be seen");
 }
