@@ -9,7 +9,7 @@ use weir_tests::sim::plan::Plan;
 /// Rules of which whole nodes show soon that they are missing.
 const RULES: [&str; 3] = ["TruncateByEpoch", "NewLeaderNewEpoch", "AcknowledgedIsCommitted"];
 /// The same of rules of group coordinators, in clusters that have a group.
-const RULES_OF_GROUPS: [&str; 2] = ["OneOwner", "OnlyTheOwnerCommits"];
+const RULES_OF_GROUPS: [&str; 1] = ["OneOwner"];
 /// Seeds of a cluster within which a missing rule must have been noticed.
 const SEEDS: u64 = 30;
 /// Seeds of power loss within which a lying disk must have been noticed.
