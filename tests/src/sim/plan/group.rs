@@ -70,7 +70,7 @@ impl GroupPlan {
             .map(|_| {
                 (
                     dice.time(Duration::ZERO..=lasts),
-                    Operation::Assign(*dice.pick::<&str>(&["range", "roundrobin"])),
+                    Operation::Assign(dice.pick::<&str>(&["range", "roundrobin"])),
                 )
             })
             .collect();
