@@ -16,6 +16,7 @@ use weir_quic::{
     BindError, BoundSocket, CloseCode, Connector, FrameReader, FrameWriter, Gate, GateLimits, Identity,
     Principal, Protocol, Server, certs,
 };
+use weir_wire::group_log;
 use weir_wire::ids::{ClusterId, Incarnation, NodeId};
 
 use crate::components::ComponentStore;
@@ -93,6 +94,8 @@ pub struct NodeConfig {
     pub engines: Option<Engines>,
     /// After how many entries of the metadata log a snapshot takes their place.
     pub entries_per_snapshot: u64,
+    /// How many partitions `__consumer_offsets` gets when the first group needs it.
+    pub offsets_partitions: u32,
     /// A rule that the node does not keep; for tests that must notice.
     #[cfg(feature = "sim")]
     #[doc(hidden)]
@@ -107,6 +110,16 @@ pub enum Rule {
     Partition(weir_core::partition::Rule),
     /// One of the metadata.
     Metadata(weir_core::metadata::Rule),
+    /// One of the coordinators of groups.
+    Group(weir_core::group::Rule),
+}
+
+/// The rule that is not kept, by whom it concerns.
+#[derive(Clone, Copy, Debug, Default)]
+struct Without {
+    partition: Option<weir_core::partition::Rule>,
+    metadata: Option<weir_core::metadata::Rule>,
+    group: Option<weir_core::group::Rule>,
 }
 
 impl NodeConfig {
@@ -129,6 +142,7 @@ impl NodeConfig {
             settings: weir_core::node_config::NodeConfig::default(),
             engines: None,
             entries_per_snapshot: ENTRIES_PER_SNAPSHOT,
+            offsets_partitions: group_log::PARTITIONS,
             #[cfg(feature = "sim")]
             without: None,
         }
@@ -136,14 +150,15 @@ impl NodeConfig {
 
     /// The rule that is not kept: outside of simulations every one is.
     #[cfg_attr(not(feature = "sim"), expect(clippy::unused_self, reason = "only simulations have one"))]
-    fn without(&self) -> (Option<weir_core::partition::Rule>, Option<weir_core::metadata::Rule>) {
+    fn without(&self) -> Without {
         #[cfg(feature = "sim")]
         match self.without {
-            Some(Rule::Partition(rule)) => return (Some(rule), None),
-            Some(Rule::Metadata(rule)) => return (None, Some(rule)),
+            Some(Rule::Partition(rule)) => return Without { partition: Some(rule), ..Without::default() },
+            Some(Rule::Metadata(rule)) => return Without { metadata: Some(rule), ..Without::default() },
+            Some(Rule::Group(rule)) => return Without { group: Some(rule), ..Without::default() },
             None => {}
         }
-        (None, None)
+        Without::default()
     }
 }
 
@@ -333,7 +348,7 @@ impl Listening {
             entries_per_snapshot: config.entries_per_snapshot,
             timing: config.timing,
             settings: config.settings.clone(),
-            without: config.without().1,
+            without: config.without().metadata,
         };
         let folder = config.data.join(METADATA_FOLDER);
         let controller = Controller::start(controller_config, outside, &folder, peers.clone()).await?;
@@ -393,7 +408,7 @@ async fn join_and_open(
         was_clean,
         threads,
         controller.clone(),
-        config.without().0,
+        config.without().partition,
     );
     let partitions = opening.await.map_err(FolderError::from)?;
     let (rack, cut) = (config.rack.clone(), partitions.cut_logs());
@@ -432,6 +447,8 @@ async fn join_and_open(
         partitions.clone(),
         pipelines.clone(),
         Arc::clone(stopping),
+        config.offsets_partitions,
+        config.without().group,
     );
     groups.start();
     Ok(Arc::new(Services {

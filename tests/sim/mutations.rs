@@ -8,6 +8,8 @@ use weir_tests::sim::plan::Plan;
 
 /// Rules of which whole nodes show soon that they are missing.
 const RULES: [&str; 3] = ["TruncateByEpoch", "NewLeaderNewEpoch", "AcknowledgedIsCommitted"];
+/// The same of rules of group coordinators, in clusters that have a group.
+const RULES_OF_GROUPS: [&str; 1] = ["OneOwner"];
 /// Seeds of a cluster within which a missing rule must have been noticed.
 const SEEDS: u64 = 30;
 /// Seeds of power loss within which a lying disk must have been noticed.
@@ -18,6 +20,14 @@ fn a_missing_rule_is_noticed_by_whole_nodes() {
     for name in RULES {
         let rule = rules_to_break().into_iter().find(|rule| rule_name(*rule) == name).unwrap();
         is_noticed(name, SEEDS, |seed| Scenario::Cluster { nodes: 3 }.plan(seed).without(rule));
+    }
+}
+
+#[test]
+fn a_missing_rule_of_groups_is_noticed_by_whole_nodes() {
+    for name in RULES_OF_GROUPS {
+        let rule = rules_to_break().into_iter().find(|rule| rule_name(*rule) == name).unwrap();
+        is_noticed(name, SEEDS, |seed| Plan::cluster(seed, 3).with_group().without(rule));
     }
 }
 

@@ -2,6 +2,7 @@
 //! that clients did and learned.
 
 use weir_tests::sim::hunt::{Scenario, run_guarded};
+use weir_tests::sim::plan::Plan;
 use weir_tests::sim::trace::{Event, Kind, Trace, first_difference};
 
 #[test]
@@ -12,6 +13,20 @@ fn the_same_seed_gives_the_same_trace() {
             if let Some(difference) = first_difference(&first, &second) {
                 panic!("{scenario}, seed {seed}: {difference}");
             }
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace_with_a_group() {
+    for seed in 0..2 {
+        let events = || {
+            let trace = Trace::keeping();
+            let _ = run_guarded(&Plan::cluster(seed, 3).with_group(), &trace);
+            trace.events()
+        };
+        if let Some(difference) = first_difference(&events(), &events()) {
+            panic!("seed {seed}: {difference}");
         }
     }
 }

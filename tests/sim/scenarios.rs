@@ -6,8 +6,9 @@ use std::time::Duration;
 use weir_client::Acks;
 use weir_tests::sim::damage::Damage;
 use weir_tests::sim::dice::Dice;
-use weir_tests::sim::hunt::{Limits, hunt};
-use weir_tests::sim::plan::{End, Fault, Others, Plan, Planned, Ways, Whom};
+use weir_tests::sim::hunt::{Limits, hunt, run_guarded};
+use weir_tests::sim::plan::{End, Fault, GroupPlan, Others, Plan, Planned, Ways, Whom};
+use weir_tests::sim::trace::{Kind, Trace};
 use weir_wire::ids::{NodeId, PartitionIndex};
 
 const SEEDS: u64 = 3;
@@ -15,15 +16,17 @@ const P0: PartitionIndex = PartitionIndex(0);
 const KILLED: End = End::Killed;
 const LEADER: Whom = Whom::Leader(P0);
 const FOLLOWER: Whom = Whom::Follower(P0);
+const COORDINATOR: Whom = Whom::Coordinator;
 
-/// Every seed of the scenario must end clean.
-fn holds(scenario: impl Fn(u64, &mut Faults) -> Plan + Sync) {
+/// Every seed of the scenario must end clean. Returns how many commits of groups were answered.
+fn holds(scenario: impl Fn(u64, &mut Faults) -> Plan + Sync) -> u64 {
     let plan = |seed| scenario(seed, &mut Faults::new(seed));
     let tally = hunt(plan, 0, Limits { seeds: SEEDS, time: None, failures: 1, twice: false });
     if let Some((seed, failure)) = tally.failures.first() {
         panic!("seed {seed} {failure}{}", plan(*seed));
     }
     assert!(tally.acknowledged > 0, "nothing was acknowledged: {tally}");
+    tally.commits
 }
 
 /// The faults of a scenario, in the order in which they strike.
@@ -353,4 +356,54 @@ fn retention_overtakes_a_follower_that_was_away() {
         plan.workload.pause = millis(0)..=millis(1600);
         plan
     });
+}
+
+/// Scenario 16: Members come and go, so that partitions change hands and are committed for the last time by who had them, and
+/// the coordinator dies in the middle, or is cut off from the replicas that its answers wait for.
+#[test]
+fn a_coordinator_that_dies_while_partitions_change_hands_loses_no_commit() {
+    let commits = holds(|seed, faults| {
+        for end in [KILLED, End::PowerCut, KILLED] {
+            // Its next life joins at once, while its old one is a member still.
+            let member = u32::try_from(seed).unwrap() % 3;
+            faults
+                .wait(1000, 2000)
+                .strike(Whom::Node(NodeId(1)), Fault::KillMember { member, down: millis(50) });
+            let cut = Fault::Cut { from: Others::Nodes, ways: Ways::ToNode, lasts: millis(700) };
+            faults.wait(0, 300).strike(COORDINATOR, cut);
+            faults.wait(0, 300).end(COORDINATOR, end, 1500);
+            faults.wait(7000, 8000);
+        }
+        let mut plan = faults.plan();
+        plan.workload.partitions = 6;
+        plan.workload.group = Some(GroupPlan::of_scenario());
+        plan
+    });
+    assert!(commits > 0, "nothing was committed");
+}
+
+/// Scenario 18: A leader goes on alone and takes what never is committed, under the eyes of readers and of a group; another
+/// leads, the end of the log is cut off, and they go on there by the epochs in their positions. None of them is shown
+/// anything that was cut off, or passes anything by.
+#[test]
+fn readers_of_a_log_whose_end_is_cut_off_see_only_what_stays() {
+    let scenario = |seed| {
+        let faults = &mut Faults::new(seed);
+        for ways in [Ways::Both, Ways::FromNode, Ways::Both] {
+            let cut = Fault::Cut { from: Others::Nodes, ways, lasts: millis(3000) };
+            faults.wait(1000, 2000).strike(LEADER, cut);
+            faults.wait(5000, 6000);
+        }
+        let mut plan = faults.plan();
+        (plan.workload.acks, plan.workload.readers) = (vec![Acks::All, Acks::Leader], 2);
+        plan.workload.group = Some(GroupPlan::of_scenario());
+        plan
+    };
+    holds(|seed, _| scenario(seed));
+    let cut_off = (0..SEEDS).any(|seed| {
+        let trace = Trace::keeping();
+        let _ = run_guarded(&scenario(seed), &trace);
+        trace.events().iter().any(|event| event.kind == Kind::Core && event.text.contains("effect=Truncate"))
+    });
+    assert!(cut_off, "no log was cut, so there was nothing to be seen");
 }

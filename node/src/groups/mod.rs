@@ -29,7 +29,7 @@ mod topic;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use weir_core::group::{Ask, Asker, GroupConfig, LogEnds, Reply, TopicShape, Topics};
+use weir_core::group::{Ask, Asker, GroupConfig, LogEnds, Reply, Rule, TopicShape, Topics};
 use weir_core::metadata::Image;
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::ids::{MetadataIndex, PartitionIndex};
@@ -62,6 +62,10 @@ struct Shared {
     /// One for each partition of `__consumer_offsets` that is hosted here.
     seats: Mutex<BTreeMap<PartitionIndex, Seat>>,
     stopping: Arc<Watched<bool>>,
+    /// How many partitions `__consumer_offsets` gets.
+    offsets_partitions: u32,
+    /// A rule that coordinators do not keep; only simulations have one.
+    without: Option<Rule>,
 }
 
 impl Groups {
@@ -73,11 +77,24 @@ impl Groups {
         partitions: Partitions,
         pipelines: Pipelines,
         stopping: Arc<Watched<bool>>,
+        offsets_partitions: u32,
+        without: Option<Rule>,
     ) -> Groups {
         let topics = Watched::new(topics_of(&controller.image()));
         let config = Watched::new(GroupConfig::of(&controller.settings()));
         let seats = Mutex::default();
-        let shared = Shared { outside, controller, partitions, pipelines, config, topics, seats, stopping };
+        let shared = Shared {
+            outside,
+            controller,
+            partitions,
+            pipelines,
+            config,
+            topics,
+            seats,
+            stopping,
+            offsets_partitions,
+            without,
+        };
         Groups { shared: Arc::new(shared) }
     }
 

@@ -74,6 +74,10 @@ impl<'a> Serving<'a> {
         let topics = shared.topics.get();
         let (heard, configured) = (topics.index, shared.config.get());
         let now = shared.outside.clock.now();
+        let replay = match shared.without {
+            Some(rule) => replay.without_rule(rule),
+            None => replay,
+        };
         let coordinator = replay.finish(now, GroupConfig::clone(&configured), topics, &mut effects);
         let (outcome, outcomes) = mpsc::unbounded_channel();
         let (answer, answers) = mpsc::unbounded_channel();

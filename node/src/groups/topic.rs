@@ -26,7 +26,7 @@ impl Groups {
         let command = Command::EnsureInternalTopic {
             name: group_log::TOPIC.to_owned(),
             id: TopicId(self.shared.outside.random.id()),
-            partitions: group_log::PARTITIONS,
+            partitions: self.shared.offsets_partitions,
             configs: configs(),
         };
         let (index, _) = self.shared.controller.submit(command).await?;

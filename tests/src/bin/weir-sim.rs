@@ -20,6 +20,9 @@ struct Args {
     /// How many nodes a cluster has.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=5))]
     nodes: Option<u32>,
+    /// Gives every cluster a consumer group, not only some of them.
+    #[arg(long)]
+    groups: bool,
     /// Replays this seed and prints what happens.
     #[arg(long, value_name = "N", conflicts_with_all = ["seeds", "hours"])]
     seed: Option<u64>,
@@ -71,6 +74,7 @@ fn scenario(args: &Args) -> Scenario {
 
 fn plan(args: &Args, seed: u64) -> Plan {
     let plan = scenario(args).plan(seed);
+    let plan = if args.groups && plan.workload.group.is_none() { plan.with_group() } else { plan };
     let plan = match args.lie {
         Some(lie) => plan.with_lie(lie),
         None => plan,

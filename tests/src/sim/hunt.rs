@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use weir_core::{metadata, partition};
+use weir_core::{group, metadata, partition};
 use weir_node::server::Rule;
 
 use super::plan::Plan;
@@ -79,6 +79,8 @@ pub struct Tally {
     pub failed: u64,
     /// How often a node died.
     pub deaths: u64,
+    /// Commits of groups that were answered.
+    pub commits: u64,
     /// Virtual time.
     pub took: Duration,
     /// Runs that did not, by seed, in the order of seeds.
@@ -88,13 +90,14 @@ pub struct Tally {
 impl Tally {
     fn add(&mut self, seed: u64, result: Result<Summary, Box<Failure>>) {
         match result {
-            Ok(Summary { report, deaths, took, .. }) => {
+            Ok(Summary { report, deaths, commits, took, .. }) => {
                 self.clean += 1;
                 self.sent += report.sent;
                 self.acknowledged += report.acknowledged;
                 self.unknown += report.unknown;
                 self.failed += report.failed;
                 self.deaths += u64::from(deaths);
+                self.commits += commits;
                 self.took += took;
             }
             Err(failure) => self.failures.push((seed, *failure)),
@@ -104,11 +107,11 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally { clean, sent, acknowledged, unknown, failed, deaths, took, failures } = self;
+        let Tally { clean, sent, acknowledged, unknown, failed, deaths, commits, took, failures } = self;
         write!(
             f,
             "{clean} seeds clean, {} not; {sent} records sent: {acknowledged} acknowledged, {failed} failed, {unknown} \
-             unknown; {deaths} deaths in {:.0} virtual minutes",
+             unknown; {commits} commits of groups; {deaths} deaths in {:.0} virtual minutes",
             failures.len(),
             took.as_secs_f64() / 60.0
         )
@@ -212,7 +215,9 @@ pub fn replay_command(scenario: Scenario, seed: u64) -> String {
 #[must_use]
 pub fn rules_to_break() -> Vec<Rule> {
     let of_replicas = partition::Rule::OF_REPLICATION.into_iter().chain(partition::Rule::OF_APPENDS);
-    of_replicas.map(Rule::Partition).chain(metadata::Rule::ALL.map(Rule::Metadata)).collect()
+    let of_others =
+        metadata::Rule::ALL.map(Rule::Metadata).into_iter().chain(group::Rule::ALL.map(Rule::Group));
+    of_replicas.map(Rule::Partition).chain(of_others).collect()
 }
 
 /// What a rule is called.
@@ -221,5 +226,6 @@ pub fn rule_name(rule: Rule) -> String {
     match rule {
         Rule::Partition(rule) => format!("{rule:?}"),
         Rule::Metadata(rule) => format!("{rule:?}"),
+        Rule::Group(rule) => format!("{rule:?}"),
     }
 }

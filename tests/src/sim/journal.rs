@@ -9,7 +9,7 @@ use weir_node::check::{self, History, Outcome, Read, Sent};
 use weir_wire::ids::{Offset, PartitionIndex};
 
 /// How many broken promises are told of one run; the first ones say most.
-const VIOLATIONS_MAX: usize = 20;
+pub(super) const VIOLATIONS_MAX: usize = 20;
 
 /// The book of a run. Clones write into the same one, whatever host they are on: it belongs to nobody's process.
 #[derive(Clone, Default)]
@@ -27,6 +27,8 @@ struct Book {
     /// How far each reader of the moment has come; readers that ended are not among them.
     positions: BTreeMap<(u32, PartitionIndex), Offset>,
     faults_are_over: bool,
+    /// How many partitions the topic has, if some were added.
+    grown_to: Option<u32>,
     /// The last reading of everything, after which nothing changes any more.
     audit: Option<Audit>,
     /// What lies before these offsets was let go by retention, and may be anything.
@@ -109,6 +111,19 @@ impl Journal {
     #[must_use]
     pub fn faults_are_over(&self) -> bool {
         self.book().faults_are_over
+    }
+
+    /// Notes that the topic has so many partitions from now on: keys may have moved.
+    pub fn grew(&self, partitions: u32) {
+        let book = &mut *self.book();
+        book.grown_to = Some(partitions);
+        book.history.moves += 1;
+    }
+
+    /// How many partitions the topic has, if some were added.
+    #[must_use]
+    pub fn grown_to(&self) -> Option<u32> {
+        self.book().grown_to
     }
 
     /// How many producers have finished.

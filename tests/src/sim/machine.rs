@@ -166,6 +166,10 @@ impl Machine {
         config.join = self.join.iter().chain(&inner.others).map(SocketAddr::to_string).collect();
         // Few, so that snapshots are made and sent in a run that makes few changes.
         config.entries_per_snapshot = 20;
+        // Few, since each of them costs time; and members that are given up soon, as soon as may be.
+        config.offsets_partitions = 2;
+        config.settings.group_session_timeout_ms = 6_000;
+        config.settings.group_heartbeat_interval_ms = 1_000;
         config.without = self.without;
         (config, outside, Arc::clone(&inner.stop))
     }

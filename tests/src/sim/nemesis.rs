@@ -7,6 +7,7 @@ use std::time::Duration;
 use weir_wire::ids::NodeId;
 
 use super::machine::NodeState;
+use super::members;
 use super::plan::{End, Fault, Plan, Planned};
 use super::workload;
 use super::world::World;
@@ -111,6 +112,11 @@ impl Nemesis {
             }
             Fault::KillProducer { producer, down } => {
                 let name = workload::producer_name(*producer);
+                world.end_client(&name);
+                self.later(world, *down, FollowUp::StartClient(name));
+            }
+            Fault::KillMember { member, down } => {
+                let name = members::member_name(*member);
                 world.end_client(&name);
                 self.later(world, *down, FollowUp::StartClient(name));
             }

@@ -13,11 +13,14 @@ use weir_wire::batch::Compression;
 use weir_wire::ids::{NodeId, PartitionIndex};
 
 mod cluster;
+mod group;
 
 use super::damage::Damage;
 use super::dice::Dice;
 use super::disk::Lie;
 use super::workers::QUICK;
+
+pub use group::{GROUP, GroupPlan, Operation};
 
 /// One run, whole.
 #[derive(Clone, Debug)]
@@ -95,6 +98,8 @@ pub struct Workload {
     pub readers: u32,
     /// Whether another process creates and deletes a topic all the time.
     pub churns: bool,
+    /// A consumer group that reads the topic too.
+    pub group: Option<GroupPlan>,
 }
 
 /// How a node ends.
@@ -132,6 +137,8 @@ pub enum Whom {
     Follower(PartitionIndex),
     /// The active controller.
     Controller,
+    /// The coordinator of the group.
+    Coordinator,
 }
 
 /// Who is on the other side of a cut.
@@ -246,6 +253,13 @@ pub enum Fault {
         /// How long until it is started again.
         down: Duration,
     },
+    /// A process that takes part in the group is killed.
+    KillMember {
+        /// Which one, from 0.
+        member: u32,
+        /// How long until it is started again.
+        down: Duration,
+    },
 }
 
 /// The directions in which a cut network passes nothing.
@@ -339,6 +353,16 @@ impl Plan {
         Plan { lie: Some(lie), ..self }
     }
 
+    /// The same without a group.
+    #[must_use]
+    pub fn without_group(mut self) -> Plan {
+        self.workload.group = None;
+        self.faults.retain(|planned| {
+            planned.whom != Whom::Coordinator && !matches!(planned.fault, Fault::KillMember { .. })
+        });
+        self
+    }
+
     /// The same with nodes that do not keep a rule.
     #[must_use]
     pub fn without(self, rule: Rule) -> Plan {
@@ -380,6 +404,12 @@ impl Workload {
         (promise.flushed || self.write_caching) && promise.replicas >= replicas_min
     }
 
+    /// How many partitions the topic has once everything was done that is planned.
+    #[must_use]
+    pub fn partitions_in_the_end(&self) -> u32 {
+        self.partitions + self.group.as_ref().map_or(0, GroupPlan::partitions_added)
+    }
+
     /// What producers send in about `lasts`.
     fn any(dice: &mut Dice, lasts: Duration, records: RangeInclusive<u64>) -> Workload {
         let value_bytes_max = *dice.pick(&[20, 200, 2_000, 20_000]);
@@ -416,6 +446,7 @@ impl Workload {
             delivery_timeout: *dice.pick(&[seconds(5.0), seconds(30.0), seconds(120.0)]),
             readers: small(dice, 1..=2),
             churns: dice.chance(0.5),
+            group: None,
         }
     }
 }

@@ -4,15 +4,18 @@ use std::fmt;
 use std::time::Duration;
 
 use weir_node::check;
+use weir_wire::group_log;
 
+use super::group_book::GroupBook;
+use super::group_log::GroupLog;
 use super::invariants::{self, Invariant};
-use super::journal::Journal;
+use super::journal::{Journal, VIOLATIONS_MAX};
 use super::logs;
 use super::nemesis::Nemesis;
 use super::plan::{Plan, Workload};
 use super::snapshot::{Observer, Snapshot};
 use super::trace::{Digest, Trace};
-use super::workload;
+use super::workload::{self, TOPIC};
 use super::world::World;
 
 /// How long after the end of the faults everything sent must have its answer, in addition to what a producer waits
@@ -32,6 +35,8 @@ pub struct Summary {
     pub report: check::Report,
     /// How often a node was killed, lost power or was stopped.
     pub deaths: u32,
+    /// Commits of the group that were answered.
+    pub commits: u64,
     /// How long it took, in virtual time.
     pub took: Duration,
     /// Stands for everything that happened.
@@ -68,9 +73,28 @@ struct Run<'a> {
     world: World,
     journal: Journal,
     nemesis: Nemesis,
+    book: GroupBook,
+    /// What is looked at, while it goes on: the topic, and if there is a group, the log of its coordinators.
+    watches: Vec<Watch>,
+    group_log: GroupLog,
+    steps: u64,
+}
+
+/// One topic, and what must hold of it.
+struct Watch {
     observer: Observer,
     invariants: Vec<Box<dyn Invariant>>,
-    steps: u64,
+}
+
+impl Watch {
+    fn over(topic: &'static str) -> Watch {
+        Watch { observer: Observer::of(topic), invariants: invariants::all() }
+    }
+
+    fn check(&mut self, seen: &Snapshot) -> Result<(), String> {
+        let broken = self.invariants.iter_mut().try_for_each(|invariant| invariant.check(seen));
+        broken.map_err(|broken| format!("{}: {broken}", seen.topic))
+    }
 }
 
 impl<'a> Run<'a> {
@@ -81,22 +105,28 @@ impl<'a> Run<'a> {
         for node in world.node_ids() {
             world.machine(node).pace().set(plan.disk_takes.clone());
         }
-        workload::add(&mut world, plan.seed, &plan.workload, &journal, trace);
+        let book = GroupBook::default();
+        workload::add(&mut world, plan.seed, &plan.workload, &journal, &book, trace);
         let nemesis = Nemesis::new(plan, Duration::ZERO);
-        let (observer, invariants, steps) = (Observer::default(), invariants::all(), 0);
-        Run { plan, trace, world, journal, nemesis, observer, invariants, steps }
+        let topics = [Some(TOPIC), plan.workload.group.as_ref().map(|_| group_log::TOPIC)];
+        let watches = topics.into_iter().flatten().map(Watch::over).collect();
+        let (group_log, steps) = (GroupLog::default(), 0);
+        Run { plan, trace, world, journal, nemesis, book, watches, group_log, steps }
     }
 
     fn finish(mut self) -> Result<Summary, Box<Failure>> {
         let broken = self.phases().err();
-        for replica in Observer::default().look(&self.world, false).replicas {
+        for replica in Observer::of(TOPIC).look(&self.world, false).replicas {
             self.journal.begins_at(replica.id.partition, replica.log_start);
         }
         let (report, mut violations) = self.journal.judge();
+        violations.extend(self.book.judge(self.journal.audit().as_ref()));
         violations.splice(0..0, broken);
+        violations.truncate(VIOLATIONS_MAX);
         let (took, deaths) = (self.world.now(), self.nemesis.deaths);
         if violations.is_empty() {
-            Ok(Summary { report, deaths, took, digest: self.trace.digest() })
+            let commits = self.book.commits();
+            Ok(Summary { report, deaths, commits, took, digest: self.trace.digest() })
         } else {
             Err(Box::new(Failure { violations, at: took }))
         }
@@ -112,8 +142,10 @@ impl<'a> Run<'a> {
         }
         self.nemesis.mend(&mut self.world);
         self.journal.end_of_faults();
-        let Workload { producers, churns, .. } = self.plan.workload;
-        let producers = usize::try_from(producers + u32::from(churns)).expect("a few producers");
+        self.group_settles()?;
+        let Workload { producers, churns, group, .. } = &self.plan.workload;
+        let producers = producers + u32::from(*churns) + u32::from(group.is_some());
+        let producers = usize::try_from(producers).expect("a few producers");
         self.until(self.plan.workload.delivery_timeout + HEAL_MAX, |run| {
             match run.journal.producers_finished() {
                 finished if finished == producers => Ok(()),
@@ -137,11 +169,42 @@ impl<'a> Run<'a> {
         let ends = self.journal.audit().unwrap_or_default().ends;
         let readers = usize::try_from(workload.readers).expect("a few readers");
         self.until(AUDIT_MAX, |run| run.journal.readers_are_at(readers, &ends))?;
-        self.until(AUDIT_MAX, |run| run.replicas_agree())?;
-        self.observer.start_over();
-        let seen = self.observer.look(&self.world, true);
-        self.observer.has_read_all(&seen)?;
-        self.check(&seen)
+        self.group_has_done_everything()?;
+        for index in 0..self.watches.len() {
+            self.until(AUDIT_MAX, |run| run.replicas_agree(run.watches[index].observer.topic()))?;
+        }
+        for watch in &mut self.watches {
+            watch.observer.start_over();
+            let seen = watch.observer.look(&self.world, true);
+            watch.observer.has_read_all(&seen)?;
+            watch.check(&seen)?;
+        }
+        Ok(())
+    }
+
+    /// Once nothing fails any more every partition soon has its member, and each member what it was given.
+    fn group_settles(&mut self) -> Result<(), String> {
+        if self.plan.workload.group.is_none() {
+            return Ok(());
+        }
+        self.until(HEAL_MAX, |run| run.is_group_settled())
+    }
+
+    /// The group goes on as it was when it had settled, and in the end it has processed and committed everything.
+    fn group_has_done_everything(&mut self) -> Result<(), String> {
+        let Some(audit) = self.journal.audit().filter(|_| self.plan.workload.group.is_some()) else {
+            return Ok(());
+        };
+        self.until(AUDIT_MAX, |run| run.book.has_processed(&audit))?;
+        self.until(AUDIT_MAX, |run| run.group_log.has_committed(&audit.ends))?;
+        self.is_group_settled()
+    }
+
+    fn is_group_settled(&self) -> Result<(), String> {
+        let image = self.world.newest_image();
+        let topic = image.as_ref().and_then(|image| image.topics.get(TOPIC));
+        let topic = topic.ok_or("there is no topic")?;
+        self.group_log.is_settled(topic.id, topic.partitions.len(), &self.book.held())
     }
 
     /// Several nodes become a cluster before anything fails; how one forms under faults is tested elsewhere.
@@ -160,18 +223,26 @@ impl<'a> Run<'a> {
     fn step(&mut self) -> Result<(), String> {
         self.world.step()?;
         self.steps += 1;
-        let seen = self.observer.look(&self.world, self.steps.is_multiple_of(STEPS_PER_READ));
-        self.check(&seen)
-    }
-
-    fn check(&mut self, seen: &Snapshot) -> Result<(), String> {
-        self.invariants.iter_mut().try_for_each(|invariant| invariant.check(seen))
+        let reads = self.steps.is_multiple_of(STEPS_PER_READ);
+        for watch in &mut self.watches {
+            let is_of_groups = watch.observer.topic() == group_log::TOPIC;
+            // What is said of the group stands in the log; that of the replicas of that log is looked at now and then.
+            if is_of_groups && !reads {
+                continue;
+            }
+            let seen = watch.observer.look(&self.world, reads);
+            watch.check(&seen)?;
+            if is_of_groups {
+                self.group_log.follow(&seen)?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether all replicas of each partition are equally long and know that all of it is committed. That their bytes
     /// are the same is for the invariants to see.
-    fn replicas_agree(&self) -> Result<(), String> {
-        let seen = Observer::default().look(&self.world, false);
+    fn replicas_agree(&self, topic: &'static str) -> Result<(), String> {
+        let seen = Observer::of(topic).look(&self.world, false);
         for (partition, state) in seen.partitions() {
             let replicas: Vec<_> = seen.replicas_of(partition).collect();
             if replicas.len() != state.replicas.len() {

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use weir_core::metadata::{Image, PartitionState};
 use weir_node::partitions::{PartitionHandle, Standing};
 use weir_wire::batch::BatchHeader;
 use weir_wire::ids::{LeaderEpoch, NodeId, Offset, PartitionIndex};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::workload::TOPIC;
 use super::world::World;
 
 /// Bytes that are read of a log at a time.
@@ -62,11 +62,15 @@ pub struct Committed {
     pub header: BatchHeader,
     /// The hash of all of its bytes.
     pub hash: u64,
+    /// All of its bytes.
+    pub bytes: Bytes,
 }
 
-/// Everything at one moment.
+/// Everything at one moment, of one topic.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
+    /// The topic's name.
+    pub topic: &'static str,
     /// The newest metadata that any node has had.
     pub image: Option<Arc<Image>>,
     /// The replicas of all nodes that serve.
@@ -78,7 +82,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// What the metadata says of the topic's partitions.
     pub fn partitions(&self) -> impl Iterator<Item = (PartitionIndex, &PartitionState)> {
-        let topic = self.image.as_ref().and_then(|image| image.topics.get(TOPIC));
+        let topic = self.image.as_ref().and_then(|image| image.topics.get(self.topic));
         topic.into_iter().flat_map(|topic| (0..).map(PartitionIndex).zip(&topic.partitions))
     }
 
@@ -88,9 +92,10 @@ impl Snapshot {
     }
 }
 
-/// Takes snapshots.
-#[derive(Debug, Default)]
+/// Takes snapshots of one topic.
+#[derive(Debug)]
 pub struct Observer {
+    topic: &'static str,
     /// Up to where each replica was read.
     read_to: BTreeMap<ReplicaId, Offset>,
     /// The newest metadata that was ever seen. Who has it may be gone, but it is on a majority's disks: an older one that
@@ -99,6 +104,18 @@ pub struct Observer {
 }
 
 impl Observer {
+    /// Who looks at this topic.
+    #[must_use]
+    pub fn of(topic: &'static str) -> Observer {
+        Observer { topic, read_to: BTreeMap::new(), newest: None }
+    }
+
+    /// Which topic it looks at.
+    #[must_use]
+    pub fn topic(&self) -> &'static str {
+        self.topic
+    }
+
     /// Looks at every node. Logs are read only if `reads` says so, since that costs most.
     ///
     /// # Panics
@@ -110,8 +127,8 @@ impl Observer {
         if index(&now) > index(&self.newest) {
             self.newest = now;
         }
-        let mut seen = Snapshot { image: self.newest.clone(), ..Snapshot::default() };
-        let topic = seen.image.as_ref().and_then(|image| image.topics.get(TOPIC));
+        let mut seen = Snapshot { topic: self.topic, image: self.newest.clone(), ..Snapshot::default() };
+        let topic = seen.image.as_ref().and_then(|image| image.topics.get(self.topic));
         let Some((topic, partitions)) = topic.map(|topic| (topic.id, topic.partitions.len())) else {
             return seen;
         };
@@ -175,14 +192,11 @@ fn read(replica: &Replica, from: &mut Offset) -> Vec<Committed> {
         if slice.next_offset <= *from {
             break;
         }
-        for chunk in &slice.chunks {
-            let mut rest = &chunk[..];
-            while !rest.is_empty() {
-                let header = BatchHeader::parse(rest).expect("a batch that was checked when it was read");
-                let bytes = usize::try_from(header.total_bytes).expect("batches are small");
-                let (batch, behind) = rest.split_at(bytes);
-                found.push(Committed { replica: replica.id, header, hash: xxh3_64(batch) });
-                rest = behind;
+        for mut chunk in slice.chunks {
+            while !chunk.is_empty() {
+                let header = BatchHeader::parse(&chunk).expect("a batch that was checked when it was read");
+                let bytes = chunk.split_to(usize::try_from(header.total_bytes).expect("batches are small"));
+                found.push(Committed { replica: replica.id, header, hash: xxh3_64(&bytes), bytes });
             }
         }
         *from = slice.next_offset;

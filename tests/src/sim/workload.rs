@@ -15,7 +15,9 @@ use weir_wire::ids::{Offset, PartitionIndex};
 
 use super::churn;
 use super::dice::Dice;
+use super::group_book::GroupBook;
 use super::journal::{Journal, value_of};
+use super::members;
 use super::plan::Workload;
 use super::trace::{Kind, Trace};
 use super::world::World;
@@ -24,7 +26,7 @@ use super::world::World;
 pub const TOPIC: &str = "quakes";
 
 /// How long a client waits before it tries again what failed.
-const PAUSE: Duration = Duration::from_millis(200);
+pub(super) const PAUSE: Duration = Duration::from_millis(200);
 /// How likely a reader starts again from the beginning after a batch.
 const START_AGAIN: f64 = 0.01;
 /// Who the auditor is, among the producers.
@@ -37,7 +39,7 @@ pub(super) struct Common {
     pub(super) workload: Workload,
     pub(super) journal: Journal,
     trace: Trace,
-    dice: Rc<RefCell<Dice>>,
+    pub(super) dice: Rc<RefCell<Dice>>,
 }
 
 impl Common {
@@ -78,6 +80,11 @@ impl Common {
         tokio::time::sleep(PAUSE).await;
     }
 
+    /// How many partitions the topic has, as far as clients were told.
+    fn partitions(&self) -> u32 {
+        self.journal.grown_to().unwrap_or(self.workload.partitions)
+    }
+
     /// How readers read: what retention takes from under them is no error.
     fn reading(&self) -> ConsumerConfig {
         let reset =
@@ -86,7 +93,7 @@ impl Common {
     }
 
     /// Creates the topic, unless another process already did.
-    async fn create_topic(&self, client: &Client) {
+    pub(super) async fn create_topic(&self, client: &Client) {
         let retention_bytes =
             self.workload.retention_bytes.map_or("-1".to_owned(), |bytes| bytes.to_string());
         let topic = NewTopic::new(TOPIC)
@@ -123,7 +130,14 @@ pub fn producer_name(producer: u32) -> String {
 }
 
 /// Adds the processes of a workload to the world.
-pub fn add(world: &mut World, seed: u64, workload: &Workload, journal: &Journal, trace: &Trace) {
+pub fn add(
+    world: &mut World,
+    seed: u64,
+    workload: &Workload,
+    journal: &Journal,
+    book: &GroupBook,
+    trace: &Trace,
+) {
     for number in 0..workload.producers {
         let name = producer_name(number);
         let common = Common::new(&name, seed, workload, journal, trace);
@@ -158,6 +172,9 @@ pub fn add(world: &mut World, seed: u64, workload: &Workload, journal: &Journal,
             let common = common.clone();
             async move { read_along(&common, config).await }
         });
+    }
+    if let Some(plan) = &workload.group {
+        members::add(world, plan, book, |name| Common::new(name, seed, workload, journal, trace));
     }
 }
 
@@ -259,7 +276,8 @@ async fn read_along(common: &Common, config: ClientConfig) -> super::world::Host
     let client = common.connect(config).await;
     loop {
         let mut consumer = client.consumer(common.reading())?;
-        if !assign(common, &mut consumer).await {
+        let partitions = common.partitions();
+        if !assign(common, &mut consumer, partitions).await {
             continue;
         }
         let reader = common.journal.begin_reader();
@@ -275,6 +293,9 @@ async fn read_along(common: &Common, config: ClientConfig) -> super::world::Host
                     break;
                 }
             }
+            if common.partitions() > partitions {
+                break;
+            }
             // Not in the end, when all that is waited for is that readers come to the end.
             if common.journal.audit().is_none() && common.dice.borrow_mut().chance(START_AGAIN) {
                 break;
@@ -284,12 +305,12 @@ async fn read_along(common: &Common, config: ClientConfig) -> super::world::Host
     }
 }
 
-/// Assigns all partitions from the start; false if that has to be tried again.
-async fn assign(common: &Common, consumer: &mut Consumer) -> bool {
+/// Assigns all partitions from the start, of which there are so many at least; false if that has to be tried again.
+async fn assign(common: &Common, consumer: &mut Consumer, partitions: u32) -> bool {
     match consumer.assign_all(TOPIC, StartAt::Earliest).await {
-        Ok(_) => true,
-        // Nobody has created it yet.
-        Err(ClientError::UnknownTopic { .. }) => {
+        Ok(assigned) if assigned >= partitions => true,
+        // Nobody has created it yet, or not all nodes have heard that it grew.
+        Ok(_) | Err(ClientError::UnknownTopic { .. }) => {
             tokio::time::sleep(PAUSE).await;
             false
         }
@@ -304,7 +325,8 @@ async fn assign(common: &Common, consumer: &mut Consumer) -> bool {
 async fn audit(common: &Common, config: ClientConfig) {
     let client = common.connect(config).await;
     let sender = client.producer(ProducerConfig::default()).expect("the defaults are valid");
-    for partition in 0..common.workload.partitions {
+    let partitions = common.partitions();
+    for partition in 0..partitions {
         let key = format!("audit/{partition}");
         let number = common.journal.sending(AUDITOR, &key);
         let value = value_of(number, 20);
@@ -328,9 +350,9 @@ async fn audit(common: &Common, config: ClientConfig) {
         }
     }
     let mut consumer = client.consumer(common.reading()).expect("the defaults are valid");
-    while !assign(common, &mut consumer).await {}
+    while !assign(common, &mut consumer, partitions).await {}
     let reader = common.journal.begin_reader();
-    let mut missing: BTreeSet<PartitionIndex> = (0..common.workload.partitions).map(PartitionIndex).collect();
+    let mut missing: BTreeSet<PartitionIndex> = (0..partitions).map(PartitionIndex).collect();
     let mut ends: BTreeMap<PartitionIndex, Offset> = BTreeMap::new();
     while !missing.is_empty() {
         match consumer.next_event().await {

@@ -19,6 +19,7 @@ use weir_node::server::Rule;
 use weir_node::storage::{Disk, SimDisk};
 use weir_quic::{Authority, Identity, Principal};
 use weir_wire::ids::{NodeId, PartitionIndex};
+use weir_wire::{group_log, placement};
 
 use super::clock::EPOCH;
 use super::damage::Damage;
@@ -26,7 +27,7 @@ use super::dice::Dice;
 use super::disk::Lie;
 use super::machine::{DATA_FOLDER, Machine, NODE_PORT, NodeState};
 use super::network::{Power, SimNetwork, Weather};
-use super::plan::{End, Others, Ways, Whom};
+use super::plan::{End, GROUP, Others, Ways, Whom};
 use super::trace::{Kind, Trace};
 use super::workload::TOPIC;
 
@@ -302,8 +303,19 @@ impl World {
                 others.copied().rfind(|node| self.state(*node) == NodeState::Serving)
             }),
             Whom::Controller => self.active_controller(),
+            Whom::Coordinator => self.coordinator(),
         };
         found.into_iter().filter(|node| nodes.contains(node)).collect()
+    }
+
+    /// The coordinator of the group, as the newest metadata has it.
+    #[must_use]
+    pub fn coordinator(&self) -> Option<NodeId> {
+        let image = self.newest_image()?;
+        let topic = image.topics.get(group_log::TOPIC)?;
+        let count = u32::try_from(topic.partitions.len()).ok()?;
+        let place = placement::coordinator_of(GROUP, count);
+        topic.partitions.get(usize::try_from(place.0).ok()?)?.leader
     }
 
     /// How many voters there are, as the node says that knows of the fewest; 0 until all nodes serve.
@@ -326,13 +338,16 @@ impl World {
             return Some(format!("node {node} is {:?}", machine.state()));
         }
         let image = self.newest_image()?;
-        let partitions = image.topics.get(TOPIC)?.partitions.iter().enumerate();
-        for (index, state) in partitions {
-            if state.leader.is_none() {
-                return Some(format!("partition {index} has no leader: {state:?}"));
-            }
-            if state.isr.len() < state.replicas.len() {
-                return Some(format!("not all replicas of partition {index} are in sync: {state:?}"));
+        let topics = [TOPIC, group_log::TOPIC].into_iter();
+        let topics = topics.filter_map(|name| Some((name, image.topics.get(name)?)));
+        for (name, topic) in topics {
+            for (index, state) in topic.partitions.iter().enumerate() {
+                if state.leader.is_none() {
+                    return Some(format!("partition {index} of {name} has no leader: {state:?}"));
+                }
+                if state.isr.len() < state.replicas.len() {
+                    return Some(format!("not all replicas of {name}-{index} are in sync: {state:?}"));
+                }
             }
         }
         None

@@ -290,13 +290,20 @@ impl Session {
             }
             Err(error) => return grouped.failed = Some(error),
         };
-        let mut assigned = Vec::new();
+        let (mut assigned, mut held) = (Vec::new(), Vec::new());
         for start in starts.into_iter().filter(|start| current.contains(&start.partition)) {
             assigned.push((start.topic.clone(), start.partition.1));
+            held.push(start.partition);
             self.hold(start);
         }
+        // Their topic is gone, and they will be taken away; or who was asked has not heard of it yet.
+        let missing: Vec<TopicPartition> =
+            current.into_iter().filter(|partition| !held.contains(partition)).collect();
+        if let Some(grouped) = self.grouped.as_ref().filter(|_| !missing.is_empty()) {
+            grouped.look_up_starts(&self.client, number, missing, LOOK_UP_PAUSE);
+        }
         if !assigned.is_empty() {
-            self.say(GroupEvent::Assigned { partitions: assigned }, After::Read(current));
+            self.say(GroupEvent::Assigned { partitions: assigned }, After::Read(held));
         }
     }
 

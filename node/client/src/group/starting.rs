@@ -21,7 +21,8 @@ pub(crate) struct Start {
     pub(crate) committed: Option<CommittedOffset>,
 }
 
-/// Looks up where to begin. Partitions of topics that are gone are left out: they will be taken away.
+/// Looks up where to begin. Partitions of topics that are gone are left out, and so are those of topics of which the node
+/// that is asked has not heard yet.
 pub(crate) async fn find_starts(
     client: &Inner,
     group: &str,

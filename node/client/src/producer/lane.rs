@@ -304,7 +304,8 @@ impl Lane {
                 self.reopen_later(now);
                 effects.push(Effect::RefreshMetadata);
             }
-            (_, ErrorClass::Retryable) => {
+            // A node that has not heard of the topic yet says the same as one that heard of its end; the metadata tells.
+            (ErrorCode::UnknownTopic, _) | (_, ErrorClass::Retryable) => {
                 self.reopen_later(now);
                 effects.push(Effect::RefreshMetadata);
             }
@@ -312,7 +313,7 @@ impl Lane {
                 self.settle_in_flight(&error, effects);
                 self.renew(Renewal::NewId);
             }
-            (ErrorCode::UnknownTopic | ErrorCode::TopicRecreated, _) => self.die(error, effects),
+            (ErrorCode::TopicRecreated, _) => self.die(error, effects),
             _ => self.give_up_all(&error, effects),
         }
     }

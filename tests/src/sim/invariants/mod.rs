@@ -7,6 +7,8 @@ mod high_watermark;
 mod in_sync_holds_all;
 mod one_leader;
 
+pub mod groups;
+
 use super::snapshot::Snapshot;
 
 /// A rule.

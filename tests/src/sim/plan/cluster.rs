@@ -5,10 +5,13 @@
 //! from a disk, so the run lets at most one node lose power at a time (see `run.rs`), and syncs do not fail.
 
 use super::{
-    Dice, Duration, Fault, NodeId, Others, PartitionIndex, Plan, Planned, Whom, Workload, any_disk, any_end,
-    any_starts, any_ways, seconds, small,
+    Dice, Duration, Fault, GroupPlan, NodeId, Others, PartitionIndex, Plan, Planned, Whom, Workload,
+    any_disk, any_end, any_starts, any_ways, seconds, small,
 };
 use weir_client::Acks;
+
+/// How likely a seed has a consumer group.
+const GROUPS: f64 = 0.3;
 
 impl Plan {
     /// A cluster of `nodes`, replicated topics, and everything that may go wrong, at random.
@@ -30,7 +33,31 @@ impl Plan {
         }
         let is_careful = workload.write_caching;
         let (lie, without) = (None, None);
-        Plan { seed, nodes, workload, latency, disk_takes, faults, faults_until, is_careful, lie, without }
+        let plan = Plan {
+            seed,
+            nodes,
+            workload,
+            latency,
+            disk_takes,
+            faults,
+            faults_until,
+            is_careful,
+            lie,
+            without,
+        };
+        if Dice::new(seed, "whether there is a group").chance(GROUPS) { plan.with_group() } else { plan }
+    }
+
+    /// The same with a group, and with what goes wrong for it in particular. It has dice of its own: apart from it a seed
+    /// stands for what it stands for without.
+    #[must_use]
+    pub fn with_group(mut self) -> Plan {
+        let dice = &mut Dice::new(self.seed, "group");
+        let group = GroupPlan::any(dice, self.faults_until);
+        self.faults.extend(group.any_faults(dice, self.faults_until));
+        self.faults.sort_by_key(|planned| planned.at);
+        self.workload.group = Some(group);
+        self
     }
 
     /// Three nodes, two partitions that all of them have, two in-sync replicas needed, nothing cached, and nothing goes

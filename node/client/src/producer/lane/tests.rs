@@ -1,5 +1,7 @@
 //! Every transition, as text: what happens on the left, what the lane wants done on the right.
 
+mod topics;
+
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -63,6 +65,7 @@ fn parse(what: &str) -> Input {
             "StaleRevision" => ErrorCode::StaleRevision,
             "MissingPart" => ErrorCode::MissingPart,
             "TopicRecreated" => ErrorCode::TopicRecreated,
+            "UnknownTopic" => ErrorCode::UnknownTopic,
             "InvalidProducerEpoch" => ErrorCode::InvalidProducerEpoch,
             "MessageTooLarge" => ErrorCode::MessageTooLarge,
             "OutcomeUnknown" => ErrorCode::OutcomeUnknown,
@@ -607,40 +610,6 @@ fn a_fenced_producer_gets_a_new_id() {
                 open o2 at n1: producer 8.0 r1 Guessed { partition: PartitionIndex(0), leader_epoch: LeaderEpoch(0) }
             4 refused o2 InvalidProducerEpoch
                 ask for a producer id
-        "#]],
-    );
-}
-
-#[test]
-fn a_recreated_topic_is_the_end_of_the_lane() {
-    check(
-        GUESSED,
-        "0 metadata r1 n1@0
-         0 producer 7
-         0 ready b1 x1 until 5000
-         0 opened o1
-         1 lost o1
-         1 ready b2 x1 until 5000
-         130 tick
-         131 refused o2 TopicRecreated
-         132 ready b3 x1 until 5000",
-        expect![[r#"
-            0 metadata r1 n1@0
-            0 producer 7
-            0 ready b1 x1 until 5000
-                open o1 at n1: producer 7.0 r1 Guessed { partition: PartitionIndex(0), leader_epoch: LeaderEpoch(0) }
-            0 opened o1
-                send b1 on o1 as #0 7.0 seq 0
-            1 lost o1
-                refresh metadata
-            1 ready b2 x1 until 5000
-            130 tick
-                open o2 at n1: producer 7.0 r1 Guessed { partition: PartitionIndex(0), leader_epoch: LeaderEpoch(0) }
-            131 refused o2 TopicRecreated
-                settle b1: unknown TOPIC_RECREATED x1
-                settle b2: failed TOPIC_RECREATED x1
-            132 ready b3 x1 until 5000
-                settle b3: failed TOPIC_RECREATED x1
         "#]],
     );
 }
