@@ -7,6 +7,7 @@ use weir_client::Acks;
 use weir_tests::sim::damage::Damage;
 use weir_tests::sim::dice::Dice;
 use weir_tests::sim::hunt::{Limits, hunt};
+use weir_tests::sim::moves::Moves;
 use weir_tests::sim::plan::{End, Fault, Others, Plan, Planned, Ways, Whom};
 use weir_wire::ids::{NodeId, PartitionIndex};
 
@@ -351,6 +352,26 @@ fn retention_overtakes_a_follower_that_was_away() {
         (plan.workload.segment_bytes, plan.workload.retention_bytes) = (4_096, Some(8_192));
         (plan.workload.records, plan.workload.burst) = (400, 5);
         plan.workload.pause = millis(0)..=millis(1600);
+        plan
+    });
+}
+
+/// Scenario 19: Whoever leads is taken out of the replicas, again and again, while it dies, or sleeps, or nobody hears it.
+#[test]
+fn a_leader_that_is_taken_out_of_the_replicas_takes_nothing_with_it() {
+    holds(|seed, faults| {
+        for _ in 0..3 {
+            faults.wait(500, 1500).strike(LEADER, Fault::Pause { lasts: millis(1500) });
+            faults.wait(500, 1500).end(LEADER, KILLED, 900);
+            let cut = Fault::Cut { from: Others::Nodes, ways: Ways::FromNode, lasts: millis(1000) };
+            faults.wait(500, 1500).strike(LEADER, cut);
+            faults.wait(1500, 2500);
+        }
+        let mut plan = faults.plan();
+        // With four nodes there is always one that is added.
+        plan.nodes = if seed.is_multiple_of(2) { 3 } else { 4 };
+        let (nodes, replicas_min, pause) = (plan.nodes, plan.workload.min_insync, millis(0)..=millis(800));
+        plan.workload.moves = Some(Moves { nodes, replicas_min, pause, removes_leaders: true });
         plan
     });
 }

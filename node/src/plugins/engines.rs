@@ -5,11 +5,13 @@
 //! on every machine, as assignors and replays want it. In simulation the data engine is the exact one, so that a
 //! seed repeats what plugins do. `node/docs/decisions/0010-plugin-sandbox.md` says why each setting is as it is.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy};
+use weir_wire::plugin::PluginDigest;
 
 use super::limits::{MEMORY_BYTES_MAX, STACK_BYTES, TABLE_ELEMENTS_MAX};
 
@@ -52,7 +54,12 @@ pub(super) struct Bounded {
     pub(super) engine: Engine,
     pub(super) mode: Mode,
     ticker: Arc<Ticker>,
+    /// In simulation: what was compiled in this process, so that not every seed compiles it again.
+    compiled: Option<Arc<Compiled>>,
 }
+
+/// Code by what it was compiled from.
+type Compiled = Mutex<BTreeMap<PluginDigest, Arc<[u8]>>>;
 
 /// The engines of a process.
 #[derive(Clone)]
@@ -77,18 +84,19 @@ impl Engines {
         let ticker = Arc::new(Ticker::default());
         ticker.start(vec![data.clone(), exact.clone()])?;
         Ok(Engines {
-            data: Bounded { engine: data, mode: Mode::Epochs, ticker: Arc::clone(&ticker) },
-            exact: Bounded { engine: exact, mode: Mode::Fuel, ticker },
+            data: Bounded::new(data, Mode::Epochs, Arc::clone(&ticker)),
+            exact: Bounded::new(exact, Mode::Fuel, ticker),
         })
     }
 
-    /// Engines for simulation: no clock, no thread, everything on fuel.
+    /// Engines for simulation: no clock, no thread, everything on fuel. One for all runs of a process compiles each
+    /// component once.
     ///
     /// # Errors
     /// As [`Engines::real`].
     pub fn simulated() -> Result<Engines, EngineError> {
-        let exact =
-            Bounded { engine: engine(Mode::Fuel)?, mode: Mode::Fuel, ticker: Arc::new(Ticker::default()) };
+        let exact = Bounded::new(engine(Mode::Fuel)?, Mode::Fuel, Arc::new(Ticker::default()));
+        let exact = Bounded { compiled: Some(Arc::default()), ..exact };
         Ok(Engines { data: exact.clone(), exact })
     }
 }
@@ -114,6 +122,25 @@ impl Engines {
 }
 
 impl Bounded {
+    fn new(engine: Engine, mode: Mode, ticker: Arc<Ticker>) -> Bounded {
+        Bounded { engine, mode, ticker, compiled: None }
+    }
+
+    /// The code of a component.
+    pub(super) fn compile(&self, digest: PluginDigest, component: &[u8]) -> wasmtime::Result<Arc<[u8]>> {
+        let Some(compiled) = &self.compiled else {
+            return self.engine.precompile_component(component).map(Arc::from);
+        };
+        // Whole entries are inserted, so that a compiler which panicked left nothing behind.
+        let mut compiled = compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(code) = compiled.get(&digest) {
+            return Ok(Arc::clone(code));
+        }
+        let code: Arc<[u8]> = self.engine.precompile_component(component)?.into();
+        compiled.insert(digest, Arc::clone(&code));
+        Ok(code)
+    }
+
     /// Announces a call, for as long as the returned value lives: epochs pass meanwhile.
     pub(super) fn running(&self) -> Running<'_> {
         self.ticker.begin();

@@ -9,8 +9,9 @@ use super::invariants::{self, Invariant};
 use super::journal::Journal;
 use super::logs;
 use super::nemesis::Nemesis;
-use super::plan::{Plan, Workload};
+use super::plan::Plan;
 use super::snapshot::{Observer, Snapshot};
+use super::swaps::Ledger;
 use super::trace::{Digest, Trace};
 use super::workload;
 use super::world::World;
@@ -67,6 +68,7 @@ struct Run<'a> {
     trace: &'a Trace,
     world: World,
     journal: Journal,
+    ledger: Ledger,
     nemesis: Nemesis,
     observer: Observer,
     invariants: Vec<Box<dyn Invariant>>,
@@ -75,16 +77,16 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(plan: &'a Plan, trace: &'a Trace) -> Run<'a> {
-        let journal = Journal::default();
+        let (journal, ledger) = (Journal::default(), Ledger::default());
         let mut world =
             World::new(plan.seed, plan.nodes, plan.latency.clone(), plan.lie, plan.without, trace.clone());
         for node in world.node_ids() {
             world.machine(node).pace().set(plan.disk_takes.clone());
         }
-        workload::add(&mut world, plan.seed, &plan.workload, &journal, trace);
+        workload::add(&mut world, plan.seed, &plan.workload, &journal, &ledger, trace);
         let nemesis = Nemesis::new(plan, Duration::ZERO);
         let (observer, invariants, steps) = (Observer::default(), invariants::all(), 0);
-        Run { plan, trace, world, journal, nemesis, observer, invariants, steps }
+        Run { plan, trace, world, journal, ledger, nemesis, observer, invariants, steps }
     }
 
     fn finish(mut self) -> Result<Summary, Box<Failure>> {
@@ -92,6 +94,7 @@ impl<'a> Run<'a> {
         for replica in Observer::default().look(&self.world, false).replicas {
             self.journal.begins_at(replica.id.partition, replica.log_start);
         }
+        self.journal.moved(self.observer.newest_revision());
         let (report, mut violations) = self.journal.judge();
         violations.splice(0..0, broken);
         let (took, deaths) = (self.world.now(), self.nemesis.deaths);
@@ -112,21 +115,21 @@ impl<'a> Run<'a> {
         }
         self.nemesis.mend(&mut self.world);
         self.journal.end_of_faults();
-        let Workload { producers, churns, .. } = self.plan.workload;
-        let producers = usize::try_from(producers + u32::from(churns)).expect("a few producers");
+        let processes = self.plan.workload.processes();
         self.until(self.plan.workload.delivery_timeout + HEAL_MAX, |run| {
             match run.journal.producers_finished() {
-                finished if finished == producers => Ok(()),
+                finished if finished == processes => Ok(()),
                 finished => {
                     let open = run.journal.open_records();
                     Err(format!(
-                        "{finished} of {producers} producers came to their end, {open} records have no answer"
+                        "{finished} of {processes} processes came to their end, {open} records have no answer"
                     ))
                 }
             }
         })?;
         let Plan { seed, workload, .. } = self.plan;
         self.until(HEAL_MAX, |run| run.world.what_ails().map_or(Ok(()), Err))?;
+        self.until(HEAL_MAX, |run| run.ledger.is_in_force(&run.world))?;
         workload::add_auditor(&mut self.world, *seed, workload, &self.journal, self.trace);
         self.until(AUDIT_MAX, |run| {
             run.journal

@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use weir_core::metadata::{Image, PartitionState};
 use weir_node::partitions::{PartitionHandle, Standing};
+use weir_node::pipelines::Pipelines;
 use weir_wire::batch::BatchHeader;
-use weir_wire::ids::{LeaderEpoch, NodeId, Offset, PartitionIndex};
+use weir_wire::ids::{LeaderEpoch, NodeId, Offset, PartitionIndex, Revision};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::workload::TOPIC;
@@ -62,15 +64,19 @@ pub struct Committed {
     pub header: BatchHeader,
     /// The hash of all of its bytes.
     pub hash: u64,
+    /// All of its bytes.
+    pub bytes: Bytes,
 }
 
 /// Everything at one moment.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Snapshot {
     /// The newest metadata that any node has had.
     pub image: Option<Arc<Image>>,
     /// The replicas of all nodes that serve.
     pub replicas: Vec<Replica>,
+    /// The pipelines of all nodes that serve, and in which of their lives.
+    pub pipelines: Vec<(NodeId, u32, Pipelines)>,
     /// What was committed since the last snapshot, each replica's batches in the order of its log.
     pub committed: Vec<Committed>,
 }
@@ -105,12 +111,14 @@ impl Observer {
     /// Beyond four billion partitions.
     #[must_use]
     pub fn look(&mut self, world: &World, reads: bool) -> Snapshot {
+        let of_node = |node| world.machine(node).pipelines().map(|(life, pipelines)| (node, life, pipelines));
+        let pipelines = world.node_ids().into_iter().filter_map(of_node).collect();
         let index = |image: &Option<Arc<Image>>| image.as_ref().map(|image| image.index);
         let now = world.newest_image();
         if index(&now) > index(&self.newest) {
             self.newest = now;
         }
-        let mut seen = Snapshot { image: self.newest.clone(), ..Snapshot::default() };
+        let mut seen = Snapshot { image: self.newest.clone(), pipelines, ..Snapshot::default() };
         let topic = seen.image.as_ref().and_then(|image| image.topics.get(TOPIC));
         let Some((topic, partitions)) = topic.map(|topic| (topic.id, topic.partitions.len())) else {
             return seen;
@@ -148,6 +156,13 @@ impl Observer {
         Ok(())
     }
 
+    /// The newest revision of the topic's pipeline that anybody knew of.
+    #[must_use]
+    pub fn newest_revision(&self) -> Revision {
+        let topic = self.newest.as_ref().and_then(|image| image.topics.get(TOPIC));
+        topic.map_or(Revision(0), |topic| topic.revision)
+    }
+
     /// Forgets what was read, so that the next look reads every log from its start.
     pub fn start_over(&mut self) {
         self.read_to.clear();
@@ -176,13 +191,11 @@ fn read(replica: &Replica, from: &mut Offset) -> Vec<Committed> {
             break;
         }
         for chunk in &slice.chunks {
-            let mut rest = &chunk[..];
+            let mut rest = chunk.clone();
             while !rest.is_empty() {
-                let header = BatchHeader::parse(rest).expect("a batch that was checked when it was read");
-                let bytes = usize::try_from(header.total_bytes).expect("batches are small");
-                let (batch, behind) = rest.split_at(bytes);
-                found.push(Committed { replica: replica.id, header, hash: xxh3_64(batch) });
-                rest = behind;
+                let header = BatchHeader::parse(&rest).expect("a batch that was checked when it was read");
+                let bytes = rest.split_to(usize::try_from(header.total_bytes).expect("batches are small"));
+                found.push(Committed { replica: replica.id, header, hash: xxh3_64(&bytes), bytes });
             }
         }
         *from = slice.next_offset;

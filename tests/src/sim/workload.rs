@@ -16,7 +16,9 @@ use weir_wire::ids::{Offset, PartitionIndex};
 use super::churn;
 use super::dice::Dice;
 use super::journal::{Journal, value_of};
+use super::moves;
 use super::plan::Workload;
+use super::swaps::{self, Ledger};
 use super::trace::{Kind, Trace};
 use super::world::World;
 
@@ -37,7 +39,7 @@ pub(super) struct Common {
     pub(super) workload: Workload,
     pub(super) journal: Journal,
     trace: Trace,
-    dice: Rc<RefCell<Dice>>,
+    pub(super) dice: Rc<RefCell<Dice>>,
 }
 
 impl Common {
@@ -65,6 +67,10 @@ impl Common {
         }
     }
 
+    pub(super) async fn pause(&self) {
+        tokio::time::sleep(PAUSE).await;
+    }
+
     /// Notes an error that passes, or that is an honest answer to what fails, and waits a little; any other is a broken
     /// promise.
     pub(super) async fn failed(&self, what: &str, error: &ClientError) {
@@ -86,7 +92,7 @@ impl Common {
     }
 
     /// Creates the topic, unless another process already did.
-    async fn create_topic(&self, client: &Client) {
+    pub(super) async fn create_topic(&self, client: &Client) {
         let retention_bytes =
             self.workload.retention_bytes.map_or("-1".to_owned(), |bytes| bytes.to_string());
         let topic = NewTopic::new(TOPIC)
@@ -123,7 +129,14 @@ pub fn producer_name(producer: u32) -> String {
 }
 
 /// Adds the processes of a workload to the world.
-pub fn add(world: &mut World, seed: u64, workload: &Workload, journal: &Journal, trace: &Trace) {
+pub fn add(
+    world: &mut World,
+    seed: u64,
+    workload: &Workload,
+    journal: &Journal,
+    ledger: &Ledger,
+    trace: &Trace,
+) {
     for number in 0..workload.producers {
         let name = producer_name(number);
         let common = Common::new(&name, seed, workload, journal, trace);
@@ -147,6 +160,29 @@ pub fn add(world: &mut World, seed: u64, workload: &Workload, journal: &Journal,
             let life = *lives.borrow();
             async move {
                 churn::run(&common, config, life).await;
+                Ok(())
+            }
+        });
+    }
+    for (operator, swaps) in workload.operators() {
+        let name = swaps::operator_name(operator);
+        let common = Common::new(&name, seed, workload, journal, trace);
+        let ledger = ledger.clone();
+        world.add_client(&name, move |config| {
+            let (common, swaps, ledger) = (common.clone(), swaps.clone(), ledger.clone());
+            async move {
+                swaps::operate(&common, config, (operator, &swaps), &ledger).await;
+                Ok(())
+            }
+        });
+    }
+    if let Some(moves) = &workload.moves {
+        let common = Common::new(moves::NAME, seed, workload, journal, trace);
+        let moves = moves.clone();
+        world.add_client(moves::NAME, move |config| {
+            let (common, moves) = (common.clone(), moves.clone());
+            async move {
+                moves::run(&common, config, &moves).await;
                 Ok(())
             }
         });
@@ -250,7 +286,8 @@ impl Common {
         {
             self.journal.violated(format_args!("number {number} was acknowledged with {promise:?}"));
         }
-        self.journal.delivered(number, acks, result);
+        let judged = self.workload.swaps.as_ref().map(|swaps| swaps.judged(result));
+        self.journal.delivered(number, acks, judged.as_ref().unwrap_or(result));
     }
 }
 

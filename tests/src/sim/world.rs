@@ -331,6 +331,9 @@ impl World {
             if state.leader.is_none() {
                 return Some(format!("partition {index} has no leader: {state:?}"));
             }
+            if let Some(under_way) = &state.reassignment {
+                return Some(format!("partition {index} is on its way: {under_way:?}"));
+            }
             if state.isr.len() < state.replicas.len() {
                 return Some(format!("not all replicas of partition {index} are in sync: {state:?}"));
             }

@@ -304,7 +304,8 @@ impl Lane {
                 self.reopen_later(now);
                 effects.push(Effect::RefreshMetadata);
             }
-            (_, ErrorClass::Retryable) => {
+            // A node may not have heard yet of a topic that was just made. Whether it is gone newer metadata says.
+            (ErrorCode::UnknownTopic, _) | (_, ErrorClass::Retryable) => {
                 self.reopen_later(now);
                 effects.push(Effect::RefreshMetadata);
             }
@@ -312,7 +313,7 @@ impl Lane {
                 self.settle_in_flight(&error, effects);
                 self.renew(Renewal::NewId);
             }
-            (ErrorCode::UnknownTopic | ErrorCode::TopicRecreated, _) => self.die(error, effects),
+            (ErrorCode::TopicRecreated, _) => self.die(error, effects),
             _ => self.give_up_all(&error, effects),
         }
     }

@@ -8,6 +8,8 @@ use super::{
     Dice, Duration, Fault, NodeId, Others, PartitionIndex, Plan, Planned, Whom, Workload, any_disk, any_end,
     any_starts, any_ways, seconds, small,
 };
+use crate::sim::moves::Moves;
+use crate::sim::swaps::Swaps;
 use weir_client::Acks;
 
 impl Plan {
@@ -16,7 +18,10 @@ impl Plan {
     pub fn cluster(seed: u64, nodes: u32) -> Plan {
         let dice = &mut Dice::new(seed, "cluster");
         let faults_until = dice.time(seconds(3.0)..=seconds(12.0));
-        let workload = any_workload(dice, nodes, faults_until);
+        let mut workload = any_workload(dice, nodes, faults_until);
+        // Dice of their own: what else a seed stands for stays.
+        workload.swaps = Swaps::any(&mut Dice::new(seed, "swaps"));
+        Moves::plan(&mut Dice::new(seed, "moves"), nodes, &mut workload);
         let slowest = *dice.pick(&[1, 1, 1, 3, 10]);
         let latency = Duration::from_millis(1)..=Duration::from_millis(slowest);
         let disk_takes = any_disk(dice);
