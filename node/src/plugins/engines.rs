@@ -54,8 +54,6 @@ pub(super) struct Bounded {
     pub(super) engine: Engine,
     pub(super) mode: Mode,
     ticker: Arc<Ticker>,
-    /// In simulation: what was compiled in this process, so that not every seed compiles it again.
-    compiled: Option<Arc<Compiled>>,
 }
 
 /// Code by what it was compiled from.
@@ -66,6 +64,8 @@ type Compiled = Mutex<BTreeMap<PluginDigest, Arc<[u8]>>>;
 pub struct Engines {
     pub(super) data: Bounded,
     pub(super) exact: Bounded,
+    /// In simulation: what its one engine compiled in this process, so that not every seed compiles it again.
+    compiled: Option<Arc<Compiled>>,
 }
 
 /// Why there are no engines.
@@ -84,8 +84,9 @@ impl Engines {
         let ticker = Arc::new(Ticker::default());
         ticker.start(vec![data.clone(), exact.clone()])?;
         Ok(Engines {
-            data: Bounded::new(data, Mode::Epochs, Arc::clone(&ticker)),
-            exact: Bounded::new(exact, Mode::Fuel, ticker),
+            data: Bounded { engine: data, mode: Mode::Epochs, ticker: Arc::clone(&ticker) },
+            exact: Bounded { engine: exact, mode: Mode::Fuel, ticker },
+            compiled: None,
         })
     }
 
@@ -95,9 +96,9 @@ impl Engines {
     /// # Errors
     /// As [`Engines::real`].
     pub fn simulated() -> Result<Engines, EngineError> {
-        let exact = Bounded::new(engine(Mode::Fuel)?, Mode::Fuel, Arc::new(Ticker::default()));
-        let exact = Bounded { compiled: Some(Arc::default()), ..exact };
-        Ok(Engines { data: exact.clone(), exact })
+        let exact =
+            Bounded { engine: engine(Mode::Fuel)?, mode: Mode::Fuel, ticker: Arc::new(Ticker::default()) };
+        Ok(Engines { data: exact.clone(), exact, compiled: Some(Arc::default()) })
     }
 }
 
@@ -108,6 +109,26 @@ impl std::fmt::Debug for Engines {
 }
 
 impl Engines {
+    /// The code of a component for one of these engines.
+    pub(super) fn compile(
+        &self,
+        engine: &Engine,
+        digest: PluginDigest,
+        component: &[u8],
+    ) -> wasmtime::Result<Arc<[u8]>> {
+        let Some(compiled) = &self.compiled else {
+            return engine.precompile_component(component).map(Arc::from);
+        };
+        // Whole entries are inserted, so that a compiler which panicked left nothing behind.
+        let mut compiled = compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(code) = compiled.get(&digest) {
+            return Ok(Arc::clone(code));
+        }
+        let code: Arc<[u8]> = engine.precompile_component(component)?.into();
+        compiled.insert(digest, Arc::clone(&code));
+        Ok(code)
+    }
+
     /// How many instances live in the pools at this moment.
     #[must_use]
     pub fn live_instances(&self) -> u64 {
@@ -122,25 +143,6 @@ impl Engines {
 }
 
 impl Bounded {
-    fn new(engine: Engine, mode: Mode, ticker: Arc<Ticker>) -> Bounded {
-        Bounded { engine, mode, ticker, compiled: None }
-    }
-
-    /// The code of a component.
-    pub(super) fn compile(&self, digest: PluginDigest, component: &[u8]) -> wasmtime::Result<Arc<[u8]>> {
-        let Some(compiled) = &self.compiled else {
-            return self.engine.precompile_component(component).map(Arc::from);
-        };
-        // Whole entries are inserted, so that a compiler which panicked left nothing behind.
-        let mut compiled = compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(code) = compiled.get(&digest) {
-            return Ok(Arc::clone(code));
-        }
-        let code: Arc<[u8]> = self.engine.precompile_component(component)?.into();
-        compiled.insert(digest, Arc::clone(&code));
-        Ok(code)
-    }
-
     /// Announces a call, for as long as the returned value lives: epochs pass meanwhile.
     pub(super) fn running(&self) -> Running<'_> {
         self.ticker.begin();

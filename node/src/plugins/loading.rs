@@ -127,7 +127,7 @@ impl Loader {
         };
         let component = match compiled {
             Some(component) => component,
-            None => self.compile(digest, bytes, bounded.clone()).await?,
+            None => self.compile(digest, bytes, engine).await?,
         };
         let component = link(&component, &examined)?;
         Ok(Loaded { digest, kind: examined.kind, shape: examined.shape, bounded, component })
@@ -137,14 +137,14 @@ impl Loader {
         &self,
         digest: PluginDigest,
         bytes: Bytes,
-        bounded: Bounded,
+        engine: Engine,
     ) -> Result<Component, LoadError> {
         // The semaphore is never closed. Whoever gave up waiting leaves its compilation running, and its permit taken.
         let permit = Arc::clone(&self.compiling).acquire_owned().await.ok();
-        let cache = Arc::clone(&self.cache);
+        let (cache, engines) = (Arc::clone(&self.cache), self.engines.clone());
         let compile = move || {
-            let engine = &bounded.engine;
-            let code = bounded.compile(digest, &bytes).map_err(|error| compile_error(&error))?;
+            let engine = &engine;
+            let code = engines.compile(engine, digest, &bytes).map_err(|error| compile_error(&error))?;
             cache.put(&digest, engine, &code);
             // What was just written is read back as every later start will read it.
             let own = cache.get(&digest, engine).and_then(|code| from_cache(engine, &code));

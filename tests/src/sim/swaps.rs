@@ -116,12 +116,12 @@ impl Guests {
         match self {
             Guests::None => None,
             Guests::Passing => {
-                let name: &str = *dice.pick(&["flat", "typed"]);
+                let name = *dice.pick(&["flat", "typed"]);
                 Some(binding(name, &[]))
             }
             Guests::Misbehaving => {
                 let names = if dice.chance(0.8) { MISBEHAVE_LATER } else { MISBEHAVE_AT_ONCE };
-                let name: &str = *dice.pick(&names);
+                let name = *dice.pick(&names);
                 let mode = Guest::named(name).mode;
                 let limits = [("memory.bytes", MEMORY_BYTES), ("call.time.ms", CALL_TIME_MS)];
                 Some(PluginBinding {
