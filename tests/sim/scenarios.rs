@@ -6,9 +6,11 @@ use std::time::Duration;
 use weir_client::Acks;
 use weir_tests::sim::damage::Damage;
 use weir_tests::sim::dice::Dice;
-use weir_tests::sim::hunt::{Limits, hunt};
+use weir_tests::sim::hunt::{Limits, hunt, run_guarded};
 use weir_tests::sim::moves::Moves;
 use weir_tests::sim::plan::{End, Fault, Others, Plan, Planned, Ways, Whom};
+use weir_tests::sim::swaps::{Guests, Swaps};
+use weir_tests::sim::trace::Trace;
 use weir_wire::ids::{NodeId, PartitionIndex};
 
 const SEEDS: u64 = 3;
@@ -354,6 +356,46 @@ fn retention_overtakes_a_follower_that_was_away() {
         plan.workload.pause = millis(0)..=millis(1600);
         plan
     });
+}
+
+/// Scenario 17: Plugins are swapped under load, and some of them trap, do not come back, or grow to 64 MiB once they are in
+/// force. What they fail on is rejected, or passes; nothing else is lost, held up for ever or made by anything else.
+#[test]
+fn plugins_that_misbehave_once_in_force_cost_nothing_but_what_they_fail_on() {
+    const SEEN: [&str; 4] = [
+        "failed in 'on-send': it trapped",
+        "it ran longer than the limit call.time.ms, 2 ms",
+        "the limit memory.bytes is 67108864",
+        "not swapped: plugin 'hostile@1' failed in",
+    ];
+    let scenario = |_: u64, faults: &mut Faults| {
+        for end in [KILLED, End::PowerCut] {
+            faults.wait(1500, 3000).end(LEADER, end, 900);
+            faults.wait(1500, 2500);
+        }
+        let mut plan = faults.plan();
+        // A batch that was sent before, and that a guest fails on now, holds its lane until then, also when other plugins
+        // are in force since.
+        plan.workload.delivery_timeout = millis(1_500);
+        plan.workload.unguessed_lanes = 1;
+        (plan.workload.records, plan.workload.burst) = (400, 4);
+        plan.workload.pause = millis(0)..=millis(200);
+        let (operators, pause, guests) = (1, millis(100)..=millis(600), Guests::Misbehaving);
+        plan.workload.swaps = Some(Swaps { operators, pause, guests });
+        plan
+    };
+    holds(scenario);
+    let mut said = String::new();
+    for seed in 0..SEEDS {
+        let trace = Trace::keeping();
+        run_guarded(&scenario(seed, &mut Faults::new(seed)), &trace).unwrap();
+        trace.events().iter().for_each(|event| said += &event.text);
+    }
+    for seen in SEEN {
+        println!("{:>5} {seen}", said.matches(seen).count());
+    }
+    let missing: Vec<_> = SEEN.into_iter().filter(|seen| !said.contains(seen)).collect();
+    assert!(missing.is_empty(), "it never came to this: {missing:?}");
 }
 
 /// Scenario 19: Whoever leads is taken out of the replicas, again and again, while it dies, or sleeps, or nobody hears it.

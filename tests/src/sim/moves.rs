@@ -141,10 +141,11 @@ async fn told(common: &Common, altered: &[ReassignmentAltered]) -> Result<(), Cl
     Ok(())
 }
 
-/// Notes what an operator is told honestly: too few are in sync, or a node is away or has no room.
+/// Notes what an operator is told honestly: too few are in sync, or a node is away, has no room, or has not come yet.
 async fn refused(common: &Common, error: &ClientError) {
+    let honest = [ErrorCode::InvalidReplicaAssignment, ErrorCode::InvalidRequest];
     match error {
-        ClientError::Node(WireError { code: ErrorCode::InvalidReplicaAssignment, .. }) => {
+        ClientError::Node(WireError { code, .. }) if honest.contains(code) => {
             common.note(format_args!("not moved: {error}"));
             common.pause().await;
         }

@@ -27,6 +27,8 @@ const FIRST_NUMBER: u32 = u32::MAX - 100;
 const SHARE: f64 = 0.3;
 /// How likely a swap is a rollback.
 const ROLLBACK: f64 = 0.2;
+/// How likely a guest is in a chain, where operators have some.
+const GUEST: f64 = 0.7;
 /// How likely an operator activates what it staged over a revision that is not in force.
 const MISTAKE: f64 = 0.1;
 /// The version of every component that operators push.
@@ -90,8 +92,10 @@ pub enum Guests {
 
 /// What a guest may take that grows.
 const MEMORY_BYTES: u64 = 64 * 1024 * 1024;
-/// How long a guest may run that does not come back.
+/// How long a guest may run that does not come back, in fuel for so many milliseconds.
 const CALL_TIME_MS: u64 = 2;
+/// The same for one that grows, which takes its time to come to its limit.
+const GROWING_TIME_MS: u64 = 1000;
 /// Guests that misbehave once they are activated.
 const MISBEHAVE_LATER: [&str; 3] =
     ["traps_after_its_trial", "loops_after_its_trial", "grows_after_its_trial"];
@@ -112,7 +116,8 @@ impl Guests {
         }
     }
 
-    fn any_binding(self, dice: &mut Dice) -> Option<PluginBinding> {
+    /// One of them; those that misbehave in turn, so that each has its round.
+    fn any_binding(self, dice: &mut Dice, round: usize) -> Option<PluginBinding> {
         match self {
             Guests::None => None,
             Guests::Passing => {
@@ -121,12 +126,13 @@ impl Guests {
             }
             Guests::Misbehaving => {
                 let names = if dice.chance(0.8) { MISBEHAVE_LATER } else { MISBEHAVE_AT_ONCE };
-                let name = *dice.pick(&names);
+                let name = names[round % names.len()];
                 let mode = Guest::named(name).mode;
-                let limits = [("memory.bytes", MEMORY_BYTES), ("call.time.ms", CALL_TIME_MS)];
+                let time = if name.starts_with("grows") { GROWING_TIME_MS } else { CALL_TIME_MS };
+                let limits = [("memory.bytes", MEMORY_BYTES), ("call.time.ms", time)];
                 Some(PluginBinding {
                     limits: limits.map(|(name, value)| (name.to_owned(), value.to_string())).to_vec(),
-                    on_failure: dice.pick(&[None, Some("pass")]).map(str::to_owned),
+                    on_failure: dice.pick(&[None, None, Some("pass")]).map(str::to_owned),
                     ..binding(HOSTILE, &[("mode", mode)])
                 })
             }
@@ -224,13 +230,13 @@ pub(super) async fn operate(
     for (name, file) in swaps.guests.files() {
         push(common, &client, name, &file).await;
     }
-    loop {
+    for round in 0.. {
         let is_last = common.journal.faults_are_over();
         let is_rollback = !is_last && common.dice.borrow_mut().chance(ROLLBACK);
         let swapped = if is_rollback {
             roll_back(common, &client, ledger).await
         } else {
-            swap(common, &client, swaps, ledger, is_last).await
+            swap(common, &client, swaps, ledger, (round, is_last)).await
         };
         match swapped {
             Ok(()) if is_last => break,
@@ -259,12 +265,12 @@ async fn swap(
     client: &Client,
     swaps: &Swaps,
     ledger: &Ledger,
-    is_last: bool,
+    (round, is_last): (usize, bool),
 ) -> Result<(), ClientError> {
     let (change, is_mistake) = {
         let dice = &mut *common.dice.borrow_mut();
         let guests = if is_last && swaps.rejects() { Guests::None } else { swaps.guests };
-        (any_change(dice, guests), !is_last && dice.chance(MISTAKE))
+        (any_change(dice, guests, round), !is_last && dice.chance(MISTAKE))
     };
     let stage = StagePipeline { topic: Some(TOPIC.to_owned()), expected: None, change };
     let staged = client.stage_pipeline(&stage).await?;
@@ -319,10 +325,10 @@ async fn refused(common: &Common, error: &ClientError) {
 }
 
 /// Some stamps, perhaps a guest among them, and a partitioner or none.
-fn any_change(dice: &mut Dice, guests: Guests) -> PipelineChange {
+fn any_change(dice: &mut Dice, guests: Guests, round: usize) -> PipelineChange {
     let mut chain: Vec<_> = (0..dice.within(1..=3)).map(|at| stamp(dice, at)).collect();
-    if dice.chance(0.5)
-        && let Some(guest) = guests.any_binding(dice)
+    if dice.chance(GUEST)
+        && let Some(guest) = guests.any_binding(dice, round)
     {
         let last = u64::try_from(chain.len()).expect("short chains");
         let at = usize::try_from(dice.within(0..=last)).expect("short chains");
