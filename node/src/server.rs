@@ -305,6 +305,12 @@ impl Node {
         &self.services.partitions
     }
 
+    /// The pipelines, for who looks at the node from outside.
+    #[must_use]
+    pub fn pipelines(&self) -> &Pipelines {
+        &self.services.pipelines
+    }
+
     /// Stops politely: hands its leaderships over, takes no more, answers what is under way, flushes, closes the logs,
     /// and notes that it did.
     ///

@@ -7,7 +7,8 @@ use weir_tests::sim::hunt::{Limits, Scenario, hunt, rule_name, rules_to_break};
 use weir_tests::sim::plan::Plan;
 
 /// Rules of which whole nodes show soon that they are missing.
-const RULES: [&str; 3] = ["TruncateByEpoch", "NewLeaderNewEpoch", "AcknowledgedIsCommitted"];
+const RULES: [&str; 4] =
+    ["TruncateByEpoch", "NewLeaderNewEpoch", "AcknowledgedIsCommitted", "ActivationComparesRevisions"];
 /// The same of rules of group coordinators, in clusters that have a group.
 const RULES_OF_GROUPS: [&str; 1] = ["OneOwner"];
 /// Seeds of a cluster within which a missing rule must have been noticed.

@@ -7,7 +7,9 @@ use weir_client::Acks;
 use weir_tests::sim::damage::Damage;
 use weir_tests::sim::dice::Dice;
 use weir_tests::sim::hunt::{Limits, hunt, run_guarded};
+use weir_tests::sim::moves::Moves;
 use weir_tests::sim::plan::{End, Fault, GroupPlan, Others, Plan, Planned, Ways, Whom};
+use weir_tests::sim::swaps::{Guests, Swaps};
 use weir_tests::sim::trace::{Kind, Trace};
 use weir_wire::ids::{NodeId, PartitionIndex};
 
@@ -406,4 +408,64 @@ fn readers_of_a_log_whose_end_is_cut_off_see_only_what_stays() {
         trace.events().iter().any(|event| event.kind == Kind::Core && event.text.contains("effect=Truncate"))
     });
     assert!(cut_off, "no log was cut, so there was nothing to be seen");
+}
+
+/// Scenario 17: Plugins are swapped under load, and some of them trap, do not come back, or grow to 64 MiB once they are in
+/// force. What they fail on is rejected, or passes; nothing else is lost, held up for ever or made by anything else.
+#[test]
+fn plugins_that_misbehave_once_in_force_cost_nothing_but_what_they_fail_on() {
+    const SEEN: [&str; 4] = [
+        "failed in 'on-send': it trapped",
+        "it ran longer than the limit call.time.ms, 2 ms",
+        "the limit memory.bytes is 67108864",
+        "not swapped: plugin 'hostile@1' failed in",
+    ];
+    let scenario = |_: u64, faults: &mut Faults| {
+        for end in [KILLED, End::PowerCut] {
+            faults.wait(1500, 3000).end(LEADER, end, 900);
+            faults.wait(1500, 2500);
+        }
+        let mut plan = faults.plan();
+        // A batch that was sent before, and that a guest fails on now, holds its lane until then, also when other plugins
+        // are in force since.
+        plan.workload.delivery_timeout = millis(1_500);
+        plan.workload.unguessed_lanes = 1;
+        (plan.workload.records, plan.workload.burst) = (400, 4);
+        plan.workload.pause = millis(0)..=millis(200);
+        let (operators, pause, guests) = (1, millis(100)..=millis(600), Guests::Misbehaving);
+        plan.workload.swaps = Some(Swaps { operators, pause, guests });
+        plan
+    };
+    holds(scenario);
+    let mut said = String::new();
+    for seed in 0..SEEDS {
+        let trace = Trace::keeping();
+        run_guarded(&scenario(seed, &mut Faults::new(seed)), &trace).unwrap();
+        trace.events().iter().for_each(|event| said += &event.text);
+    }
+    for seen in SEEN {
+        println!("{:>5} {seen}", said.matches(seen).count());
+    }
+    let missing: Vec<_> = SEEN.into_iter().filter(|seen| !said.contains(seen)).collect();
+    assert!(missing.is_empty(), "it never came to this: {missing:?}");
+}
+
+/// Scenario 19: Whoever leads is taken out of the replicas, again and again, while it dies, or sleeps, or nobody hears it.
+#[test]
+fn a_leader_that_is_taken_out_of_the_replicas_takes_nothing_with_it() {
+    holds(|seed, faults| {
+        for _ in 0..3 {
+            faults.wait(500, 1500).strike(LEADER, Fault::Pause { lasts: millis(1500) });
+            faults.wait(500, 1500).end(LEADER, KILLED, 900);
+            let cut = Fault::Cut { from: Others::Nodes, ways: Ways::FromNode, lasts: millis(1000) };
+            faults.wait(500, 1500).strike(LEADER, cut);
+            faults.wait(1500, 2500);
+        }
+        let mut plan = faults.plan();
+        // With four nodes there is always one that is added.
+        plan.nodes = if seed.is_multiple_of(2) { 3 } else { 4 };
+        let (nodes, replicas_min, pause) = (plan.nodes, plan.workload.min_insync, millis(0)..=millis(800));
+        plan.workload.moves = Some(Moves { nodes, replicas_min, pause, removes_leaders: true });
+        plan
+    });
 }

@@ -208,8 +208,8 @@ fn order_of_keys(
     keys_in_several(history, sends, log, twice, report);
 }
 
-/// A key has one partition, and as many more as the rule that places records was changed. Whatever moved it moved all of it:
-/// what a process has in the next partition it sent after what it has in the one before.
+/// A key has one partition, and may go to another as often as the rule that places records was changed. Whatever moved it
+/// moved all of it: what a process has in the next partition it sent after what it has in the one before.
 fn keys_in_several(
     history: &History,
     sends: &SendIndex,
@@ -218,26 +218,26 @@ fn keys_in_several(
     report: &mut Report,
 ) {
     let mut partitions: BTreeMap<KeyId, BTreeSet<PartitionIndex>> = BTreeMap::new();
-    // The first and the last that a process sent of a key into a partition.
-    let mut stays: BTreeMap<(KeyId, u32, PartitionIndex), (usize, usize)> = BTreeMap::new();
+    let mut of_process: Vec<(KeyId, u32, usize, PartitionIndex)> = Vec::new();
     for (place, number) in log.entries.iter().filter(|(_, number)| !twice.contains(number)) {
         let Some(at) = sends.find(*number) else { continue };
         let Sent { process, key, .. } = history.sends[at];
         let Some(key) = key else { continue };
         partitions.entry(key).or_default().insert(place.partition);
-        let stay = stays.entry((key, process, place.partition)).or_insert((at, at));
-        *stay = (stay.0.min(at), stay.1.max(at));
+        of_process.push((key, process, at, place.partition));
     }
-    let mut of_process: Vec<_> =
-        stays.into_iter().map(|((key, process, _), (first, last))| (key, process, first, last)).collect();
+    // In the order in which each process sent what it sent of a key.
     of_process.sort_unstable();
-    let comes_back: BTreeSet<KeyId> = of_process
-        .windows(2)
-        .filter(|pair| (pair[0].0, pair[0].1) == (pair[1].0, pair[1].1) && pair[1].2 < pair[0].3)
-        .map(|pair| pair[0].0)
-        .collect();
+    let mut moves: BTreeMap<(KeyId, u32), usize> = BTreeMap::new();
+    for pair in of_process.windows(2) {
+        if (pair[0].0, pair[0].1) == (pair[1].0, pair[1].1) && pair[0].3 != pair[1].3 {
+            *moves.entry((pair[0].0, pair[0].1)).or_default() += 1;
+        }
+    }
+    let restless: BTreeSet<KeyId> =
+        moves.iter().filter(|(_, moves)| **moves > history.moves).map(|((key, _), _)| *key).collect();
     for (key, partitions) in partitions {
-        if partitions.len() > history.moves + 1 || comes_back.contains(&key) {
+        if partitions.len() > history.moves + 1 || restless.contains(&key) {
             report.find(Rule::KeySplit, || {
                 let partitions: Vec<_> = partitions.iter().map(ToString::to_string).collect();
                 let key = history.show_key(key);

@@ -77,6 +77,13 @@ fn a_key_that_moves_is_found_unless_it_may_and_moves_as_a_whole() {
         },
         &expect![[r#""#]],
     );
+    let and_back = |moves: usize| {
+        move |history: &mut History| {
+            history.moves = moves;
+            move_to(history, &[6]);
+        }
+    };
+    finds(and_back(2), &expect![[r#""#]]);
 }
 
 #[test]

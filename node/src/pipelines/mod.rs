@@ -169,6 +169,16 @@ impl Pipelines {
         &self.0.plugins
     }
 
+    /// Whether batches can be taken here at a revision at this moment, as far as its plugins go.
+    #[must_use]
+    pub fn is_ready(&self, topic: TopicId, revision: Revision) -> bool {
+        let image = self.0.controller.image();
+        let spec = image.topic_by_id(topic).and_then(|(_, state)| state.pipeline(revision));
+        spec.is_some_and(|spec| {
+            spec.is_plain() || matches!(self.slot((topic, revision)), Some(Slot::Ready(_)))
+        })
+    }
+
     /// A topic's pipeline at a revision. Waits a moment where this node has not heard of it or is not ready.
     ///
     /// # Errors

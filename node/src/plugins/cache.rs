@@ -41,6 +41,13 @@ pub(super) struct Code {
     from: usize,
 }
 
+impl Code {
+    /// What this node's engine made a moment ago, where the disk does not keep it.
+    pub(super) fn just_made(code: &[u8]) -> Code {
+        Code { entry: code.to_vec(), from: 0 }
+    }
+}
+
 impl AsRef<[u8]> for Code {
     fn as_ref(&self) -> &[u8] {
         &self.entry[self.from..]

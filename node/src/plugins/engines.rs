@@ -5,11 +5,13 @@
 //! on every machine, as assignors and replays want it. In simulation the data engine is the exact one, so that a
 //! seed repeats what plugins do. `node/docs/decisions/0010-plugin-sandbox.md` says why each setting is as it is.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy};
+use weir_wire::plugin::PluginDigest;
 
 use super::limits::{MEMORY_BYTES_MAX, STACK_BYTES, TABLE_ELEMENTS_MAX};
 
@@ -54,11 +56,16 @@ pub(super) struct Bounded {
     ticker: Arc<Ticker>,
 }
 
+/// Code by what it was compiled from.
+type Compiled = Mutex<BTreeMap<PluginDigest, Arc<[u8]>>>;
+
 /// The engines of a process.
 #[derive(Clone)]
 pub struct Engines {
     pub(super) data: Bounded,
     pub(super) exact: Bounded,
+    /// In simulation: what its one engine compiled in this process, so that not every seed compiles it again.
+    compiled: Option<Arc<Compiled>>,
 }
 
 /// Why there are no engines.
@@ -79,17 +86,19 @@ impl Engines {
         Ok(Engines {
             data: Bounded { engine: data, mode: Mode::Epochs, ticker: Arc::clone(&ticker) },
             exact: Bounded { engine: exact, mode: Mode::Fuel, ticker },
+            compiled: None,
         })
     }
 
-    /// Engines for simulation: no clock, no thread, everything on fuel.
+    /// Engines for simulation: no clock, no thread, everything on fuel. One for all runs of a process compiles each
+    /// component once.
     ///
     /// # Errors
     /// As [`Engines::real`].
     pub fn simulated() -> Result<Engines, EngineError> {
         let exact =
             Bounded { engine: engine(Mode::Fuel)?, mode: Mode::Fuel, ticker: Arc::new(Ticker::default()) };
-        Ok(Engines { data: exact.clone(), exact })
+        Ok(Engines { data: exact.clone(), exact, compiled: Some(Arc::default()) })
     }
 }
 
@@ -100,6 +109,26 @@ impl std::fmt::Debug for Engines {
 }
 
 impl Engines {
+    /// The code of a component for one of these engines.
+    pub(super) fn compile(
+        &self,
+        engine: &Engine,
+        digest: PluginDigest,
+        component: &[u8],
+    ) -> wasmtime::Result<Arc<[u8]>> {
+        let Some(compiled) = &self.compiled else {
+            return engine.precompile_component(component).map(Arc::from);
+        };
+        // Whole entries are inserted, so that a compiler which panicked left nothing behind.
+        let mut compiled = compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(code) = compiled.get(&digest) {
+            return Ok(Arc::clone(code));
+        }
+        let code: Arc<[u8]> = engine.precompile_component(component)?.into();
+        compiled.insert(digest, Arc::clone(&code));
+        Ok(code)
+    }
+
     /// How many instances live in the pools at this moment.
     #[must_use]
     pub fn live_instances(&self) -> u64 {

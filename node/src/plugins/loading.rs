@@ -141,13 +141,15 @@ impl Loader {
     ) -> Result<Component, LoadError> {
         // The semaphore is never closed. Whoever gave up waiting leaves its compilation running, and its permit taken.
         let permit = Arc::clone(&self.compiling).acquire_owned().await.ok();
-        let cache = Arc::clone(&self.cache);
+        let (cache, engines) = (Arc::clone(&self.cache), self.engines.clone());
         let compile = move || {
-            let code = engine.precompile_component(&bytes).map_err(|error| compile_error(&error))?;
-            cache.put(&digest, &engine, &code);
+            let engine = &engine;
+            let code = engines.compile(engine, digest, &bytes).map_err(|error| compile_error(&error))?;
+            cache.put(&digest, engine, &code);
             // What was just written is read back as every later start will read it.
-            let own = cache.get(&digest, &engine).and_then(|code| from_cache(&engine, &code));
-            own.map_or_else(|| Component::new(&engine, &bytes).map_err(|error| compile_error(&error)), Ok)
+            let own = cache.get(&digest, engine).and_then(|code| from_cache(engine, &code));
+            own.or_else(|| from_cache(engine, &Code::just_made(&code)))
+                .ok_or_else(|| LoadError::Compile("the engine does not take its own code".to_owned()))
         };
         let work = move || {
             let _permit = permit;
@@ -163,8 +165,8 @@ impl Loader {
 
 /// Code as it came out of the cache, as a component.
 fn from_cache(engine: &Engine, code: &Code) -> Option<Component> {
-    // SAFETY: the engine wants bytes that it made itself. The cache hands out only such whose keyed checksum was made
-    // by this node right after its engine made them (`Code` has no other source), for this digest and these settings.
+    // SAFETY: the engine wants bytes that it made itself. `Code` is what it just made, or what the cache hands out: only
+    // such bytes whose keyed checksum this node made right after its engine made them, for this digest and these settings.
     #[expect(unsafe_code, reason = "compiled code is trusted where this node wrote it")]
     let component = unsafe { Component::deserialize(engine, code) };
     component

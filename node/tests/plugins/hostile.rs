@@ -133,6 +133,24 @@ guests! {
         sent again: retry: plugin 'loops@1' failed in 'on-send': it ran longer than the limit call.time.ms, 50 ms, allows (PLUGIN_FAILED)
         the next one: 3 rejected: plugin 'loops@1' failed in 'on-send': it ran longer than the limit call.time.ms, 50 ms, allows (PLUGIN_FAILED)
         calls 3, kept 0, dropped 0, rejected 0, failures [("time", 3)]"#]];
+    traps_after_its_trial: expect![[r#"
+        staged
+        first sent: 3 rejected: plugin 'traps_after_its_trial@1' failed in 'on-send': it trapped: wasm trap: wasm `unreachable` instruction executed (PLUGIN_FAILED)
+        sent again: retry: plugin 'traps_after_its_trial@1' failed in 'on-send': it trapped: wasm trap: wasm `unreachable` instruction executed (PLUGIN_FAILED)
+        the next one: 3 rejected: plugin 'traps_after_its_trial@1' failed in 'on-send': it trapped: wasm trap: wasm `unreachable` instruction executed (PLUGIN_FAILED)
+        calls 3, kept 0, dropped 0, rejected 0, failures [("trap", 3)]"#]];
+    loops_after_its_trial: expect![[r#"
+        staged
+        first sent: 3 rejected: plugin 'loops_after_its_trial@1' failed in 'on-send': it ran longer than the limit call.time.ms, 50 ms, allows (PLUGIN_FAILED)
+        sent again: retry: plugin 'loops_after_its_trial@1' failed in 'on-send': it ran longer than the limit call.time.ms, 50 ms, allows (PLUGIN_FAILED)
+        the next one: 3 rejected: plugin 'loops_after_its_trial@1' failed in 'on-send': it ran longer than the limit call.time.ms, 50 ms, allows (PLUGIN_FAILED)
+        calls 3, kept 0, dropped 0, rejected 0, failures [("time", 3)]"#]];
+    grows_after_its_trial: expect![[r#"
+        staged
+        first sent: 3 rejected: plugin 'grows_after_its_trial@1' failed in 'on-send': it wanted 8978432 bytes of memory, the limit memory.bytes is 8388608 (PLUGIN_FAILED)
+        sent again: retry: plugin 'grows_after_its_trial@1' failed in 'on-send': it wanted 8978432 bytes of memory, the limit memory.bytes is 8388608 (PLUGIN_FAILED)
+        the next one: 3 rejected: plugin 'grows_after_its_trial@1' failed in 'on-send': it wanted 8978432 bytes of memory, the limit memory.bytes is 8388608 (PLUGIN_FAILED)
+        calls 3, kept 0, dropped 0, rejected 0, failures [("memory", 3)]"#]];
     recurses: expect![[r#"
         not staged: plugin 'recurses@1' failed in 'on-send': its calls went deeper than its 262144 bytes of stack
         first sent: 3 rejected: plugin 'recurses@1' failed in 'on-send': its calls went deeper than its 262144 bytes of stack (PLUGIN_FAILED)

@@ -99,6 +99,12 @@ guests! {
     leaks = producer("leaks");
     /// Traps in `on-send`.
     traps_in_on_send = producer("traps");
+    /// Survives its trial, and traps in `on-send` of what a producer sent.
+    traps_after_its_trial = producer("later-traps");
+    /// Survives its trial, and does not come back from `on-send` of what a producer sent.
+    loops_after_its_trial = producer("later-loops");
+    /// Survives its trial, and takes memory in `on-send` of what a producer sent until it gets no more.
+    grows_after_its_trial = producer("later-grows");
     /// Answers `err` in `on-send`.
     errs_in_on_send = producer("errs");
     /// Traps in `configure`.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use weir_client::{Acks, ConsumedBatch, DeliveryResult};
 use weir_node::check::{self, History, Outcome, Read, Sent};
-use weir_wire::ids::{Offset, PartitionIndex};
+use weir_wire::ids::{Offset, PartitionIndex, Revision};
 
 /// How many broken promises are told of one run; the first ones say most.
 pub(super) const VIOLATIONS_MAX: usize = 20;
@@ -210,6 +210,11 @@ impl Journal {
             }
         }
         Ok(())
+    }
+
+    /// Notes how often the rule that places records may have changed: at most once with each revision.
+    pub fn moved(&self, newest: Revision) {
+        self.book().history.moves = usize::try_from(newest.0.saturating_sub(1)).expect("few revisions");
     }
 
     /// Notes a broken promise.

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use weir_node::controller::Controller;
 use weir_node::outside::Outside;
 use weir_node::partitions::Partitions;
+use weir_node::pipelines::Pipelines;
 use weir_node::plugins::Engines;
 use weir_node::server::{Node, NodeConfig, Rule};
 use weir_node::storage::SimDisk;
@@ -69,6 +70,7 @@ struct Inner {
     /// The running node's, once it serves.
     controller: Option<Controller>,
     partitions: Option<Partitions>,
+    pipelines: Option<Pipelines>,
     dice: Dice,
     lives: u32,
     /// Where a node whose disk was replaced finds its cluster.
@@ -107,6 +109,7 @@ impl Machine {
             stop: Arc::new(Notify::new()),
             controller: None,
             partitions: None,
+            pipelines: None,
             dice,
             lives: 0,
             others: Vec::new(),
@@ -123,6 +126,7 @@ impl Machine {
                     let mut inner = self.inner();
                     inner.controller = Some(node.controller().clone());
                     inner.partitions = Some(node.partitions().clone());
+                    inner.pipelines = Some(node.pipelines().clone());
                 }
                 self.enter(NodeState::Serving);
                 tokio::select! {
@@ -190,6 +194,7 @@ impl Machine {
         inner.state = NodeState::Down;
         inner.controller = None;
         inner.partitions = None;
+        inner.pipelines = None;
         self.trace.note(&self.host, Kind::Fault, format_args!("{end:?}"));
     }
 
@@ -254,6 +259,13 @@ impl Machine {
     pub fn partitions(&self) -> Option<(u32, Partitions)> {
         let inner = self.inner();
         Some((inner.lives, inner.partitions.clone()?))
+    }
+
+    /// The pipelines of its node, while that serves, and in which of its lives.
+    #[must_use]
+    pub fn pipelines(&self) -> Option<(u32, Pipelines)> {
+        let inner = self.inner();
+        Some((inner.lives, inner.pipelines.clone()?))
     }
 
     /// Whether the machine has power. A disk that stops takes it away.

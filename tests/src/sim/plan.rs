@@ -18,6 +18,8 @@ mod group;
 use super::damage::Damage;
 use super::dice::Dice;
 use super::disk::Lie;
+use super::moves::Moves;
+use super::swaps::Swaps;
 use super::workers::QUICK;
 
 pub use group::{GROUP, GroupPlan, Operation};
@@ -100,6 +102,10 @@ pub struct Workload {
     pub churns: bool,
     /// A consumer group that reads the topic too.
     pub group: Option<GroupPlan>,
+    /// Whether operators swap the topic's pipeline all the time, and how.
+    pub swaps: Option<Swaps>,
+    /// Whether an operator gives partitions other replicas all the time, and how.
+    pub moves: Option<Moves>,
 }
 
 /// How a node ends.
@@ -389,6 +395,27 @@ impl fmt::Display for Plan {
 }
 
 impl Workload {
+    /// How many processes there are that come to an end.
+    #[must_use]
+    pub fn processes(&self) -> usize {
+        let operators = self.swaps.as_ref().map_or(0, |swaps| swaps.operators);
+        let count = self.producers
+            + u32::from(self.churns)
+            + u32::from(self.group.is_some())
+            + operators
+            + u32::from(self.moves.is_some());
+        usize::try_from(count).expect("a few processes")
+    }
+
+    /// The operators that swap pipelines, and what they do.
+    #[must_use]
+    pub fn operators(&self) -> Vec<(u32, Swaps)> {
+        self.swaps
+            .iter()
+            .flat_map(|swaps| (0..swaps.operators).map(|number| (number, swaps.clone())))
+            .collect()
+    }
+
     /// What a producing process asks for.
     #[must_use]
     pub fn acks_of(&self, producer: u32) -> Acks {
@@ -447,6 +474,8 @@ impl Workload {
             readers: small(dice, 1..=2),
             churns: dice.chance(0.5),
             group: None,
+            swaps: None,
+            moves: None,
         }
     }
 }

@@ -12,8 +12,9 @@ use super::invariants::{self, Invariant};
 use super::journal::{Journal, VIOLATIONS_MAX};
 use super::logs;
 use super::nemesis::Nemesis;
-use super::plan::{Plan, Workload};
+use super::plan::Plan;
 use super::snapshot::{Observer, Snapshot};
+use super::swaps::Ledger;
 use super::trace::{Digest, Trace};
 use super::workload::{self, TOPIC};
 use super::world::World;
@@ -72,6 +73,7 @@ struct Run<'a> {
     trace: &'a Trace,
     world: World,
     journal: Journal,
+    ledger: Ledger,
     nemesis: Nemesis,
     book: GroupBook,
     /// What is looked at, while it goes on: the topic, and if there is a group, the log of its coordinators.
@@ -99,19 +101,19 @@ impl Watch {
 
 impl<'a> Run<'a> {
     fn new(plan: &'a Plan, trace: &'a Trace) -> Run<'a> {
-        let journal = Journal::default();
+        let (journal, ledger) = (Journal::default(), Ledger::default());
         let mut world =
             World::new(plan.seed, plan.nodes, plan.latency.clone(), plan.lie, plan.without, trace.clone());
         for node in world.node_ids() {
             world.machine(node).pace().set(plan.disk_takes.clone());
         }
         let book = GroupBook::default();
-        workload::add(&mut world, plan.seed, &plan.workload, &journal, &book, trace);
+        workload::add(&mut world, plan.seed, &plan.workload, (&journal, &ledger, &book), trace);
         let nemesis = Nemesis::new(plan, Duration::ZERO);
         let topics = [Some(TOPIC), plan.workload.group.as_ref().map(|_| group_log::TOPIC)];
         let watches = topics.into_iter().flatten().map(Watch::over).collect();
         let (group_log, steps) = (GroupLog::default(), 0);
-        Run { plan, trace, world, journal, nemesis, book, watches, group_log, steps }
+        Run { plan, trace, world, journal, ledger, nemesis, book, watches, group_log, steps }
     }
 
     fn finish(mut self) -> Result<Summary, Box<Failure>> {
@@ -119,6 +121,7 @@ impl<'a> Run<'a> {
         for replica in Observer::of(TOPIC).look(&self.world, false).replicas {
             self.journal.begins_at(replica.id.partition, replica.log_start);
         }
+        self.journal.moved(self.watches[0].observer.newest_revision());
         let (report, mut violations) = self.journal.judge();
         violations.extend(self.book.judge(self.journal.audit().as_ref()));
         violations.splice(0..0, broken);
@@ -143,22 +146,21 @@ impl<'a> Run<'a> {
         self.nemesis.mend(&mut self.world);
         self.journal.end_of_faults();
         self.group_settles()?;
-        let Workload { producers, churns, group, .. } = &self.plan.workload;
-        let producers = producers + u32::from(*churns) + u32::from(group.is_some());
-        let producers = usize::try_from(producers).expect("a few producers");
+        let processes = self.plan.workload.processes();
         self.until(self.plan.workload.delivery_timeout + HEAL_MAX, |run| {
             match run.journal.producers_finished() {
-                finished if finished == producers => Ok(()),
+                finished if finished == processes => Ok(()),
                 finished => {
                     let open = run.journal.open_records();
                     Err(format!(
-                        "{finished} of {producers} producers came to their end, {open} records have no answer"
+                        "{finished} of {processes} processes came to their end, {open} records have no answer"
                     ))
                 }
             }
         })?;
         let Plan { seed, workload, .. } = self.plan;
         self.until(HEAL_MAX, |run| run.world.what_ails().map_or(Ok(()), Err))?;
+        self.until(HEAL_MAX, |run| run.ledger.is_in_force(&run.world))?;
         workload::add_auditor(&mut self.world, *seed, workload, &self.journal, self.trace);
         self.until(AUDIT_MAX, |run| {
             run.journal

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use weir_core::metadata::{Image, PartitionState};
 use weir_node::partitions::{PartitionHandle, Standing};
+use weir_node::pipelines::Pipelines;
 use weir_wire::batch::BatchHeader;
-use weir_wire::ids::{LeaderEpoch, NodeId, Offset, PartitionIndex};
+use weir_wire::ids::{LeaderEpoch, NodeId, Offset, PartitionIndex, Revision};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::world::World;
@@ -67,7 +68,7 @@ pub struct Committed {
 }
 
 /// Everything at one moment, of one topic.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Snapshot {
     /// The topic's name.
     pub topic: &'static str,
@@ -75,6 +76,8 @@ pub struct Snapshot {
     pub image: Option<Arc<Image>>,
     /// The replicas of all nodes that serve.
     pub replicas: Vec<Replica>,
+    /// The pipelines of all nodes that serve, and in which of their lives.
+    pub pipelines: Vec<(NodeId, u32, Pipelines)>,
     /// What was committed since the last snapshot, each replica's batches in the order of its log.
     pub committed: Vec<Committed>,
 }
@@ -122,12 +125,15 @@ impl Observer {
     /// Beyond four billion partitions.
     #[must_use]
     pub fn look(&mut self, world: &World, reads: bool) -> Snapshot {
+        let of_node = |node| world.machine(node).pipelines().map(|(life, pipelines)| (node, life, pipelines));
+        let pipelines = world.node_ids().into_iter().filter_map(of_node).collect();
         let index = |image: &Option<Arc<Image>>| image.as_ref().map(|image| image.index);
         let now = world.newest_image();
         if index(&now) > index(&self.newest) {
             self.newest = now;
         }
-        let mut seen = Snapshot { topic: self.topic, image: self.newest.clone(), ..Snapshot::default() };
+        let mut seen =
+            Snapshot { topic: self.topic, image: self.newest.clone(), pipelines, ..Snapshot::default() };
         let topic = seen.image.as_ref().and_then(|image| image.topics.get(self.topic));
         let Some((topic, partitions)) = topic.map(|topic| (topic.id, topic.partitions.len())) else {
             return seen;
@@ -163,6 +169,13 @@ impl Observer {
             }
         }
         Ok(())
+    }
+
+    /// The newest revision of the topic's pipeline that anybody knew of.
+    #[must_use]
+    pub fn newest_revision(&self) -> Revision {
+        let topic = self.newest.as_ref().and_then(|image| image.topics.get(self.topic));
+        topic.map_or(Revision(0), |topic| topic.revision)
     }
 
     /// Forgets what was read, so that the next look reads every log from its start.

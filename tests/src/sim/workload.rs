@@ -17,10 +17,11 @@ use super::churn;
 use super::dice::Dice;
 use super::group_book::GroupBook;
 use super::journal::{Journal, value_of};
-use super::members;
 use super::plan::Workload;
+use super::swaps::{self, Ledger};
 use super::trace::{Kind, Trace};
 use super::world::World;
+use super::{members, moves};
 
 /// The one topic.
 pub const TOPIC: &str = "quakes";
@@ -65,6 +66,10 @@ impl Common {
                 Err(error) => self.failed("connecting", &error).await,
             }
         }
+    }
+
+    pub(super) async fn pause(&self) {
+        tokio::time::sleep(PAUSE).await;
     }
 
     /// Notes an error that passes, or that is an honest answer to what fails, and waits a little; any other is a broken
@@ -134,8 +139,7 @@ pub fn add(
     world: &mut World,
     seed: u64,
     workload: &Workload,
-    journal: &Journal,
-    book: &GroupBook,
+    (journal, ledger, book): (&Journal, &Ledger, &GroupBook),
     trace: &Trace,
 ) {
     for number in 0..workload.producers {
@@ -161,6 +165,29 @@ pub fn add(
             let life = *lives.borrow();
             async move {
                 churn::run(&common, config, life).await;
+                Ok(())
+            }
+        });
+    }
+    for (operator, swaps) in workload.operators() {
+        let name = swaps::operator_name(operator);
+        let common = Common::new(&name, seed, workload, journal, trace);
+        let ledger = ledger.clone();
+        world.add_client(&name, move |config| {
+            let (common, swaps, ledger) = (common.clone(), swaps.clone(), ledger.clone());
+            async move {
+                swaps::operate(&common, config, (operator, &swaps), &ledger).await;
+                Ok(())
+            }
+        });
+    }
+    if let Some(moves) = &workload.moves {
+        let common = Common::new(moves::NAME, seed, workload, journal, trace);
+        let moves = moves.clone();
+        world.add_client(moves::NAME, move |config| {
+            let (common, moves) = (common.clone(), moves.clone());
+            async move {
+                moves::run(&common, config, &moves).await;
                 Ok(())
             }
         });
@@ -267,7 +294,8 @@ impl Common {
         {
             self.journal.violated(format_args!("number {number} was acknowledged with {promise:?}"));
         }
-        self.journal.delivered(number, acks, result);
+        let judged = self.workload.swaps.as_ref().map(|swaps| swaps.judged(result));
+        self.journal.delivered(number, acks, judged.as_ref().unwrap_or(result));
     }
 }
 

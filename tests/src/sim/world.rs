@@ -345,6 +345,9 @@ impl World {
                 if state.leader.is_none() {
                     return Some(format!("partition {index} of {name} has no leader: {state:?}"));
                 }
+                if let Some(under_way) = &state.reassignment {
+                    return Some(format!("partition {index} of {name} is on its way: {under_way:?}"));
+                }
                 if state.isr.len() < state.replicas.len() {
                     return Some(format!("not all replicas of {name}-{index} are in sync: {state:?}"));
                 }

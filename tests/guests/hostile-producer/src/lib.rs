@@ -43,7 +43,12 @@ impl Guest for Hostile {
 
     fn on_send(batch: ProducedBatch, records: Vec<u8>) -> Result<FlatAnswer, String> {
         CALLS.set(CALLS.get() + 1);
-        MODE.with_borrow(|mode| on_send(mode, batch.count, records))
+        MODE.with_borrow(|mode| match mode.strip_prefix("later-") {
+            // Nobody sent it: it is the trial before the activation.
+            Some(_) if batch.producer_id.is_none() => Ok(nothing()),
+            Some(later) => on_send(later, batch.count, records),
+            None => on_send(mode, batch.count, records),
+        })
     }
 
     fn on_acknowledgement(_: ProducedBatch, _: Vec<Outcome>, _: Vec<OutcomeRun>) {

@@ -1,10 +1,12 @@
 //! What must hold at every moment, whatever fails: each file one rule of the replication protocol, checked against
 //! what all nodes show. They only look.
 
+mod activations;
 mod committed_prefix;
 mod epochs_rise;
 mod high_watermark;
 mod in_sync_holds_all;
+mod made_by_revision;
 mod one_leader;
 
 pub mod groups;
@@ -29,5 +31,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::<committed_prefix::CommittedPrefix>::default(),
         Box::<epochs_rise::EpochsRise>::default(),
         Box::<in_sync_holds_all::InSyncHoldsAll>::default(),
+        Box::<activations::Activations>::default(),
+        Box::<made_by_revision::MadeByRevision>::default(),
     ]
 }

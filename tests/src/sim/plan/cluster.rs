@@ -5,9 +5,11 @@
 //! from a disk, so the run lets at most one node lose power at a time (see `run.rs`), and syncs do not fail.
 
 use super::{
-    Dice, Duration, Fault, GroupPlan, NodeId, Others, PartitionIndex, Plan, Planned, Whom, Workload,
-    any_disk, any_end, any_starts, any_ways, seconds, small,
+    Dice, Duration, Fault, GroupPlan, NodeId, Operation, Others, PartitionIndex, Plan, Planned, Whom,
+    Workload, any_disk, any_end, any_starts, any_ways, seconds, small,
 };
+use crate::sim::moves::Moves;
+use crate::sim::swaps::Swaps;
 use weir_client::Acks;
 
 /// How likely a seed has a consumer group.
@@ -19,7 +21,10 @@ impl Plan {
     pub fn cluster(seed: u64, nodes: u32) -> Plan {
         let dice = &mut Dice::new(seed, "cluster");
         let faults_until = dice.time(seconds(3.0)..=seconds(12.0));
-        let workload = any_workload(dice, nodes, faults_until);
+        let mut workload = any_workload(dice, nodes, faults_until);
+        // Dice of their own: what else a seed stands for stays.
+        workload.swaps = Swaps::any(&mut Dice::new(seed, "swaps"));
+        Moves::plan(&mut Dice::new(seed, "moves"), nodes, &mut workload);
         let slowest = *dice.pick(&[1, 1, 1, 3, 10]);
         let latency = Duration::from_millis(1)..=Duration::from_millis(slowest);
         let disk_takes = any_disk(dice);
@@ -53,9 +58,13 @@ impl Plan {
     #[must_use]
     pub fn with_group(mut self) -> Plan {
         let dice = &mut Dice::new(self.seed, "group");
-        let group = GroupPlan::any(dice, self.faults_until);
+        let mut group = GroupPlan::any(dice, self.faults_until);
         self.faults.extend(group.any_faults(dice, self.faults_until));
         self.faults.sort_by_key(|planned| planned.at);
+        if self.workload.swaps.is_some() {
+            // Who swaps pipelines takes each new revision for a swap.
+            group.operations.retain(|(_, operation)| *operation != Operation::AddPartition);
+        }
         self.workload.group = Some(group);
         self
     }

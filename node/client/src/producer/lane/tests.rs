@@ -1,6 +1,6 @@
 //! Every transition, as text: what happens on the left, what the lane wants done on the right.
 
-mod topics;
+mod refusals;
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -64,8 +64,8 @@ fn parse(what: &str) -> Input {
             "NotLeader" => ErrorCode::NotLeader,
             "StaleRevision" => ErrorCode::StaleRevision,
             "MissingPart" => ErrorCode::MissingPart,
-            "TopicRecreated" => ErrorCode::TopicRecreated,
             "UnknownTopic" => ErrorCode::UnknownTopic,
+            "TopicRecreated" => ErrorCode::TopicRecreated,
             "InvalidProducerEpoch" => ErrorCode::InvalidProducerEpoch,
             "MessageTooLarge" => ErrorCode::MessageTooLarge,
             "OutcomeUnknown" => ErrorCode::OutcomeUnknown,
