@@ -23,6 +23,9 @@ const FOUND_ONCE: [u64; 4] = [
 /// The same of clusters with a group: records of a new topic that failed for good at a leader that had not heard of it yet;
 /// members that asked such a node where to begin with what they were given, and never began.
 const FOUND_ONCE_WITH_A_GROUP: [u64; 2] = [0, 5];
+/// The same where operators swap pipelines and move replicas: an active controller that fenced its own earlier process, which
+/// had lost nothing, before that of a node which had.
+const FOUND_ONCE_WITH_MOVES: [u64; 1] = [3_958_669_772_759_946_158];
 
 #[test]
 fn promises_hold_whatever_fails() {
@@ -44,6 +47,9 @@ fn what_was_found_once_stays_mended() {
     let scenario = Scenario::Cluster { nodes: 3 };
     for seed in FOUND_ONCE {
         // As it was when it found something.
+        all_clean(scenario, |seed| scenario.plan(seed).without_group().without_operators(), seed, 1);
+    }
+    for seed in FOUND_ONCE_WITH_MOVES {
         all_clean(scenario, |seed| scenario.plan(seed).without_group(), seed, 1);
     }
     for seed in FOUND_ONCE_WITH_A_GROUP {

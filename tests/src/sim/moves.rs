@@ -52,7 +52,9 @@ impl Moves {
         let longest =
             *dice.pick(&[Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(4)]);
         let removes_leaders = dice.chance(0.3);
-        let (replicas_min, pause) = (workload.min_insync, Duration::ZERO..=longest);
+        // Where nothing is flushed, a partition with one replica loses what it has with the power.
+        let replicas_min = workload.min_insync.max(if workload.write_caching { 2 } else { 1 });
+        let pause = Duration::ZERO..=longest;
         workload.moves = Some(Moves { nodes, replicas_min, pause, removes_leaders });
     }
 }

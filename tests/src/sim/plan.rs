@@ -369,6 +369,13 @@ impl Plan {
         self
     }
 
+    /// The same with nobody who swaps pipelines or moves replicas.
+    #[must_use]
+    pub fn without_operators(mut self) -> Plan {
+        (self.workload.swaps, self.workload.moves) = (None, None);
+        self
+    }
+
     /// The same with nodes that do not keep a rule.
     #[must_use]
     pub fn without(self, rule: Rule) -> Plan {
