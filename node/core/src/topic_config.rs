@@ -291,7 +291,7 @@ impl Configurable for TopicConfig {
         ConfigKey {
             name: "write.caching",
             doc: "Whether a record counts as stored when it is written but not yet flushed to the disk: faster, and \
-                  lost if all replicas lose power at once.",
+                  lost if as many replicas as min.insync.replicas asks for lose power before it is flushed.",
             valid: "'true' or 'false'",
             set: |config, text| text.parse().ok().map(|on| config.write_caching = on),
             get: |config| config.write_caching.to_string(),

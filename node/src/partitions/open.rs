@@ -95,9 +95,21 @@ fn try_open(data: &DataFolder, clock: &dyn Clock, order: &OpenOrder) -> Result<P
     let (log, recovery, is_lost) = open_log(data, order, key, &settings, is_new)?;
     report(order, &recovery);
     let core = restore(data, clock, key, &log, &settings)?;
+    save_reigns(&log, &core)?;
     let keeps_its_place = recovery.keeps_its_place() && !is_lost;
     let untold = recovery.is_loss_untold.then(|| log.side_files());
     Ok(Parts { core, log, settings, is_new: is_new || is_lost, keeps_its_place, untold })
+}
+
+/// Saves the reigns that only reading the log told. After a clean stop it is not read: the checkpoint is all there is, and
+/// a reign that it lacks would have records cut that are committed.
+fn save_reigns(log: &Log, core: &Partition) -> Result<(), OpenFailure> {
+    let (side, found) = (log.side_files(), core.epoch_checkpoint());
+    let saved = side.load_epochs::<EpochCheckpoint>()?.unwrap_or_default();
+    if saved != found {
+        side.save_epochs(&found)?;
+    }
+    Ok(())
 }
 
 /// Opens the log; a folder that another topic of the same name left behind is moved aside, never reused. Says too

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use weir_core::metadata::LogTail;
+use weir_core::partition::{EpochCheckpoint, EpochStart};
 use weir_core::time::Now;
 use weir_wire::ids::{LeaderEpoch, Offset};
 
@@ -154,4 +155,18 @@ fn a_log_that_is_gone_is_said_to_be_empty() {
 
 fn segment() -> String {
     format!("{FOLDER}/00000000000000000000.log")
+}
+
+/// Found by whole nodes (`weir-sim --nodes 3 --plain --seed 20261129001545`): the reign was in the log and not in its
+/// checkpoint, the next stop was a clean one, and after that the leader wanted committed records cut.
+#[test]
+fn a_reign_that_only_the_log_tells_of_is_saved_when_the_log_is_opened() {
+    let disk = left(UNCLEAN);
+    assert_eq!(said(&disk, order(false)), None);
+    let (folder, _) = folder(&disk.process_crash());
+    let (log, _) =
+        folder.open_log("t", key(), LogConfig::default(), false, OnDamage::Refuse).expect("it opens");
+    let saved = log.side_files().load_epochs::<EpochCheckpoint>().expect("a sound disk");
+    let first = EpochStart { epoch: LeaderEpoch(0), start: Offset::ZERO };
+    assert_eq!(saved, Some(EpochCheckpoint { entries: vec![first] }));
 }

@@ -23,6 +23,9 @@ struct Args {
     /// Gives every cluster a consumer group, not only some of them.
     #[arg(long)]
     groups: bool,
+    /// Runs clusters without groups, swapped pipelines and moved replicas
+    #[arg(long, conflicts_with = "groups")]
+    plain: bool,
     /// Replays this seed and prints what happens.
     #[arg(long, value_name = "N", conflicts_with_all = ["seeds", "hours"])]
     seed: Option<u64>,
@@ -75,6 +78,7 @@ fn scenario(args: &Args) -> Scenario {
 fn plan(args: &Args, seed: u64) -> Plan {
     let plan = scenario(args).plan(seed);
     let plan = if args.groups && plan.workload.group.is_none() { plan.with_group() } else { plan };
+    let plan = if args.plain { plan.without_group().without_operators() } else { plan };
     let plan = match args.lie {
         Some(lie) => plan.with_lie(lie),
         None => plan,

@@ -110,6 +110,8 @@ pub(super) struct State {
     flush_is_stale: bool,
     /// Who waits for the round of compaction that is under way.
     compaction: Option<oneshot::Sender<()>>,
+    /// The storage failed: nothing is written any more.
+    is_broken: bool,
 }
 
 /// At most one flush is under way; who wants one meanwhile shares the next.
@@ -155,6 +157,7 @@ impl State {
             flushing: Flushing::No,
             flush_is_stale: false,
             compaction: None,
+            is_broken: false,
         }
     }
 }
@@ -318,6 +321,9 @@ impl Replica {
 
     fn carry_out(&mut self, effect: Effect) {
         match effect {
+            // Its reign could not be noted, say: what is not in order is not begun. The core has answered for it.
+            Effect::Write { .. } | Effect::WriteRevision { .. } | Effect::WriteReplicated { .. }
+                if self.state.is_broken => {}
             Effect::Write { request, base_offset, leader_epoch } => {
                 self.stamp(request, base_offset, leader_epoch);
             }
@@ -528,6 +534,7 @@ impl Replica {
     fn storage_failed(&mut self, fault: StorageFault, error: &StorageError) {
         tracing::error!(partition = %self.name, ?fault, %error, "the replica is offline until the node restarts");
         metrics::counter!("weir_storage_failures_total").increment(1);
+        self.state.is_broken = true;
         self.handle(Input::StorageFailed(fault));
     }
 

@@ -97,11 +97,16 @@ fn any_workload(dice: &mut Dice, nodes: u32, lasts: Duration) -> Workload {
     let replication_factor = nodes.min(3);
     let acks =
         dice.pick(&[&[Acks::All][..], &[Acks::All], &[Acks::All], &[Acks::All, Acks::Leader]]).to_vec();
+    let partitions = small(dice, 1..=3);
+    let min_insync = (*dice.pick(&[1, 2, 2, 2, 3])).min(replication_factor);
+    let write_caching = dice.chance(0.25);
+    // What a lone replica acknowledged from its cache is gone with its power.
+    let min_insync = if write_caching { min_insync.max(2).min(replication_factor) } else { min_insync };
     Workload {
-        partitions: small(dice, 1..=3),
+        partitions,
         replication_factor,
-        min_insync: (*dice.pick(&[1, 2, 2, 2, 3])).min(replication_factor),
-        write_caching: dice.chance(0.25),
+        min_insync,
+        write_caching,
         acks,
         names_partitions: dice.chance(0.25),
         // What a cluster takes to elect a leader must be in it, or nothing but unknown outcomes is left.
