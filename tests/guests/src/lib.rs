@@ -348,7 +348,8 @@ mod tests {
             include_str!("../hostile-assignor/src/lib.rs"),
         ];
         for guest in GUESTS.iter().filter(|guest| !guest.mode.is_empty()) {
-            let quoted = format!("\"{}\"", guest.mode);
+            // A guest that behaves until later says so in front of what it does then.
+            let quoted = format!("\"{}\"", guest.mode.trim_start_matches("later-"));
             assert!(sources.iter().any(|source| source.contains(&quoted)), "{} says {quoted}", guest.name);
         }
     }
