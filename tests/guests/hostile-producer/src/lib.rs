@@ -1,5 +1,5 @@
 //! A producer interceptor that does what its option `mode` says; none of it is good. `tests/guests/src/lib.rs` says
-//! what each is for.
+//! what each is for. With the option `spares` it lets batches of so few records pass, and so survives its trial.
 #![cfg(target_family = "wasm")]
 
 #[allow(missing_docs, unsafe_code, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated")]
@@ -20,6 +20,7 @@ use bindings::weir::plugin::{log, metrics};
 thread_local! {
     static MODE: RefCell<String> = const { RefCell::new(String::new()) };
     static ANSWER_BYTES_MAX: Cell<u32> = const { Cell::new(0) };
+    static SPARED: Cell<u32> = const { Cell::new(0) };
     static CALLS: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -29,6 +30,8 @@ impl Guest for Hostile {
     fn configure(context: Context) -> Result<Vec<String>, String> {
         let mode = context.options.iter().find(|(name, _)| name == "mode");
         let mode = mode.map_or_else(String::new, |(_, mode)| mode.clone());
+        let spared = context.options.iter().find(|(name, _)| name == "spares");
+        SPARED.set(spared.and_then(|(_, spared)| spared.parse().ok()).unwrap_or(0));
         ANSWER_BYTES_MAX.set(context.answer_bytes_max);
         match mode.as_str() {
             "configure-traps" => trap(),
@@ -43,6 +46,9 @@ impl Guest for Hostile {
 
     fn on_send(batch: ProducedBatch, records: Vec<u8>) -> Result<FlatAnswer, String> {
         CALLS.set(CALLS.get() + 1);
+        if batch.count <= SPARED.get() {
+            return Ok(nothing());
+        }
         MODE.with_borrow(|mode| on_send(mode, batch.count, records))
     }
 
