@@ -59,6 +59,8 @@ mod export;
 #[doc(hidden)]
 #[allow(missing_docs, reason = "called by what `export!` expands to")]
 pub mod guest;
+#[cfg(all(target_family = "wasm", feature = "heap"))]
+mod heap;
 mod hooks;
 pub mod log;
 pub mod metrics;

@@ -26,6 +26,19 @@ fn every_kind_says_its_figures() {
         ("produce", &["--acks", "1", "--config", "write.caching=true", "--batch-records", "100"]),
         ("produce", &["--window", "1", "--record-size", "100", "--producers", "2"]),
         ("consume", &["--records", "2000", "--partitions", "2", "--compression", "zstd"]),
+        (
+            "produce",
+            &[
+                "--interceptor",
+                "stamp:prefix=by-",
+                "--partitioner",
+                "hash",
+                "--partitions",
+                "2",
+                "--keys",
+                "9",
+            ],
+        ),
         ("end-to-end", &["--rate", "2000", "--keys", "10", "--partitions", "3", "--consumers", "2"]),
     ] {
         let short = if flags.contains(&"--records") { &SHORT[2..] } else { &SHORT[..] };
@@ -87,5 +100,6 @@ fn what_cannot_be_measured_is_refused() {
     weir().run(&["bench", "produce", "--record-size", "3"]).refused(&["--record-size", "16"]);
     weir().run(&["bench", "produce", "--config", "write.caching"]).refused(&["KEY=VALUE"]);
     weir().run(&["bench", "produce", "--seconds", "1", "--records", "1"]).refused(&["cannot be used"]);
+    weir().run(&["bench", "produce", "--interceptor", "nosuch"]).refused(&["nosuch"]);
     weir().run(&["bench", "produce", "--folder", "/nonexistent"]).refused(&["/nonexistent"]);
 }

@@ -112,7 +112,7 @@ fn a_hostile_guest_in_shadow_harms_nobody() {
     let push = |file: &str, name: &str| {
         place.weir.run(&["plugins", "push", file, "--name", name, "--version", "1"]).ok();
     };
-    push(&place.file("pass.wasm", weir_guests::PASS_FLAT), "pass");
+    push(&place.file("pass.wasm", weir_guests::PASS_TYPED), "pass");
     let shadow = |flags: &[&str]| {
         place.weir.run(&[&["plugins", "stage", "orders", "--interceptor"], flags].concat()).ok();
         place.weir.run(&["plugins", "shadow", "orders"]).ok();

@@ -166,7 +166,7 @@ fn what_a_plugin_fails_on_is_put_aside_and_hurts_no_other_topic() {
 fn a_plugin_that_fails_too_often_is_rolled_back_by_itself() {
     let place = Place::new();
     place.create("orders", &["--partitions", "1"]);
-    let file = place.file("pass.wasm", weir_guests::PASS_FLAT);
+    let file = place.file("pass.wasm", weir_guests::PASS_TYPED);
     place.weir.run(&["plugins", "push", &file, "--name", "pass", "--version", "1"]).ok();
     // Enough for the trial, not for a batch of 700 kB.
     let bound = bind(&place, "orders", &["--interceptor", "pass@1", "--limit", "memory.bytes=1500000"]);

@@ -335,8 +335,8 @@ guests! {
     exports_two_kinds: expect!["push: the component exports the hooks of several kinds (weir:plugin/producer-hooks@1.0.0, weir:plugin/assignor-hooks@1.0.0); make one component for each"];
     exports_hollow_hooks: expect!["push: the component's hooks do not fit the contract: instance export `weir:plugin/producer-hooks@1.0.0` does not have export `configure`; build it with the wit files of weir:plugin@1.0.0"];
     exports_a_later_contract: expect!["push: the component is made for version 2.0.0 of the contract, this node speaks 1.0.0; upgrade the nodes first"];
-    is_truncated: expect!["push: the file ends in the middle of a section, at byte 778 of 11451; copy or build it again"];
-    is_too_large: expect!["push: the component has 62937472 bytes, at most 33554432 are allowed; strip it and build it for size"];
+    is_truncated: expect!["push: the file ends in the middle of a section, at byte 878 of 15982; copy or build it again"];
+    is_too_large: expect!["push: the component has 62946535 bytes, at most 33554432 are allowed; strip it and build it for size"];
     is_a_bare_module: expect!["push: this is a core module that does not say which world it implements; build it with the crate weir-plugin or wit-bindgen, or make a component of it with `wasm-tools component new`"];
     is_no_wasm: expect!["push: this is no WebAssembly; push a component (.wasm)"];
     is_empty: expect!["push: this is no WebAssembly; push a component (.wasm)"];

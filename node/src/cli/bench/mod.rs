@@ -27,13 +27,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Subcommand;
-use weir_client::{Acks, Compression};
+use weir_client::{Acks, Compression, PipelineChange};
 
 use self::phase::{Phase, Span};
 use self::summary::Summary;
 use self::target::{Target, Where};
 use super::global::Global;
 use super::output::{Done, Exit, Failure, Output};
+use super::plugins::bind::binding;
 use super::signals::Interrupts;
 
 #[derive(Debug, clap::Args)]
@@ -96,6 +97,15 @@ struct Load {
     /// Configuration of the topic, such as write.caching=true; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     config: Vec<(String, String)>,
+    /// A plugin that records meet on their way into the log, as `weir plugins bind` takes it; may be repeated
+    #[arg(long = "interceptor", value_name = "NAME[@V]")]
+    interceptors: Vec<String>,
+    /// The plugin that places records
+    #[arg(long, value_name = "NAME[@V]")]
+    partitioner: Option<String>,
+    /// A plugin that records meet on their way to consumers; may be repeated
+    #[arg(long = "consumer-interceptor", value_name = "NAME[@V]")]
+    consumer_interceptors: Vec<String>,
     /// How many different keys; 0 for records without one
     #[arg(long, value_name = "N", default_value_t = 0)]
     keys: u32,
@@ -162,6 +172,20 @@ impl Load {
     /// Bytes of a record that count.
     fn payload_bytes(&self) -> u32 {
         self.record_size + self.key_bytes()
+    }
+
+    /// The plugins of the topic, if there are any.
+    fn pipeline(&self) -> Result<Option<PipelineChange>, Failure> {
+        let place = |texts: &[String]| {
+            let plugins = texts.iter().map(|text| binding(text)).collect::<Result<Vec<_>, _>>()?;
+            Ok::<_, Failure>((!plugins.is_empty()).then_some(plugins))
+        };
+        let change = PipelineChange {
+            producer_interceptors: place(&self.interceptors)?,
+            partitioner: place(self.partitioner.as_slice())?,
+            consumer_interceptors: place(&self.consumer_interceptors)?,
+        };
+        Ok((change != PipelineChange::default()).then_some(change))
     }
 
     fn linger(&self) -> Duration {

@@ -10,6 +10,7 @@ use super::Load;
 use crate::cli::child::{NodeFiles, NodeProcess};
 use crate::cli::global::Global;
 use crate::cli::output::{Failure, Output};
+use crate::cli::plugins::bind::stage_and_activate;
 
 /// Room for a batch's header and record overheads above the size that was asked for.
 const BATCH_MARGIN_BYTES: u32 = 64 * 1024;
@@ -79,8 +80,12 @@ impl Target {
         for (key, value) in &load.config {
             topic = topic.config(key, value);
         }
+        let pipeline = load.pipeline()?;
         let client = self.connect().await?;
         client.create_topic(topic).await?;
+        if let Some(pipeline) = pipeline {
+            stage_and_activate(&client, &name, &pipeline).await?;
+        }
         client.close().await;
         Ok(name)
     }

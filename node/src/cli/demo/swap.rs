@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
-use weir_client::{
-    ActivatePipeline, Client, ClientError, Offset, PartitionIndex, PipelineChange, PluginBinding,
-    StagePipeline,
-};
+use weir_client::{Client, Offset, PartitionIndex, PipelineChange, PluginBinding};
 
 use super::TOPIC;
 use super::story::Story;
 use crate::cli::output::{Failure, grouped};
+use crate::cli::plugins::bind::stage_and_activate;
 
 /// What the topic begins with: every record must be JSON, and keys are placed by xxh3.
 const BEFORE: [&str; 2] = ["require-json", "hash"];
@@ -90,23 +88,11 @@ async fn put_in_force(client: &Client, [interceptor, partitioner]: [&str; 2]) ->
         consumer_interceptors: None,
     };
     loop {
-        match stage_and_activate(client, &change).await {
-            Ok(revision) => return Ok(revision),
+        match stage_and_activate(client, TOPIC, &change).await {
+            Ok(revision) => return Ok(revision.0),
             Err(error) if Instant::now() > until => return Err(error.into()),
             Err(error) => tracing::debug!(%error, "the swap is tried again"),
         }
         tokio::time::sleep(PAUSE).await;
     }
-}
-
-async fn stage_and_activate(client: &Client, change: &PipelineChange) -> Result<u32, ClientError> {
-    let stage = StagePipeline { topic: Some(TOPIC.to_owned()), expected: None, change: change.clone() };
-    let staged = client.stage_pipeline(&stage).await?;
-    let activate = ActivatePipeline {
-        topic: TOPIC.to_owned(),
-        revision: staged.revision,
-        expected: staged.in_force,
-        without: Vec::new(),
-    };
-    Ok(client.activate_pipeline(&activate).await?.revision.0)
 }

@@ -2,7 +2,8 @@
 
 use clap::builder::PossibleValuesParser;
 use weir_client::{
-    ActivatePipeline, Client, NodeId, PipelineChange, PluginBinding, PluginKind, Revision, StagePipeline,
+    ActivatePipeline, Client, ClientError, NodeId, PipelineChange, PluginBinding, PluginKind, Revision,
+    StagePipeline,
 };
 
 use super::show;
@@ -137,7 +138,12 @@ fn change(args: &Args) -> Result<PipelineChange, Failure> {
             "with several plugins say of each what is its own: NAME:KEY=VALUE,KEY=VALUE in place of --option",
         ));
     }
-    let bind = |text: &String| binding(text, args);
+    let bind = |text: &String| {
+        let own = binding(text)?;
+        let options = args.options.iter().cloned().chain(own.options).collect();
+        let (limits, on_failure) = (args.limits.clone(), args.on_failure.clone());
+        Ok::<_, Failure>(PluginBinding { options, limits, on_failure, ..own })
+    };
     let place = |kind: PluginKind, plugins: Vec<PluginBinding>| {
         let word = match kind {
             PluginKind::ProducerInterceptor => "interceptor",
@@ -154,22 +160,38 @@ fn change(args: &Args) -> Result<PipelineChange, Failure> {
     })
 }
 
-/// `NAME[@VERSION][:KEY=VALUE,...]`, with the settings of the command line.
-fn binding(text: &str, args: &Args) -> Result<PluginBinding, Failure> {
+/// `NAME[@VERSION][:KEY=VALUE,...]`.
+pub(in crate::cli) fn binding(text: &str) -> Result<PluginBinding, Failure> {
     let (label, own) = text.split_once(':').unwrap_or((text, ""));
     let (plugin, version) = match label.split_once('@') {
         Some((plugin, version)) => (plugin, Some(version.to_owned())),
         None => (label, None),
     };
-    let own = own.split(',').filter(|option| !option.is_empty());
-    let own: Vec<_> = own.map(key_value).collect::<Result<_, _>>().map_err(Failure::new)?;
+    let options = own.split(',').filter(|option| !option.is_empty()).map(key_value);
     Ok(PluginBinding {
         plugin: plugin.to_owned(),
         version,
-        options: args.options.iter().cloned().chain(own).collect(),
-        limits: args.limits.clone(),
-        on_failure: args.on_failure.clone(),
+        options: options.collect::<Result<_, _>>().map_err(Failure::new)?,
+        limits: Vec::new(),
+        on_failure: None,
     })
+}
+
+/// Changes the plugins of a topic, whatever they are now, and says which revision that is.
+pub(in crate::cli) async fn stage_and_activate(
+    client: &Client,
+    topic: &str,
+    change: &PipelineChange,
+) -> Result<Revision, ClientError> {
+    let stage = StagePipeline { topic: Some(topic.to_owned()), expected: None, change: change.clone() };
+    let staged = client.stage_pipeline(&stage).await?;
+    let activate = ActivatePipeline {
+        topic: topic.to_owned(),
+        revision: staged.revision,
+        expected: staged.in_force,
+        without: Vec::new(),
+    };
+    Ok(client.activate_pipeline(&activate).await?.revision)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `weir plugins`: plugins from their author's first line to a node.
 
 mod activate;
-mod bind;
+pub(super) mod bind;
 mod delete;
 mod group_file;
 mod kit;
