@@ -34,7 +34,7 @@ fn keys_are_checked_and_the_nearest_is_named() {
             > config t -retention.ms segment.ms=8
               configured
             > config t -retnetion.ms
-              refused: unknown topic config 'retnetion.ms', did you mean 'retention.ms'?; known are: cleanup.policy, delete.retention.ms, index.interval.bytes, max.compaction.lag.ms, max.message.bytes, min.cleanable.dirty.ratio, min.compaction.lag.ms, min.insync.replicas, pipeline.revision.grace.ms, producer.id.expiration.ms, retention.bytes, retention.ms, segment.bytes, segment.ms, write.caching
+              refused: unknown topic config 'retnetion.ms', did you mean 'retention.ms'?; known are: cleanup.policy, compression.type, delete.retention.ms, index.interval.bytes, max.compaction.lag.ms, max.message.bytes, min.cleanable.dirty.ratio, min.compaction.lag.ms, min.insync.replicas, pipeline.revision.grace.ms, producer.id.expiration.ms, retention.bytes, retention.ms, segment.bytes, segment.ms, write.caching
             > config t retention.ms=soon
               refused: topic config retention.ms=soon is not valid: retention.ms takes milliseconds from 0, or -1 for ever
             > config none retention.ms=1
