@@ -30,6 +30,8 @@ const OWN: [(&str, &[&str]); 17] = [
     ("weir-plugin", &[]),
     ("weir-plugin-template", &["weir-plugin"]),
     ("weir-guests", &[]),
+    // What the way through a plugin of the SDK costs.
+    ("weir-guest-pass-flat", &["weir-plugin"]),
     // Its tests hold it against the client's own rule.
     ("weir-plugin-hash", &["weir-plugin", "weir-wire"]),
 ];

@@ -86,7 +86,7 @@ pub enum Guests {
     None,
     /// Such as keep everything as it is.
     Passing,
-    /// Such as survive their trial and then trap, do not come back, or take memory up to [`MEMORY_BYTES`].
+    /// Such as survive their trial and then trap, do not come back, or take memory up to their limit.
     Misbehaving,
 }
 
