@@ -9,7 +9,7 @@ use crate::tree::{File, Finding, Tree};
 use crate::{holds, says};
 
 /// Our own packages that each of ours may depend on.
-const OWN: [(&str, &[&str]); 17] = [
+const OWN: [(&str, &[&str]); 18] = [
     ("weir-wire", &[]),
     ("weir-core", &["weir-wire"]),
     ("weir-quic", &["weir-wire"]),
