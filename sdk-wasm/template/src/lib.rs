@@ -138,6 +138,7 @@ const SDK: &[(&str, &str)] = sdk![
     "src/error.rs",
     "src/export.rs",
     "src/guest.rs",
+    "src/heap.rs",
     "src/hooks.rs",
     "src/lib.rs",
     "src/log.rs",
