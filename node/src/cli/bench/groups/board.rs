@@ -19,6 +19,8 @@ pub(super) struct Board {
 struct State {
     /// The member that read a partition last.
     readers: Vec<Option<usize>>,
+    /// When it read there first, in nanoseconds since the bench began: what was sent before waited for the move.
+    since_ns: Vec<u64>,
     /// What each member was told to read, by its number.
     assigned: Vec<Vec<PartitionIndex>>,
     /// The beginning of the change that is watched.
@@ -34,6 +36,7 @@ impl Board {
         let now = Instant::now();
         let state = State {
             readers: (0..partitions).map(|_| None).collect(),
+            since_ns: (0..partitions).map(|_| 0).collect(),
             assigned: Vec::new(),
             since: now,
             moved: Vec::new(),
@@ -69,16 +72,22 @@ impl Board {
 
     /// A member reads a record, which was sent at `sent_ns`.
     pub(super) fn read(&self, member: usize, partition: PartitionIndex, sent_ns: u64) {
-        let late = Duration::from_nanos(self.now_ns().saturating_sub(sent_ns));
+        let now_ns = self.now_ns();
         let mut state = self.state();
         let since = state.since;
-        let Some(reader) = usize::try_from(partition.0).ok().and_then(|at| state.readers.get_mut(at)) else {
+        let Some(at) = usize::try_from(partition.0).ok().filter(|at| *at < state.readers.len()) else {
             return;
         };
-        match reader.replace(member) {
-            Some(before) if before == member => state.kept.record(late),
-            Some(_) => state.moved.push(since.elapsed()),
-            None => {}
+        let before = state.readers[at].replace(member);
+        if before == Some(member) {
+            if sent_ns >= state.since_ns[at] {
+                state.kept.record(Duration::from_nanos(now_ns.saturating_sub(sent_ns)));
+            }
+            return;
+        }
+        state.since_ns[at] = now_ns;
+        if before.is_some() {
+            state.moved.push(since.elapsed());
         }
     }
 

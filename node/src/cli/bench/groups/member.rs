@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -19,8 +20,11 @@ use crate::cli::output::Failure;
 pub(super) enum Order {
     /// Read.
     Read,
-    /// Commit, as fast as that goes.
-    Commit,
+    /// Commit.
+    Commit {
+        /// The least time for one commit.
+        each: Duration,
+    },
     /// Leave the group.
     Leave,
     /// End as a process does that is killed.
@@ -105,7 +109,7 @@ async fn live(
         }
         match order {
             Order::Read => {}
-            Order::Commit => commit(&mut consumer, board, &mut orders, &mut order).await?,
+            Order::Commit { each } => commit(&mut consumer, board, &mut orders, &mut order, each).await?,
             Order::Vanish => return Ok(()),
             Order::Leave => {
                 consumer.close().await?;
@@ -142,8 +146,10 @@ async fn commit(
     board: &Board,
     orders: &mut mpsc::UnboundedReceiver<Order>,
     order: &mut Order,
+    each: Duration,
 ) -> Result<(), Failure> {
-    while *order == Order::Commit {
+    while matches!(order, Order::Commit { .. }) {
+        let round = Instant::now();
         let positions: Vec<(PartitionIndex, Offset)> = consumer
             .assignment()
             .into_iter()
@@ -157,6 +163,7 @@ async fn commit(
         if begun.is_empty() {
             return Ok(());
         }
+        let next = round + each * u32::try_from(begun.len()).unwrap_or(u32::MAX);
         for (started, commit) in begun {
             match commit.await {
                 Ok(()) => board.committed(started.elapsed()),
@@ -165,6 +172,7 @@ async fn commit(
                 Err(error) => return Err(error.into()),
             }
         }
+        tokio::time::sleep_until(next).await;
         while let Ok(next) = orders.try_recv() {
             *order = next;
         }

@@ -33,6 +33,8 @@ use crate::cli::output::{Failure, Output, grouped, per_second};
 
 /// How long a change of the group may take.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Into how many parts the partitions are divided, so that not all of them get a record at the same moment.
+const SLICES: u32 = 20;
 /// The pause before it is looked again whether a change is over.
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
 
@@ -56,6 +58,9 @@ pub(super) struct Args {
     /// How long all members commit; 0 for not at all
     #[arg(long, value_name = "S", default_value_t = 5.0)]
     commit_seconds: f64,
+    /// How many commits a second they make together at most; 0 for as many as there can be
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    commit_rate: u32,
     /// How many groups of one member; 0 for none
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     groups: u32,
@@ -145,7 +150,8 @@ pub(super) async fn run(args: &Args, global: &Global, output: Output) -> Result<
     let (before, started) = (CpuTimes::now(target.pid), Instant::now());
     let mut bench = Bench::begin(args, &target, client, &name).await?;
     let moved = bench.moves(args).await?;
-    let (commits, commit) = bench.commits(Duration::from_secs_f64(args.commit_seconds)).await;
+    let (commits, commit) =
+        bench.commits(Duration::from_secs_f64(args.commit_seconds), args.commit_rate).await;
     let client = bench.end(&name).await?;
     let many = if args.groups > 0 { Some(many::measure(args, &target, &client).await?) } else { None };
     let used = CpuUsed::between(before, CpuTimes::now(target.pid), started.elapsed().as_secs_f64());
@@ -250,11 +256,14 @@ impl Bench {
     }
 
     /// Has all members commit; how many commits a second were taken, and how long each took.
-    async fn commits(&self, span: Duration) -> (Option<u64>, Latencies) {
+    async fn commits(&self, span: Duration, rate: u32) -> (Option<u64>, Latencies) {
         if span.is_zero() {
             return (None, Latencies::new());
         }
-        self.members.iter().for_each(|member| member.order(Order::Commit));
+        let members = f64::from(u32::try_from(self.members.len()).unwrap_or(u32::MAX));
+        let each = if rate == 0 { 0.0 } else { members / f64::from(rate) };
+        let each = Duration::from_secs_f64(each);
+        self.members.iter().for_each(|member| member.order(Order::Commit { each }));
         let started = Instant::now();
         tokio::time::sleep(span).await;
         let (commits, seconds) = (self.board.commits.count(), started.elapsed().as_secs_f64());
@@ -273,13 +282,13 @@ impl Bench {
 
 /// Sends a record to each partition at each tick, with the time of the tick in it.
 async fn send(producer: Producer, board: Arc<Board>, tick: Duration) -> Result<(), Failure> {
-    let mut ticks = tokio::time::interval(tick);
+    let mut ticks = tokio::time::interval(tick / SLICES);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut last = None;
-    loop {
+    for slice in (0..SLICES).cycle() {
         ticks.tick().await;
         let stamp = board.now_ns().to_be_bytes();
-        for partition in (0..board.partitions()).map(PartitionIndex) {
+        for partition in (0..board.partitions()).filter(|index| index % SLICES == slice).map(PartitionIndex) {
             last = Some(producer.send(Record::to(board.topic()).partition(partition).value(&stamp)).await?);
         }
         // The others are like it: what is not stored is no figure.
@@ -289,4 +298,5 @@ async fn send(producer: Producer, board: Arc<Board>, tick: Duration) -> Result<(
             return Err(Failure::new(error.to_string()));
         }
     }
+    Ok(())
 }
