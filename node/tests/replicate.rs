@@ -20,6 +20,8 @@ use weir_node::storage::{Disk, DiskFile, DiskLock, Entry, EntryKind, OpenMode};
 
 /// How long anything may take that heals by itself.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The pause between two looks at what nobody announces.
+const POLL_PAUSE: Duration = Duration::from_millis(10);
 
 /// A disk that fails, for one topic, when it is told to.
 #[derive(Clone)]
@@ -138,7 +140,21 @@ impl Cluster {
             cluster.addresses.push(node.address());
             cluster.nodes.push(Some(node));
         }
+        cluster.all_vote().await;
         cluster
+    }
+
+    /// Waits until all three nodes vote, as each of them knows. Before that, the cluster outlives no node's stop: two
+    /// voters of two are needed for a majority, and a test that stops both of them waits for ever.
+    async fn all_vote(&self) {
+        let waiting = async {
+            for node in self.nodes.iter().flatten() {
+                while node.controller().voters().len() < 3 {
+                    tokio::time::sleep(POLL_PAUSE).await;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting).await.expect("three nodes become three voters");
     }
 
     async fn start_node(&self, number: u32) -> Node {
@@ -150,7 +166,8 @@ impl Cluster {
         config.certs = Some(self.folder.path().join("certs"));
         config.join = self.addresses.first().map(ToString::to_string).into_iter().collect();
         let disk: Arc<dyn Disk> = Arc::new(self.disks[at].clone());
-        Node::start(config, Outside { disk, ..Outside::real().unwrap() }).await.unwrap()
+        let starting = Node::start(config, Outside { disk, ..Outside::real().unwrap() });
+        tokio::time::timeout(PATIENCE, starting).await.expect("a majority of the voters runs").unwrap()
     }
 
     async fn stop(&mut self, node: NodeId) {
