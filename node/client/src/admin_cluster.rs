@@ -139,7 +139,8 @@ impl Client {
     /// Adds partitions to a topic until it has `total` of them. Keys may move to other partitions.
     ///
     /// # Errors
-    /// As [`alter_topic`](Client::alter_topic); fewer than it has are refused.
+    /// As [`alter_topic`](Client::alter_topic); fewer than it has are refused. As many as it has change nothing, so that
+    /// this can be asked again when the answer was lost.
     pub async fn add_partitions(&self, topic: &str, total: u32) -> Result<TopicAltered, ClientError> {
         let request = AlterTopic { name: topic.to_owned(), configs: Vec::new(), partitions: Some(total) };
         self.alter_topic(&request).await

@@ -192,14 +192,15 @@ impl<'a> Run<'a> {
         self.until(HEAL_MAX, |run| run.is_group_settled())
     }
 
-    /// The group goes on as it was when it had settled, and in the end it has processed and committed everything.
+    /// In the end the group has processed and committed everything, and is settled: a process that started again late
+    /// may have joined meanwhile, or the session of an earlier one of its name may have to end first.
     fn group_has_done_everything(&mut self) -> Result<(), String> {
         let Some(audit) = self.journal.audit().filter(|_| self.plan.workload.group.is_some()) else {
             return Ok(());
         };
         self.until(AUDIT_MAX, |run| run.book.has_processed(&audit))?;
         self.until(AUDIT_MAX, |run| run.group_log.has_committed(&audit.ends))?;
-        self.is_group_settled()
+        self.until(HEAL_MAX, |run| run.is_group_settled())
     }
 
     fn is_group_settled(&self) -> Result<(), String> {

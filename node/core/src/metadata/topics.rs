@@ -144,14 +144,18 @@ impl Image {
         Ok(Applied::TopicDeleted(topic.id))
     }
 
-    /// The number of partitions is part of what places a record: a grown topic has the next pipeline revision.
+    /// The number of partitions is part of what places a record: a grown topic has the next pipeline revision. Asking
+    /// for what there is changes nothing: who got no answer asks again.
     pub(super) fn create_partitions(&mut self, name: &str, count: u32) -> Result<Applied, MetadataError> {
         let topic = self.topics.get(name).ok_or_else(|| MetadataError::UnknownTopic(name.to_owned()))?;
         if names::is_internal(name) {
             return Err(MetadataError::InternalTopic(name.to_owned()));
         }
         let known = topic.partition_count();
-        if count <= known {
+        if count == known {
+            return Ok(Applied::PartitionsCreated { id: topic.id, partitions: known });
+        }
+        if count < known {
             return Err(MetadataError::NotMorePartitions { topic: name.to_owned(), known });
         }
         topic.check_openable(name)?;

@@ -98,6 +98,7 @@ fn a_grown_topic_keeps_what_it_has() {
         register 1
         grow t 3
         grow t 3
+        grow t 2
         grow t 0
         grow t 10001
         grow none 2
@@ -118,6 +119,8 @@ fn a_grown_topic_keeps_what_it_has() {
               t/1 2 leads, epochs 0/0, isr 2 1 of 2 1
               t/2 1 leads, epochs 0/0, isr 1 2 of 1 2
             > grow t 3
+              grown to 3 partitions
+            > grow t 2
               refused: topic 't' has 3 partitions already: partitions can be added, not removed
             > grow t 0
               refused: topic 't' has 3 partitions already: partitions can be added, not removed
