@@ -24,8 +24,10 @@ pub struct ConsumerConfig {
     pub batch_limits: weir_wire::batch::Limits,
     /// The group to take part in (`group.id`). Default: none.
     pub group: Option<String>,
-    /// A name of this consumer that outlives its process (`group.instance.id`, KIP-345): when it comes back within its
-    /// session, it has what it had, and nothing moves. Default: none.
+    /// A name of this consumer that outlives its process (`group.instance.id`, KIP-345): when it was closed and comes
+    /// back within its session, it has what it had, and nothing moves. One that was killed said no goodbye: its next life
+    /// is refused and tries on until the session of the earlier one ended, since both may be alive (KIP-848,
+    /// `UNRELEASED_INSTANCE_ID`). Default: none.
     pub group_instance: Option<String>,
     /// Whether what was handed out is committed by itself, when the application asks for more
     /// (`enable.auto.commit`). Default: yes.

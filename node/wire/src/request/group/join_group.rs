@@ -13,8 +13,8 @@ pub struct JoinGroup {
     pub group: String,
     /// The member: random, chosen by the client, never used for another life.
     pub member: String,
-    /// `group.instance.id`: a name that outlives the process, for members that come back within the session and
-    /// want what they had (KIP-345).
+    /// `group.instance.id`: a name that outlives the process, for members that left politely, come back within the
+    /// session and want what they had (KIP-345).
     pub instance: Option<String>,
     /// What it wants to read.
     pub subscription: Subscription,
