@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::ids::PartitionIndex;
@@ -12,7 +13,7 @@ use weir_wire::request::{
 
 use crate::client::{Client, Inner};
 use crate::error::ClientError;
-use crate::metadata::find_partition;
+use crate::metadata::{Image, find_partition};
 use crate::net::Again;
 
 /// A topic to create.
@@ -160,11 +161,11 @@ impl Client {
             let asked = places.iter().map(|at| (partitions[*at].0, None, partitions[*at].1)).collect();
             let request = ListOffsets { topic: entry.id, partitions: asked };
             let address = image.nodes.get(&leader).cloned().unwrap_or_default();
-            let answer = match net.connection(&address).await {
-                Ok(connection) => net.ask_at(&connection, &request).await,
-                Err(error) => Err(error),
+            let asking = async { net.ask_at(&*net.connection(&address).await?, &request).await };
+            let has_moved = |image: &Image| {
+                places.iter().any(|at| image.is_led_by_another(topic, partitions[*at].0, leader))
             };
-            match answer {
+            match metadata.unless_moved(&address, Duration::ZERO, has_moved, asking).await {
                 Ok(answer) => {
                     for (at, listed) in places.into_iter().zip(answer.offsets) {
                         match listed {

@@ -1,12 +1,14 @@
 //! Requests about the records of a partition.
 
+use std::time::Duration;
+
 use weir_wire::ids::{Offset, PartitionIndex};
 use weir_wire::request::{DeleteRecords, RecordsDeleted};
 
 use crate::admin::no_leader;
 use crate::client::{Client, Inner};
 use crate::error::ClientError;
-use crate::metadata::find_partition;
+use crate::metadata::{Image, find_partition};
 use crate::net::Again;
 
 impl Client {
@@ -42,7 +44,9 @@ impl Client {
         let image = metadata.image();
         let (leader, _) = image.leader(&entry, partition).ok_or_else(|| no_leader(topic, partition))?;
         let address = image.nodes.get(&leader).cloned().unwrap_or_default();
-        let connection = net.connection(&address).await?;
-        net.ask_at(&connection, &DeleteRecords { topic: entry.id, partition, before }).await
+        let request = DeleteRecords { topic: entry.id, partition, before };
+        let asking = async { net.ask_at(&*net.connection(&address).await?, &request).await };
+        let has_moved = |image: &Image| image.is_led_by_another(topic, partition, leader);
+        metadata.unless_moved(&address, Duration::ZERO, has_moved, asking).await
     }
 }

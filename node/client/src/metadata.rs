@@ -14,6 +14,8 @@ use crate::error::ClientError;
 use crate::net::{Again, Net};
 use crate::watched::{Watched, Watcher};
 
+/// An answer that is so much later than it may be makes the client ask for fresh metadata, and again after as long.
+const SUSPICION: Duration = Duration::from_millis(500);
 /// Requests for fresh metadata within this time of each other are answered by one.
 const COALESCE: Duration = Duration::from_millis(20);
 
@@ -42,6 +44,12 @@ impl Image {
         let entry = find_partition(topic, partition)?;
         let leader = entry.leader.filter(|leader| self.nodes.contains_key(leader))?;
         Some((leader, entry.leader_epoch))
+    }
+
+    /// Whether another node than this one is known to lead a partition of a topic.
+    pub(crate) fn is_led_by_another(&self, topic: &str, partition: PartitionIndex, node: NodeId) -> bool {
+        let known = self.topics.get(topic).and_then(|topic| self.leader(topic, partition));
+        known.is_some_and(|(leader, _)| leader != node)
     }
 }
 
@@ -91,6 +99,39 @@ impl Metadata {
     /// Asks for a fresh image soon, without waiting.
     pub(crate) fn refresh(&self) {
         self.wanted.notify_one();
+    }
+
+    /// What the node at `address` answers, unless it is known before that somebody else is to be asked. It may hold its
+    /// answer for as long as `held`; once it is late, fresh metadata is asked for now and then: a node that is gone says
+    /// no word, and its connection learns of it much later.
+    pub(crate) async fn unless_moved<T>(
+        &self,
+        address: &str,
+        held: Duration,
+        has_moved: impl Fn(&Image) -> bool,
+        asking: impl Future<Output = Result<T, ClientError>>,
+    ) -> Result<T, ClientError> {
+        let moved = async {
+            let mut changes = self.watch();
+            let mut suspects_at = tokio::time::Instant::now() + held + SUSPICION;
+            while !has_moved(&self.image()) {
+                tokio::select! {
+                    () = changes.changed() => {}
+                    () = tokio::time::sleep_until(suspects_at) => {
+                        self.refresh();
+                        suspects_at += SUSPICION;
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = asking => answer,
+            () = moved => Err(ClientError::ConnectionLost {
+                address: address.to_owned(),
+                reason: "meanwhile another node is the one to ask".to_owned(),
+            }),
+        }
     }
 
     /// A topic's metadata, from the cache if it is there.
@@ -219,6 +260,24 @@ mod tests {
         let nodes = image.nodes.keys().map(|node| node.0).collect();
         let topics = image.topics.iter().map(|(name, topic)| (name.as_str(), topic.revision.0)).collect();
         (image.index.0, nodes, topics)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_says_nothing_is_left_once_another_one_is_known_to_be_asked() {
+        let metadata = Metadata::new();
+        let led_by = |node: u32| Image::default().with(MetadataIndex(node.into()), answer(node, &[]), &[]);
+        *lock(&metadata.image) = Arc::new(led_by(1));
+        let has_moved = |image: &Image| !image.nodes.contains_key(&NodeId(1));
+        let asking = std::future::pending::<Result<(), ClientError>>();
+        let asked = metadata.unless_moved("a:1", Duration::ZERO, has_moved, asking);
+        // Whoever keeps the metadata fresh is told to, since nobody else says that the node is gone.
+        let refreshing = async {
+            metadata.wanted.notified().await;
+            *lock(&metadata.image) = Arc::new(led_by(2));
+            metadata.changes.set(1);
+        };
+        let (answered, ()) = tokio::join!(asked, refreshing);
+        assert!(answered.is_err_and(|error| error.is_retryable()));
     }
 
     #[test]

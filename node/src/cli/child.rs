@@ -1,6 +1,6 @@
 //! `weir node` processes of a command's own: the demo's and the bench's.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -12,6 +12,8 @@ use weir_wire::ids::NodeId;
 use super::files;
 use super::output::Failure;
 
+/// A free port of this machine.
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// How long a node may take until it serves; recovery of a demo's log is a matter of seconds.
 const READY_AFTER_MAX: Duration = Duration::from_secs(60);
 /// How long a node may take to stop politely.
@@ -41,6 +43,19 @@ pub(super) struct NodeProcess {
     stdin: Option<ChildStdin>,
     /// Held, so that the node's standard output stays open.
     _stdout: Lines<BufReader<ChildStdout>>,
+}
+
+/// A node that was killed, and what it left.
+pub(super) struct Killed {
+    files: NodeFiles,
+    address: SocketAddr,
+}
+
+impl Killed {
+    /// Starts another on the same data and address.
+    pub(super) async fn start_again(&self) -> Result<NodeProcess, Failure> {
+        self.files.start(self.address).await
+    }
 }
 
 impl NodeFiles {
@@ -93,6 +108,17 @@ impl NodeFiles {
         Ok(NodeProcess { files: self.clone(), child, address, stdin, _stdout: lines })
     }
 
+    /// Starts this node, which forms a cluster, and then others, which join it: `nodes` in all, numbered from this one.
+    pub(super) async fn start_cluster(&self, nodes: u32) -> Result<Vec<NodeProcess>, Failure> {
+        let mut started = vec![self.start(ANY_PORT).await?];
+        let join = Some(started[0].address());
+        for number in 1..nodes {
+            let node = NodeId(self.node.0 + number);
+            started.push(NodeFiles { node, join, ..self.clone() }.start(ANY_PORT).await?);
+        }
+        Ok(started)
+    }
+
     fn command(&self, listen: SocketAddr) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("node").arg("--data").arg(self.data()).arg("--certs").arg(self.certs());
@@ -121,11 +147,17 @@ impl NodeProcess {
         self.child.id()
     }
 
-    /// Kills it as `kill -9` does, and starts another on the same data and address, after a pause.
-    pub(super) async fn kill_and_restart(mut self, pause: Duration) -> Result<NodeProcess, Failure> {
+    /// Kills it as `kill -9` does.
+    pub(super) async fn kill(mut self) -> Result<Killed, Failure> {
         self.child.kill().await?;
+        Ok(Killed { files: self.files.clone(), address: self.address })
+    }
+
+    /// Kills it, and starts another on the same data and address, after a pause.
+    pub(super) async fn kill_and_restart(self, pause: Duration) -> Result<NodeProcess, Failure> {
+        let killed = self.kill().await?;
         tokio::time::sleep(pause).await;
-        self.files.start(self.address).await
+        killed.start_again().await
     }
 
     /// Stops it politely.

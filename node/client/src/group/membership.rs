@@ -278,14 +278,17 @@ impl Driver {
 
 async fn ask(shared: &Shared, message: Message) -> Result<Option<Told>, ClientError> {
     let (client, group) = (&*shared.client, shared.group.as_str());
+    let at_once = Duration::ZERO;
     match message {
-        Message::Join(join) => coordinator::ask_once(client, group, &join, ANSWER_TIMEOUT).await.map(Some),
+        Message::Join(join) => {
+            coordinator::ask_once(client, group, &join, at_once, ANSWER_TIMEOUT).await.map(Some)
+        }
         Message::Heartbeat(heartbeat) => {
             let wait = Duration::from_millis(u64::from(heartbeat.wait_ms_max));
-            coordinator::ask_once(client, group, &heartbeat, wait + ANSWER_TIMEOUT).await.map(Some)
+            coordinator::ask_once(client, group, &heartbeat, wait, wait + ANSWER_TIMEOUT).await.map(Some)
         }
         Message::Leave(leave) => {
-            coordinator::ask_once(client, group, &leave, ANSWER_TIMEOUT).await.map(|_| None)
+            coordinator::ask_once(client, group, &leave, at_once, ANSWER_TIMEOUT).await.map(|_| None)
         }
     }
 }

@@ -28,7 +28,7 @@ pub(super) async fn run(
     };
     produce::fill(load, target, topic, records).await?;
     let clients = start(load, target, topic, phase, Reading::AgainAndAgain);
-    phase.attend(clients, load.warmup(), target.pid).await
+    phase.attend(clients, load.warmup(), &target.pids).await
 }
 
 /// Sends and reads at once.
@@ -40,7 +40,7 @@ pub(super) async fn end_to_end(
 ) -> Result<Measured, Failure> {
     let mut clients = start(load, target, topic, phase, Reading::Along);
     clients.extend(produce::start(load, target, topic, phase, Counted::Nothing));
-    phase.attend(clients, load.warmup(), target.pid).await
+    phase.attend(clients, load.warmup(), &target.pids).await
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

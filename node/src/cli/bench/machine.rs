@@ -17,12 +17,13 @@ pub(super) struct CpuTimes {
 }
 
 impl CpuTimes {
-    /// The times up to now; `node` is the node's process, if it is known.
-    pub(super) fn now(node: Option<u32>) -> CpuTimes {
+    /// The times up to now; `nodes` are the nodes' processes, as far as they are known.
+    pub(super) fn now(nodes: &[u32]) -> CpuTimes {
+        let node = |pid: &u32| process_seconds(&read(&format!("/proc/{pid}/stat"))?);
         CpuTimes {
             all: read("/proc/stat").and_then(|text| busy_seconds(&text)),
             client: read("/proc/self/stat").and_then(|text| process_seconds(&text)),
-            node: node.and_then(|pid| process_seconds(&read(&format!("/proc/{pid}/stat"))?)),
+            node: nodes.iter().filter_map(node).reduce(|sum, seconds| sum + seconds),
         }
     }
 }

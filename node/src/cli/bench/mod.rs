@@ -94,6 +94,9 @@ struct Load {
     #[arg(long, value_name = "N", default_value_t = 1)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
     partitions: u32,
+    /// Replicas of each partition [default: the node's default.replication.factor]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=5))]
+    replication_factor: Option<u32>,
     /// Configuration of the topic, such as write.caching=true; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     config: Vec<(String, String)>,

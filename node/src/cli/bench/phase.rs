@@ -85,12 +85,12 @@ impl Phase {
         &self,
         mut clients: Vec<OnThread>,
         warmup: Duration,
-        node: Option<u32>,
+        nodes: &[u32],
     ) -> Result<Measured, Failure> {
         let measured = tokio::select! {
             biased;
             failed = first_failure(&mut clients) => return Err(failed),
-            measured = self.measure(warmup, node) => measured,
+            measured = self.measure(warmup, nodes) => measured,
         };
         self.over.send_replace(true);
         for client in clients {
@@ -99,9 +99,9 @@ impl Phase {
         Ok(measured)
     }
 
-    async fn measure(&self, warmup: Duration, node: Option<u32>) -> Measured {
+    async fn measure(&self, warmup: Duration, nodes: &[u32]) -> Measured {
         tokio::time::sleep(warmup).await;
-        let (before, times, started) = (self.count(), CpuTimes::now(node), Instant::now());
+        let (before, times, started) = (self.count(), CpuTimes::now(nodes), Instant::now());
         self.measuring.store(true, Relaxed);
         match self.span {
             Span::Time(span) => tokio::time::sleep_until(started + span).await,
@@ -113,7 +113,7 @@ impl Phase {
             }
         }
         let seconds = started.elapsed().as_secs_f64();
-        let cpu = CpuUsed::between(times, CpuTimes::now(node), seconds);
+        let cpu = CpuUsed::between(times, CpuTimes::now(nodes), seconds);
         let records = self.count() - before;
         self.measuring.store(false, Relaxed);
         Measured { records, failed: self.failed.load(Relaxed), seconds, cpu }

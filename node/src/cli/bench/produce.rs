@@ -27,7 +27,7 @@ pub(super) async fn run(
     phase: &Arc<Phase>,
 ) -> Result<Measured, Failure> {
     let clients = start(load, target, topic, phase, Counted::Stored);
-    phase.attend(clients, load.warmup(), target.pid).await
+    phase.attend(clients, load.warmup(), &target.pids).await
 }
 
 /// What a producer counts.

@@ -1,10 +1,11 @@
-//! The node that is measured: one that runs already, or one of the bench's own.
+//! What is measured: a node that runs already, or one or more of the bench's own.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tempfile::TempDir;
-use weir_client::{Client, ClientConfig, NewTopic, NodeId};
+use tokio::time::Instant;
+use weir_client::{Client, ClientConfig, NewTopic, NodeId, NodeStanding};
 
 use super::Load;
 use crate::cli::child::{NodeFiles, NodeProcess};
@@ -12,6 +13,12 @@ use crate::cli::global::Global;
 use crate::cli::output::{Failure, Output};
 use crate::cli::plugins::bind::stage_and_activate;
 
+/// How long nodes may take to become a cluster.
+const FORM_PATIENCE: Duration = Duration::from_secs(30);
+/// The pause before it is looked again whether they did.
+const FORM_PAUSE: Duration = Duration::from_millis(50);
+/// How many of them vote: of more, the others are learners.
+const VOTERS_MAX: usize = 3;
 /// Room for a batch's header and record overheads above the size that was asked for.
 const BATCH_MARGIN_BYTES: u32 = 64 * 1024;
 
@@ -24,18 +31,30 @@ pub(super) struct Where {
     /// The process of that node, if it is on this machine: its CPU time is then told
     #[arg(long, value_name = "PID", requires = "node")]
     node_pid: Option<u32>,
-    /// Where the folder of its own node is made [default: the system's place for temporary files]
+    /// How many nodes of its own there are, one cluster; their CPU times are told together
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "node")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=5))]
+    nodes: u32,
+    /// Where the folder of its own nodes is made [default: the system's place for temporary files]
     #[arg(long, value_name = "DIR", conflicts_with = "node")]
     folder: Option<PathBuf>,
 }
 
-/// The node, and how to reach it.
+/// The nodes, and how to reach them.
 pub(super) struct Target {
-    /// Gone with the value, after the node.
-    own: Option<(NodeProcess, TempDir)>,
-    pub(super) address: String,
+    own: Option<Own>,
+    /// Of each node that is known.
+    pub(super) addresses: Vec<String>,
     pub(super) certs: PathBuf,
-    pub(super) pid: Option<u32>,
+    /// The processes of those that are known.
+    pub(super) pids: Vec<u32>,
+}
+
+/// Nodes of the bench's own.
+struct Own {
+    nodes: Vec<NodeProcess>,
+    /// Gone with the value, after the nodes.
+    _folder: TempDir,
 }
 
 impl Target {
@@ -44,34 +63,75 @@ impl Target {
             if place.node_pid.is_none() {
                 output.note("weir: without --node-pid the node's CPU time is counted among the others'");
             }
-            let (address, certs) = (address.clone(), global.client_certs());
-            return Ok(Target { own: None, address, certs, pid: place.node_pid });
+            let (addresses, certs) = (vec![address.clone()], global.client_certs());
+            return Ok(Target { own: None, addresses, certs, pids: place.node_pid.into_iter().collect() });
         }
         let folder = place.folder.clone().unwrap_or_else(std::env::temp_dir);
         let folder = tempfile::Builder::new().prefix("weir-bench-").tempdir_in(folder)?;
         let program = std::env::current_exe()?;
-        let files = NodeFiles { program, folder: folder.path().to_owned(), node: NodeId(1), join: None };
-        let any_port = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-        let node = match files.start(any_port).await {
-            Ok(node) => node,
+        let first = NodeFiles { program, folder: folder.path().to_owned(), node: NodeId(1), join: None };
+        let nodes = match first.start_cluster(place.nodes).await {
+            Ok(nodes) => nodes,
             Err(failure) => {
-                output.note(&files.log_tail());
+                output.note(&first.log_tail());
                 return Err(failure);
             }
         };
-        let (address, pid) = (node.address().to_string(), node.pid());
-        Ok(Target { address, certs: files.certs(), pid, own: Some((node, folder)) })
+        let addresses = nodes.iter().map(|node| node.address().to_string()).collect();
+        let pids = nodes.iter().filter_map(NodeProcess::pid).collect();
+        let own = Some(Own { nodes, _folder: folder });
+        let target = Target { own, addresses, certs: first.certs(), pids };
+        target.formed().await?;
+        Ok(target)
+    }
+
+    /// Waits until nodes of the bench's own are there, and vote: what comes before that is nobody's figure.
+    async fn formed(&self) -> Result<(), Failure> {
+        let client = self.connect().await?;
+        let deadline = Instant::now() + FORM_PATIENCE;
+        loop {
+            let cluster = client.describe_cluster().await?;
+            let there = cluster.nodes.iter().filter(|node| node.standing == NodeStanding::Live).count();
+            let voters = cluster.quorum.members.iter().filter(|member| member.is_voter).count();
+            if there == self.addresses.len() && voters == there.min(VOTERS_MAX) {
+                client.close().await;
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                let seconds = FORM_PATIENCE.as_secs();
+                return Err(Failure::new(format!("{there} nodes, {voters} voters after {seconds} s")));
+            }
+            tokio::time::sleep(FORM_PAUSE).await;
+        }
+    }
+
+    /// Kills one of the bench's own nodes as `kill -9` does, calls `meanwhile`, and starts the node again.
+    pub(super) async fn without_a_node<T>(
+        &mut self,
+        meanwhile: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let nodes = self.own.as_mut().map(|own| &mut own.nodes).filter(|nodes| nodes.len() > 1);
+        let nodes =
+            nodes.ok_or_else(|| Failure::new("a node can only be killed where there are --nodes 3"))?;
+        // Not the first, which usually leads the metadata: that is another thing to wait for.
+        let killed = nodes.swap_remove(1).kill().await?;
+        let outcome = meanwhile.await;
+        nodes.push(killed.start_again().await?);
+        outcome
     }
 
     /// A connection of its own: clients share nothing with each other.
     pub(super) async fn connect(&self) -> Result<Client, Failure> {
-        Ok(Client::connect(ClientConfig::new([self.address.clone()], self.certs.clone())).await?)
+        Ok(Client::connect(ClientConfig::new(self.addresses.clone(), self.certs.clone())).await?)
     }
 
     /// A topic for one run.
     pub(super) async fn create_topic(&self, load: &Load) -> Result<String, Failure> {
         let name = format!("weir-bench-{:08x}", fastrand::u32(..));
         let mut topic = NewTopic::new(&name).partitions(load.partitions);
+        if let Some(replicas) = load.replication_factor {
+            topic = topic.replication_factor(replicas);
+        }
         let has_limit = load.config.iter().any(|(key, _)| key == "max.message.bytes");
         if !has_limit {
             let limit = load.batch_bytes().saturating_add(BATCH_MARGIN_BYTES).max(1 << 20);
@@ -100,7 +160,12 @@ impl Target {
                 Ok(())
             }
             _ => match self.own {
-                Some((node, _folder)) => node.stop().await,
+                Some(own) => {
+                    for node in own.nodes {
+                        node.stop().await?;
+                    }
+                    Ok(())
+                }
                 None => Ok(()),
             },
         }

@@ -29,7 +29,7 @@ pub(super) async fn run(load: &Load, target: &Arc<Target>, phase: &Arc<Phase>) -
             sink.fill(&phase).await
         })
     };
-    phase.attend((0..load.producers).map(client).collect(), load.warmup(), target.pid).await
+    phase.attend((0..load.producers).map(client).collect(), load.warmup(), &target.pids).await
 }
 
 /// A stream to the sink, and what is sent on it.
@@ -49,8 +49,9 @@ impl Sink {
         let network: Arc<dyn Network> = Arc::new(RealNetwork);
         let identity = weir_quic::certs::load_client(&target.certs, network.unix_time())?;
         let connector = Connector::new(&network, network.bind_client()?, &identity)?;
-        let address = tokio::net::lookup_host(&target.address).await?.next();
-        let address = address.ok_or_else(|| Failure::new(format!("{} has no address", target.address)))?;
+        let address = tokio::net::lookup_host(&target.addresses[0]).await?.next();
+        let address =
+            address.ok_or_else(|| Failure::new(format!("{} has no address", target.addresses[0])))?;
         let peer = connector.connect(address, Protocol::Client).await?;
         let (mut writer, mut reader) =
             weir_quic::framed::open(&peer.connection, Priority::Produce, Limits::DATA).await?;

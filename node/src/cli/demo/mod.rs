@@ -20,7 +20,6 @@ mod sender;
 mod story;
 mod swap;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use tokio::sync::watch;
@@ -43,8 +42,6 @@ const TOPIC: &str = "quakes";
 const PARTITIONS: u32 = 3;
 /// How many nodes there are, and replicas of each partition.
 const NODES: u32 = 3;
-/// A free port of this machine.
-const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -94,7 +91,7 @@ async fn play(args: &Args, first: &NodeFiles, output: Output) -> Result<bool, Fa
         "weir demo",
         &format!("{records} real events, {KILLS} times kill -9, one swap of plugins, seed {seed}"),
     )?;
-    let nodes = start_cluster(first).await?;
+    let nodes = first.start_cluster(NODES).await?;
     let addresses: Vec<_> = nodes.iter().map(|node| node.address().to_string()).collect();
     story.tell("nodes", &format!("serve {}, data in {}", addresses.join(", "), first.folder.display()))?;
     let client = Client::connect(ClientConfig::new(addresses, first.certs())).await?;
@@ -130,16 +127,6 @@ async fn play(args: &Args, first: &NodeFiles, output: Output) -> Result<bool, Fa
     let summary = Summary::new(&report, measured, switched_at, groups);
     show(&summary, &report, output)?;
     Ok(summary.ok)
-}
-
-/// Starts the first node, which forms the cluster, and then the others, which join it.
-async fn start_cluster(first: &NodeFiles) -> Result<Vec<NodeProcess>, Failure> {
-    let mut nodes = vec![first.start(ANY_PORT).await?];
-    let join = Some(nodes[0].address());
-    for node in (2..=NODES).map(NodeId) {
-        nodes.push(NodeFiles { node, join, ..first.clone() }.start(ANY_PORT).await?);
-    }
-    Ok(nodes)
 }
 
 /// What is there when everything was sent and read.

@@ -53,6 +53,8 @@ impl Member {
             if let Err(failure) = outcome {
                 *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
             }
+            // Whoever hears that this member is gone has the bench's nodes to itself.
+            drop((target, board));
             // Who asked may have been interrupted.
             let _ = done.send(());
         });

@@ -4,7 +4,8 @@
 //!   a record a tick to each partition ──▶ topic ──▶ the members of one group, each a client on a thread of its own
 //!   one more joins, and leaves; one more joins, and vanishes ──▶ how long until what moves is read by somebody else
 //!   all members commit ──▶ how many commits a second
-//!   many groups of one member over few connections, which do nothing ──▶ what the node's process needs for them
+//!   many groups of one member over few connections, which do nothing ──▶ what the nodes' processes need for them
+//!   a node is killed ──▶ how long until all groups are answered for again
 //! ```
 //!
 //! A record holds when it was sent, so what a rebalance does to partitions that stay where they are is told by how late
@@ -70,6 +71,9 @@ pub(super) struct Args {
     /// How long those are watched
     #[arg(long, value_name = "S", default_value_t = 10.0)]
     idle_seconds: f64,
+    /// How often a node is killed that coordinates a part of them; needs --nodes 3
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    failovers: u32,
     #[command(flatten)]
     place: Where,
 }
@@ -103,8 +107,10 @@ pub(super) struct Figures {
     connections: u32,
     /// How long it took until all groups had their member and all members their partition.
     groups_joined_seconds: Option<f64>,
-    /// Of one core, for doing nothing in that many groups.
+    /// Of one core, all nodes together, for doing nothing in that many groups.
     groups_node_cpu_percent: Option<f64>,
+    /// From the moment in which a node is killed until others answer for each group, with its member.
+    failover: Times,
     other_cores: Option<f64>,
 }
 
@@ -129,6 +135,7 @@ impl Figures {
             self.kill.line("kill"),
             self.kept.line("kept"),
             self.commit.line("commit"),
+            self.failover.line("failover"),
             format!("commits     {} a second", self.commits_per_second.map_or("-".to_owned(), grouped)),
             format!(
                 "groups      {} over {} connections: there after {} s, then {} % of a core",
@@ -147,18 +154,17 @@ pub(super) async fn run(args: &Args, global: &Global, output: Output) -> Result<
     let name = format!("weir-bench-{:08x}", fastrand::u32(..));
     let topic = NewTopic::new(&name).partitions(args.partitions).config("write.caching", "true");
     client.create_topic(topic).await?;
-    let (before, started) = (CpuTimes::now(target.pid), Instant::now());
+    let (before, started) = (CpuTimes::now(&target.pids), Instant::now());
     let mut bench = Bench::begin(args, &target, client, &name).await?;
     let moved = bench.moves(args).await?;
     let (commits, commit) =
         bench.commits(Duration::from_secs_f64(args.commit_seconds), args.commit_rate).await;
     let client = bench.end(&name).await?;
-    let many = if args.groups > 0 { Some(many::measure(args, &target, &client).await?) } else { None };
-    let used = CpuUsed::between(before, CpuTimes::now(target.pid), started.elapsed().as_secs_f64());
+    let used = CpuUsed::between(before, CpuTimes::now(&target.pids), started.elapsed().as_secs_f64());
+    let mut target = Arc::into_inner(target).expect("every member of the bench has ended");
+    let many = if args.groups > 0 { Some(many::measure(args, &mut target, &client).await?) } else { None };
     client.close().await;
-    if let Ok(target) = Arc::try_unwrap(target) {
-        target.stop(Some(&name)).await?;
-    }
+    target.stop(Some(&name)).await?;
     let [join, leave, kill, kept] = moved.each_ref().map(Times::of);
     Ok(Figures {
         bench: "groups",
@@ -173,7 +179,8 @@ pub(super) async fn run(args: &Args, global: &Global, output: Output) -> Result<
         groups: args.groups,
         connections: args.connections,
         groups_joined_seconds: many.as_ref().map(|many| many.joined_seconds),
-        groups_node_cpu_percent: many.and_then(|many| many.node_cpu_percent),
+        groups_node_cpu_percent: many.as_ref().and_then(|many| many.node_cpu_percent),
+        failover: Times::of(&many.map_or_else(Latencies::new, |many| many.failover)),
         other_cores: used.other_cores,
     })
 }
