@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
-use weir_core::metadata::{Command, MetadataError};
+use weir_core::metadata::MetadataError;
 use weir_quic::certs::CertsError;
 use weir_quic::endpoint::EndpointError;
 use weir_quic::{
@@ -508,10 +508,9 @@ fn check_owner(config: &NodeConfig, lives: &Lives) -> Result<(), StartError> {
 /// it says for which of them it cannot vouch. However long it takes until a majority of the voters runs.
 async fn catch_up(controller: &Controller, cluster: ClusterId) -> Result<(), RegisterError> {
     loop {
-        // Changes nothing, and is answered behind everything that was decided before.
-        match controller.submit(Command::Initialise { cluster }).await {
-            Ok(_) | Err(SubmitError::Refused(_)) => return Ok(()),
-            Err(error @ (SubmitError::NoQuorum { foreign: None } | SubmitError::Unknown)) => {
+        match controller.up_to_date(cluster).await {
+            Ok(()) => return Ok(()),
+            Err(error @ SubmitError::NoQuorum { foreign: None }) => {
                 tracing::warn!(%error, "the metadata is not up to date yet; trying on");
             }
             Err(error) => return Err(error.into()),

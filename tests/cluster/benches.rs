@@ -62,10 +62,11 @@ fn groups_are_measured() {
     let small =
         ["--members", "3", "--partitions", "8", "--joins", "2", "--kills", "1", "--commit-seconds", "0.3"];
     let many = ["--groups", "150", "--connections", "2", "--idle-seconds", "0.3"];
+    let nodes = ["--nodes", "3", "--failovers", "1"];
     let rest = ["--folder", &place, "--output", "json"];
-    let said = weir().run(&[&["bench", "groups"], &small[..], &many, &rest].concat()).ok();
+    let said = weir().run(&[&["bench", "groups"], &small[..], &many, &nodes, &rest].concat()).ok();
     let figures = said.json();
-    for what in ["join", "leave", "kill", "kept", "commit"] {
+    for what in ["join", "leave", "kill", "kept", "commit", "failover"] {
         assert!(figures[what]["count"].as_u64() > Some(0), "nothing of {what}: {said}");
         assert!(figures[what]["p50_ms"].as_f64() <= figures[what]["p99_ms"].as_f64(), "{said}");
     }
@@ -101,5 +102,6 @@ fn what_cannot_be_measured_is_refused() {
     weir().run(&["bench", "produce", "--config", "write.caching"]).refused(&["KEY=VALUE"]);
     weir().run(&["bench", "produce", "--seconds", "1", "--records", "1"]).refused(&["cannot be used"]);
     weir().run(&["bench", "produce", "--interceptor", "nosuch"]).refused(&["nosuch"]);
+    weir().run(&["bench", "groups", "--groups", "1", "--failovers", "1"]).refused(&["--nodes 3"]);
     weir().run(&["bench", "produce", "--folder", "/nonexistent"]).refused(&["/nonexistent"]);
 }

@@ -29,6 +29,9 @@ const FOUND_ONCE_WITH_A_GROUP: [u64; 2] = [0, 5];
 /// had lost nothing, before that of a node which had.
 const FOUND_ONCE_WITH_MOVES: [u64; 1] = [3_958_669_772_759_946_158];
 
+/// The same of clusters where all of this happens: a commit refused by a leader that was deposed and had not heard of it.
+const FOUND_ONCE_WITH_ALL: [u64; 1] = [20_261_130_004_852];
+
 #[test]
 fn promises_hold_whatever_fails() {
     assert_clean(Scenario::Chaos, first_seed(), seeds_wanted(SEEDS));
@@ -53,6 +56,9 @@ fn what_was_found_once_stays_mended() {
     }
     for seed in FOUND_ONCE_WITH_MOVES {
         all_clean(scenario, |seed| scenario.plan(seed).without_group(), seed, 1);
+    }
+    for seed in FOUND_ONCE_WITH_ALL {
+        all_clean(scenario, |seed| scenario.plan(seed), seed, 1);
     }
     for seed in FOUND_ONCE_WITH_A_GROUP {
         all_clean(scenario, |seed| Plan::cluster(seed, 3).with_group(), seed, 1);

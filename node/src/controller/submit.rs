@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use weir_core::metadata::{Applied, Command, MetadataError};
-use weir_wire::ids::{MetadataIndex, NodeId};
+use weir_wire::ids::{ClusterId, MetadataIndex, NodeId};
 use weir_wire::metadata::{Propose, Refusal};
 use weir_wire::request::{decode_body, encode_body};
 
@@ -74,6 +74,19 @@ pub(super) enum Undecided {
 }
 
 impl Controller {
+    /// Waits until this node has all metadata that was decided before it asked.
+    ///
+    /// # Errors
+    /// See [`SubmitError`]; nothing was changed, whatever it is.
+    pub async fn up_to_date(&self, cluster: ClusterId) -> Result<(), SubmitError> {
+        // Changes nothing, and is answered behind everything that was decided before.
+        match self.submit(Command::Initialise { cluster }).await {
+            Ok(_) | Err(SubmitError::Refused(_)) => Ok(()),
+            Err(SubmitError::Unknown) => Err(SubmitError::NoQuorum { foreign: None }),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Submits a command, to whichever node is the active controller; answers once it is durable on a majority and
     /// visible in [`Controller::image`].
     ///

@@ -226,7 +226,7 @@ pub(super) fn submit_error(error: SubmitError) -> WireError {
             MetadataError::ReplicationFactor { .. } => ErrorCode::InvalidReplicationFactor,
             MetadataError::Config(_) => ErrorCode::InvalidConfig,
             MetadataError::NotLeader { .. } => ErrorCode::NotLeader,
-            MetadataError::NoCandidate { .. } => ErrorCode::LeaderNotAvailable,
+            MetadataError::NoCandidate { .. } | MetadataError::NoLiveNode => ErrorCode::LeaderNotAvailable,
             MetadataError::UnknownNode(_)
             | MetadataError::ElectionNotNeeded { .. }
             | MetadataError::NoPlugins(_)

@@ -87,7 +87,10 @@ pub(super) async fn shift(context: Context, request: ShiftReplicas) -> Answer<Re
         let name = image.topic_names.get(&one.topic).cloned().unwrap_or_default();
         Wanted { name, id: Ok(one.topic), partition: one.partition, target: Some(one.target) }
     });
-    let (moved, partitions) = carry_out(&context, wanted.collect()).await;
+    let (moved, mut partitions) = carry_out(&context, wanted.collect()).await;
+    // Of a topic that was deleted meanwhile there is nothing to move.
+    let is_gone = |error: &WireError| error.code == ErrorCode::UnknownTopic;
+    partitions.retain(|one| !one.outcome.as_ref().is_err_and(is_gone));
     let replicas = u32::try_from(controller.image().replicas_on(node)).unwrap_or(u32::MAX);
     Ok((index.max(reached).max(moved), ReplicasShifting { partitions, replicas }))
 }

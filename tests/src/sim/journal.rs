@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use weir_client::{Acks, ConsumedBatch, DeliveryResult};
 use weir_node::check::{self, History, Outcome, Read, Sent};
 use weir_wire::ids::{Offset, PartitionIndex, Revision};
+use weir_wire::lane::Promise;
 
 /// How many broken promises are told of one run; the first ones say most.
 pub(super) const VIOLATIONS_MAX: usize = 20;
@@ -33,8 +35,15 @@ struct Book {
     audit: Option<Audit>,
     /// What lies before these offsets was let go by retention, and may be anything.
     starts: BTreeMap<PartitionIndex, Offset>,
+    /// Answers that promise less than was asked for, by who got them and when, and what is said of them.
+    weak: Vec<(Answer, String)>,
+    /// Answers about something that an earlier try had stored.
+    told_again: BTreeSet<Answer>,
     violations: Vec<String>,
 }
+
+/// An answer to a batch: the producer, the time, and what it promises: replicas, and whether they flushed.
+type Answer = (u32, Duration, u32, bool);
 
 /// Everything that is stored in the end.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +55,22 @@ pub struct Audit {
 }
 
 impl Journal {
+    /// Notes what was promised of a record, before its result. One promise is made for all parts of a batch, the weakest;
+    /// and what an earlier try stored is promised of as many replicas as are in sync by now, which may be fewer than
+    /// were asked for.
+    pub fn promised(&self, number: u64, now: Duration, promise: Promise, is_duplicate: bool, is_kept: bool) {
+        let book = &mut *self.book();
+        let Some(producer) = book.open.get(&number) else { return };
+        let answer = (*producer, now, promise.replicas, promise.flushed);
+        if is_duplicate {
+            book.told_again.insert(answer);
+        }
+        if !is_kept {
+            let said = format!("number {number} was acknowledged with {promise:?}");
+            book.weak.push((answer, said));
+        }
+    }
+
     /// Notes that a producer is about to send a record, and numbers it.
     pub fn sending(&self, producer: u32, key: &str) -> u64 {
         let book = &mut *self.book();
@@ -235,6 +260,8 @@ impl Journal {
             }
         };
         let mut violations = book.violations.clone();
+        let weak = book.weak.iter().filter(|(answer, _)| !book.told_again.contains(answer));
+        violations.extend(weak.map(|(_, said)| said.clone()));
         if !report.is_clean() {
             violations.extend(report.to_string().lines().map(str::to_owned));
         }

@@ -213,6 +213,10 @@ impl Member {
                         tokio::task::spawn_local(told);
                     }
                 }
+                // Its session is over, which it is told of next.
+                Err(error @ ClientError::NotAssigned { .. }) => {
+                    self.common.note(format_args!("{by}: {error}"));
+                }
                 Err(error) => self.common.failed("committing", &error).await,
             }
         }

@@ -177,6 +177,8 @@ impl Nemesis {
                     world.start(node);
                     if let Some(room_bytes) = self.full.get(&node) {
                         world.set_room(node, Some(*room_bytes));
+                        // What cannot be written for want of room may be given up until the next start.
+                        self.suspicious.insert(node);
                     }
                     match self.stopping.get_mut(&node).and_then(|stopping| stopping.again.pop_front()) {
                         Some(after) => world.disk(node).stop_after(after),

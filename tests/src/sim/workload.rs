@@ -289,10 +289,15 @@ impl Common {
             }
             other => self.note(format_args!("{number}: {other:?}")),
         }
-        if let DeliveryResult::Stored { promise, duplicate, .. } = result
-            && !self.workload.is_kept(acks, *promise, *duplicate)
-        {
-            self.journal.violated(format_args!("number {number} was acknowledged with {promise:?}"));
+        if let DeliveryResult::Stored { promise, duplicate, .. } = result {
+            let is_kept = self.workload.is_kept(acks, *promise, *duplicate);
+            self.journal.promised(
+                number,
+                turmoil::sim_elapsed().unwrap_or_default(),
+                *promise,
+                *duplicate,
+                is_kept,
+            );
         }
         let judged = self.workload.swaps.as_ref().map(|swaps| swaps.judged(result));
         self.journal.delivered(number, acks, judged.as_ref().unwrap_or(result));

@@ -390,6 +390,9 @@ pub enum MetadataError {
          take part again"
     )]
     NodeRemoved(NodeId),
+    /// All nodes are fenced, at this moment.
+    #[error("no node is alive at the moment that could hold a replica; try again")]
+    NoLiveNode,
 }
 
 /// Why a node cannot be counted as in sync (KIP-841, KIP-903).

@@ -186,6 +186,9 @@ impl Image {
 
     fn check_replication_factor(&self, asked: u32) -> Result<(), MetadataError> {
         let live = self.active_count();
+        if live == 0 {
+            return Err(MetadataError::NoLiveNode);
+        }
         if asked == 0 || asked > live {
             return Err(MetadataError::ReplicationFactor { asked, live });
         }

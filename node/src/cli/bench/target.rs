@@ -40,6 +40,13 @@ pub(super) struct Where {
     folder: Option<PathBuf>,
 }
 
+impl Where {
+    /// Whether a node may be killed: it is the bench's own, and others go on without it.
+    pub(super) fn is_cluster_of_its_own(&self) -> bool {
+        self.nodes > 1
+    }
+}
+
 /// The nodes, and how to reach them.
 pub(super) struct Target {
     own: Option<Own>,

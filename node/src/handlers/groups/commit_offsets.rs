@@ -2,19 +2,27 @@
 
 use std::collections::BTreeMap;
 
-use weir_core::group::{Ask, Reply};
+use weir_core::group::{Ask, LogEnds, Reply};
+use weir_wire::error::WireError;
 use weir_wire::ids::{Offset, PartitionIndex, TopicId};
 use weir_wire::request::{CommitOffsets, OffsetsCommitted, PartitionOffset};
 
 use super::super::authorize::Operation;
-use super::super::control::{Answer, Context};
+use super::super::control::{Answer, Context, submit_error};
 use super::{ask_coordinator, mixed_up};
 use crate::plugins::Commit;
 
 pub(in super::super) async fn handle(context: Context, request: CommitOffsets) -> Answer<OffsetsCommitted> {
     let group = request.group.clone();
     let offsets = request.offsets.clone();
-    let ends = context.services.groups.log_ends(&request.offsets);
+    let mut ends = context.services.groups.log_ends(&request.offsets);
+    let is_beyond = |offset: &PartitionOffset| {
+        let end = ends.get(&(offset.topic, offset.partition));
+        end.is_some_and(|end| offset.committed.offset > *end)
+    };
+    if request.offsets.iter().any(is_beyond) {
+        ends = sure_log_ends(&context, &request.offsets).await?;
+    }
     match ask_coordinator(&context, Operation::Read, &group, Ask::Commit(request, ends)).await? {
         Reply::Committed(committed) => {
             tell_plugins(&context, &group, &offsets, &committed);
@@ -22,6 +30,15 @@ pub(in super::super) async fn handle(context: Context, request: CommitOffsets) -
         }
         _ => Err(mixed_up()),
     }
+}
+
+/// A leader that was deposed and has not heard of it ends before what was read at the next one. So nobody is refused for
+/// what lies beyond the end, before this node has all metadata that there was when it was asked.
+async fn sure_log_ends(context: &Context, offsets: &[PartitionOffset]) -> Result<LogEnds, WireError> {
+    let services = &context.services;
+    services.controller.up_to_date(services.cluster).await.map_err(submit_error)?;
+    services.partitions.applied(services.controller.image().index).await;
+    Ok(services.groups.log_ends(offsets))
 }
 
 /// Lets the consumer interceptors of each topic see what was committed; of one partition the last offset counts.

@@ -90,6 +90,28 @@ fn replicas_are_spread_over_racks() {
 }
 
 #[test]
+fn a_topic_waits_for_the_first_live_node() {
+    check(
+        "
+        create t p=1 rf=0
+        create t p=1 rf=1
+        register 1
+        create t p=1 rf=0
+        ",
+        expect![[r#"
+            > create t p=1 rf=0
+              refused: no node is alive at the moment that could hold a replica; try again
+            > create t p=1 rf=1
+              refused: no node is alive at the moment that could hold a replica; try again
+            > register 1
+              registered as incarnation 1
+            > create t p=1 rf=0
+              refused: a replication factor of 0 needs as many live nodes; there is 1
+        "#]],
+    );
+}
+
+#[test]
 fn a_grown_topic_keeps_what_it_has() {
     check(
         "

@@ -149,6 +149,9 @@ impl Figures {
 }
 
 pub(super) async fn run(args: &Args, global: &Global, output: Output) -> Result<Figures, Failure> {
+    if args.failovers > 0 && !args.place.is_cluster_of_its_own() {
+        return Err(Failure::new("a node can only be killed where the bench has several: say --nodes 3"));
+    }
     let target = Arc::new(Target::start(&args.place, global, output).await?);
     let client = target.connect().await?;
     let name = format!("weir-bench-{:08x}", fastrand::u32(..));
