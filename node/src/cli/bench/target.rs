@@ -127,6 +127,11 @@ impl Target {
         outcome
     }
 
+    /// Whether the nodes are the bench's own, to do with as it likes.
+    pub(super) fn is_own(&self) -> bool {
+        self.own.is_some()
+    }
+
     /// A connection of its own: clients share nothing with each other.
     pub(super) async fn connect(&self) -> Result<Client, Failure> {
         Ok(Client::connect(ClientConfig::new(self.addresses.clone(), self.certs.clone())).await?)

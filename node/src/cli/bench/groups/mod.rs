@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A record holds when it was sent, so what a rebalance does to partitions that stay where they are is told by how late
-//! their records come.
+//! their records come. On nodes of the bench's own that topic has `write.caching`, as has the one of offsets.
 
 mod board;
 mod many;
@@ -32,6 +32,8 @@ use super::target::{Target, Where};
 use crate::cli::global::Global;
 use crate::cli::output::{Failure, Output, grouped, per_second};
 
+/// Where groups and their offsets are kept.
+const OFFSETS_TOPIC: &str = weir_wire::group_log::TOPIC;
 /// How long a change of the group may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Into how many parts the partitions are divided, so that not all of them get a record at the same moment.
@@ -159,6 +161,10 @@ pub(super) async fn run(args: &Args, global: &Global, output: Output) -> Result<
     client.create_topic(topic).await?;
     let (before, started) = (CpuTimes::now(&target.pids), Instant::now());
     let mut bench = Bench::begin(args, &target, client, &name).await?;
+    if target.is_own() {
+        // As the topic is: what a group does is measured, not how soon the disk flushes.
+        bench.client.alter_configs(OFFSETS_TOPIC, &[("write.caching", Some("true"))]).await?;
+    }
     let moved = bench.moves(args).await?;
     let (commits, commit) =
         bench.commits(Duration::from_secs_f64(args.commit_seconds), args.commit_rate).await;
