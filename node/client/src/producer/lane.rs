@@ -36,6 +36,8 @@ pub(crate) use self::settings::Settings;
 use super::delivery::{DeliveryResult, SettledRun};
 use crate::backoff::{Backoff, Moment};
 
+/// How often a plugin may fail on a batch that is sent again.
+const PLUGIN_TRIES: u32 = 5;
 /// Kafka's producer epoch is a signed 16-bit field; after this one a new id is needed.
 const PRODUCER_EPOCH_MAX: ProducerEpoch = ProducerEpoch(i16::MAX.unsigned_abs() - 1);
 
@@ -195,6 +197,8 @@ struct Sent {
     /// The last opening in which it was sent, and when.
     opening: Opening,
     at: Moment,
+    /// How often a plugin failed on it when it was sent again.
+    plugin_failures: u32,
     /// Its result is known, but not that of an older one. Never so for the first in flight.
     settled: bool,
 }
@@ -356,6 +360,9 @@ impl Lane {
             if error.code == ErrorCode::StaleRevision {
                 self.left_revision = Some(self.revision);
             }
+            if error.code == ErrorCode::PluginFailed && self.settings.resends {
+                self.plugin_failed_again(at, error, effects);
+            }
             if !self.settings.resends
                 && let Some(sent) = self.in_flight.remove(at)
             {
@@ -373,6 +380,22 @@ impl Lane {
         effects.push(Effect::Settle { key: sent.batch.key, runs: settled_runs(&answer) });
         self.release(effects);
         self.learn_from(&answer, effects);
+    }
+
+    /// A node does not say what became of a batch on which a plugin fails when it is sent again: an earlier try may have
+    /// been stored. What fails whenever it is tried would hold the lane until it is given up; so it is given up sooner.
+    fn plugin_failed_again(&mut self, at: usize, error: &WireError, effects: &mut Vec<Effect>) {
+        let Some(sent) = self.in_flight.get_mut(at) else { return };
+        sent.plugin_failures += 1;
+        if at > 0 || sent.plugin_failures < PLUGIN_TRIES {
+            return;
+        }
+        let sentence = format!("the record was sent again, and may or may not be stored: {}", error.message);
+        let error = WireError::new(ErrorCode::OutcomeUnknown, sentence);
+        settle_whole(&sent.batch, DeliveryResult::Unknown(error), effects);
+        self.in_flight.pop_front();
+        self.release(effects);
+        self.leave_gap();
     }
 
     /// Lets go of what is settled, up to the oldest that is not.
@@ -536,7 +559,15 @@ impl Lane {
             let ordinal = self.next_ordinal;
             self.next_ordinal += 1;
             effects.push(Effect::Send { opening, key: batch.key, ordinal, stamp, resent: false });
-            self.in_flight.push_back(Sent { batch, ordinal, stamp, opening, at: now, settled: false });
+            self.in_flight.push_back(Sent {
+                batch,
+                ordinal,
+                stamp,
+                opening,
+                at: now,
+                plugin_failures: 0,
+                settled: false,
+            });
             self.look_ahead();
         }
     }

@@ -71,6 +71,7 @@ fn parse(what: &str) -> Input {
             "OutcomeUnknown" => ErrorCode::OutcomeUnknown,
             "Unauthorized" => ErrorCode::Unauthorized,
             "Busy" => ErrorCode::Busy,
+            "PluginFailed" => ErrorCode::PluginFailed,
             other => panic!("teach the test the code {other}"),
         };
         WireError::new(code, "why")
