@@ -20,8 +20,6 @@ use weir_node::storage::{Disk, DiskFile, DiskLock, Entry, EntryKind, OpenMode};
 
 /// How long anything may take that heals by itself.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The pause between two looks at what nobody announces.
-const POLL_PAUSE: Duration = Duration::from_millis(10);
 
 /// A disk that fails, for one topic, when it is told to.
 #[derive(Clone)]
@@ -149,9 +147,7 @@ impl Cluster {
     async fn all_vote(&self) {
         let waiting = async {
             for node in self.nodes.iter().flatten() {
-                while node.controller().voters().len() < 3 {
-                    tokio::time::sleep(POLL_PAUSE).await;
-                }
+                node.controller().has_voters(3).await;
             }
         };
         tokio::time::timeout(PATIENCE, waiting).await.expect("three nodes become three voters");

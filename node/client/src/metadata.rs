@@ -116,6 +116,7 @@ impl Metadata {
             let mut suspects_at = tokio::time::Instant::now() + held + SUSPICION;
             while !has_moved(&self.image()) {
                 tokio::select! {
+                    biased;
                     () = changes.changed() => {}
                     () = tokio::time::sleep_until(suspects_at) => {
                         self.refresh();

@@ -121,6 +121,12 @@ impl Controller {
         membership.voter_ids().filter(votes).map(node_id).collect()
     }
 
+    /// Waits until so many nodes vote, as far as this one knows; returns also once the controller has stopped.
+    pub async fn has_voters(&self, count: usize) {
+        let mut metrics = self.0.raft.metrics();
+        while self.voters().len() < count && metrics.changed().await.is_ok() {}
+    }
+
     /// Who takes part.
     pub(super) fn membership(&self) -> RaftMembership {
         self.0.raft.metrics().borrow().membership_config.membership().clone()
