@@ -8,7 +8,7 @@ use weir_tests::sim::plan::Plan;
 const SEEDS: u64 = 300;
 /// Seeds of power loss: what the project promises to have tried.
 const POWER_LOSS_SEEDS: u64 = 1_000;
-/// The same of clusters of three.
+/// Fresh seeds of clusters of three: a minute or two.
 const CLUSTER_SEEDS: u64 = 40;
 /// What hunts found: records that overtook the answer to a subscription and were dropped; a metadata log that was purged
 /// before the snapshot that stands for it was durable; a core of openraft's that ended with its stream to another node; an

@@ -32,7 +32,8 @@ pub enum DeliveryResult {
     Rejected(WireError),
     /// Not stored, and the library will not try again.
     Failed(WireError),
-    /// May or may not be stored: nobody could say until `delivery_timeout`, or nobody can say any more.
+    /// May or may not be stored: nobody could say until `delivery_timeout`, or nobody can say any more; so
+    /// it is of a batch that was sent again and on which a plugin failed five times then.
     Unknown(WireError),
 }
 

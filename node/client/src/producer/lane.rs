@@ -36,8 +36,6 @@ pub(crate) use self::settings::Settings;
 use super::delivery::{DeliveryResult, SettledRun};
 use crate::backoff::{Backoff, Moment};
 
-/// How often a plugin may fail on a batch that is sent again.
-const PLUGIN_TRIES: u32 = 5;
 /// Kafka's producer epoch is a signed 16-bit field; after this one a new id is needed.
 const PRODUCER_EPOCH_MAX: ProducerEpoch = ProducerEpoch(i16::MAX.unsigned_abs() - 1);
 
@@ -382,39 +380,11 @@ impl Lane {
         self.learn_from(&answer, effects);
     }
 
-    /// A node does not say what became of a batch on which a plugin fails when it is sent again: an earlier try may have
-    /// been stored. What fails whenever it is tried would hold the lane until it is given up; so it is given up sooner.
-    fn plugin_failed_again(&mut self, at: usize, error: &WireError, effects: &mut Vec<Effect>) {
-        let Some(sent) = self.in_flight.get_mut(at) else { return };
-        sent.plugin_failures += 1;
-        if at > 0 || sent.plugin_failures < PLUGIN_TRIES {
-            return;
-        }
-        let sentence = format!("the record was sent again, and may or may not be stored: {}", error.message);
-        let error = WireError::new(ErrorCode::OutcomeUnknown, sentence);
-        settle_whole(&sent.batch, DeliveryResult::Unknown(error), effects);
-        self.in_flight.pop_front();
-        self.release(effects);
-        self.leave_gap();
-    }
-
     /// Lets go of what is settled, up to the oldest that is not.
     fn release(&mut self, effects: &mut Vec<Effect>) {
         while let Some(sent) = self.in_flight.pop_front_if(|sent| sent.settled) {
             effects.push(Effect::Release(sent.batch.key));
         }
-    }
-
-    /// The oldest batch waits for one that was given up: no further try helps. It was not stored by this try, but an
-    /// earlier one may still be on its way together with the one that was given up.
-    fn settle_behind_gap(&mut self, effects: &mut Vec<Effect>) {
-        let Some(sent) = self.in_flight.pop_front() else { return };
-        let error = WireError::new(
-            ErrorCode::OutcomeUnknown,
-            "the batch before it was given up after delivery.timeout.ms, so nobody can say whether this one is stored",
-        );
-        settle_whole(&sent.batch, DeliveryResult::Unknown(error), effects);
-        self.release(effects);
     }
 
     /// What the outcomes of a settled batch mean for the lane.

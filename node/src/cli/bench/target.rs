@@ -112,18 +112,24 @@ impl Target {
         }
     }
 
-    /// Kills one of the bench's own nodes as `kill -9` does, calls `meanwhile`, and starts the node again.
+    /// Kills that one of the bench's own nodes as `kill -9` does which leads most, but for the active controller, calls
+    /// `meanwhile`, and starts the node again.
     pub(super) async fn without_a_node<T>(
         &mut self,
+        admin: &Client,
         meanwhile: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        let nodes = self.own.as_mut().map(|own| &mut own.nodes).filter(|nodes| nodes.len() > 1);
-        let nodes =
-            nodes.ok_or_else(|| Failure::new("a node can only be killed where there are --nodes 3"))?;
-        // Not the first, which usually leads the metadata: that is another thing to wait for.
-        let killed = nodes.swap_remove(1).kill().await?;
+        let cluster = admin.describe_cluster().await?;
+        // Another controller is another thing to wait for. One that was killed before may lead nothing yet.
+        let others = cluster.nodes.iter().filter(|node| Some(node.node) != cluster.quorum.controller);
+        let chosen = others.max_by_key(|node| node.leads).map(|node| node.node);
+        let nodes = &mut self.own.as_mut().expect("a cluster of its own was asked for").nodes;
+        let at =
+            nodes.iter().position(|node| Some(node.node()) == chosen).expect("all nodes are the bench's");
+        let killed = nodes.swap_remove(at).kill().await?;
         let outcome = meanwhile.await;
         nodes.push(killed.start_again().await?);
+        self.formed().await?;
         outcome
     }
 

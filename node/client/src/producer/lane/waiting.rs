@@ -12,6 +12,8 @@ use crate::producer::delivery::DeliveryResult;
 const IDLE_MAX: Duration = Duration::from_secs(60);
 /// A node that is silent for so long may be gone: the metadata is asked, and if somebody else leads, the lane goes there.
 const SUSPICION: Duration = Duration::from_secs(1);
+/// How often a plugin may fail on a batch that is sent again.
+const PLUGIN_TRIES: u32 = 5;
 
 impl Lane {
     /// When to call [`handle`](Lane::handle) with [`Input::Tick`](super::Input::Tick) at the latest.
@@ -46,6 +48,34 @@ impl Lane {
         if gap {
             self.leave_gap();
         }
+    }
+
+    /// A node does not say what became of a batch on which a plugin fails when it is sent again: an earlier try may have
+    /// been stored. What fails whenever it is tried would hold the lane until it is given up; so it is given up sooner.
+    pub(super) fn plugin_failed_again(&mut self, at: usize, error: &WireError, effects: &mut Vec<Effect>) {
+        let Some(sent) = self.in_flight.get_mut(at) else { return };
+        sent.plugin_failures += 1;
+        if at > 0 || sent.plugin_failures < PLUGIN_TRIES {
+            return;
+        }
+        let sentence = format!("the record was sent again, and may or may not be stored: {}", error.message);
+        let error = WireError::new(ErrorCode::OutcomeUnknown, sentence);
+        settle_whole(&sent.batch, DeliveryResult::Unknown(error), effects);
+        self.in_flight.pop_front();
+        self.release(effects);
+        self.leave_gap();
+    }
+
+    /// The oldest batch waits for one that was given up: no further try helps. It was not stored by this try, but an
+    /// earlier one may still be on its way together with the one that was given up.
+    pub(super) fn settle_behind_gap(&mut self, effects: &mut Vec<Effect>) {
+        let Some(sent) = self.in_flight.pop_front() else { return };
+        let error = WireError::new(
+            ErrorCode::OutcomeUnknown,
+            "the batch before it was given up, so nobody can say whether this one is stored",
+        );
+        settle_whole(&sent.batch, DeliveryResult::Unknown(error), effects);
+        self.release(effects);
     }
 
     /// A lane that nobody uses gives its stream back: a node serves a limited number of them.

@@ -56,7 +56,7 @@ pub(super) async fn measure(args: &Args, target: &mut Target, admin: &Client) ->
     let failover = Latencies::new();
     for _ in 0..args.failovers {
         let asked_for = 0..args.groups.min(ASKED_FOR);
-        let took = target.without_a_node(answered(admin, asked_for)).await?;
+        let took = target.without_a_node(admin, answered(admin, asked_for)).await?;
         failover.record(took);
     }
     let there = admin.list_groups().await?.iter().filter(|group| group.members == 1).count();
