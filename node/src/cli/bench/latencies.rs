@@ -3,6 +3,10 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use serde::Serialize;
+
+use crate::cli::output::grouped;
+
 /// Values below this many nanoseconds have a bucket each.
 const FINE: u64 = 128;
 /// Above, each doubling is cut into so many buckets: an error below one percent.
@@ -16,6 +20,12 @@ pub(super) struct Latencies(Mutex<Counts>);
 struct Counts {
     buckets: Vec<u64>,
     total: u64,
+}
+
+impl Default for Latencies {
+    fn default() -> Latencies {
+        Latencies::new()
+    }
 }
 
 impl Latencies {
@@ -47,6 +57,25 @@ impl Latencies {
             seen >= wanted
         });
         at.map(|at| highest_of(at) as f64 / 1e6)
+    }
+}
+
+/// Times of one kind, in milliseconds.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Times {
+    pub(super) p50_ms: Option<f64>,
+    pub(super) p99_ms: Option<f64>,
+    count: u64,
+}
+
+impl Times {
+    pub(super) fn of(latencies: &Latencies) -> Times {
+        Times { p50_ms: latencies.ms(500), p99_ms: latencies.ms(990), count: latencies.count() }
+    }
+
+    pub(super) fn line(&self, what: &str) -> String {
+        let ms = |figure: Option<f64>| figure.map_or("-".to_owned(), |figure| format!("{figure:.1} ms"));
+        format!("{what:<12}p50 {}, p99 {}, of {}", ms(self.p50_ms), ms(self.p99_ms), grouped(self.count))
     }
 }
 

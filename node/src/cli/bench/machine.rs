@@ -49,6 +49,18 @@ impl CpuUsed {
     }
 }
 
+/// What these processes hold in memory together, in bytes; `None` where one is not known.
+pub(super) fn resident_bytes(pids: &[u32]) -> Option<u64> {
+    let of = |pid: &u32| resident_kilobytes(&read(&format!("/proc/{pid}/status"))?);
+    pids.iter().map(of).sum::<Option<u64>>().filter(|sum| *sum > 0).map(|kilobytes| kilobytes * 1024)
+}
+
+/// `/proc/PID/status`: the line that begins with `VmRSS:`, in kilobytes.
+fn resident_kilobytes(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
+}
+
 fn read(path: &str) -> Option<String> {
     files::read_text(path.as_ref(), FILE_BYTES_MAX).ok()
 }
@@ -84,6 +96,8 @@ mod tests {
         let stat = "42 (a) b (c) S 1 42 42 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 4 0 1 1 1";
         assert_eq!(process_seconds(stat), Some(3.0));
         assert_eq!(process_seconds("42"), None);
+        assert_eq!(resident_kilobytes("Name:\tweir\nVmRSS:\t    5120 kB\nThreads:\t1\n"), Some(5120));
+        assert_eq!(resident_kilobytes("Name:\tweir\n"), None);
     }
 
     #[test]

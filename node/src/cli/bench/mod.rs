@@ -6,6 +6,7 @@
 //!   consume                                 topic (filled before) ──▶ consumers
 //!   end-to-end    records ──▶ producers ──▶ topic ──▶ consumers, at once
 //!   groups        members that come and go, commits, many groups: see there
+//!   swaps         records ──▶ topic, its plugins swapped all the while ──▶ a reader that counts them: see there
 //! ```
 //!
 //! Every client has a thread and a connection of its own. What happened in the warm-up is not counted. With `--rate` a
@@ -20,6 +21,7 @@ mod payload;
 mod phase;
 mod produce;
 mod summary;
+mod swaps;
 mod target;
 mod transport;
 
@@ -27,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Subcommand;
+use serde::Serialize;
 use weir_client::{Acks, Compression, PipelineChange};
 
 use self::phase::{Phase, Span};
@@ -55,6 +58,8 @@ enum BenchCommand {
     EndToEnd(Run),
     /// Have members of a group come and go, commit, and be many
     Groups(groups::Args),
+    /// Swap the plugins of a topic while records flow, and count the records
+    Swaps(swaps::Args),
 }
 
 /// One run.
@@ -210,31 +215,46 @@ impl Load {
 
 pub(super) async fn run(args: Args, global: &Global, output: Output) -> Done {
     let mut interrupts = Interrupts::listen()?;
-    if let BenchCommand::Groups(args) = &args.command {
-        let figures = tokio::select! {
-            figures = groups::run(args, global, output) => figures?,
-            () = interrupts.next() => return Ok(Exit::Interrupted),
-        };
-        for line in figures.lines() {
-            output.line(&line)?;
+    match &args.command {
+        BenchCommand::Groups(args) => {
+            let figures = unless_interrupted(&mut interrupts, groups::run(args, global, output)).await?;
+            return figures.map_or(Ok(Exit::Interrupted), |figures| told(&figures.lines(), &figures, output));
         }
-        output.result(&figures)?;
-        return Ok(Exit::Success);
+        BenchCommand::Swaps(args) => {
+            let figures = unless_interrupted(&mut interrupts, swaps::run(args, global, output)).await?;
+            let Some(figures) = figures else { return Ok(Exit::Interrupted) };
+            let exit = told(&figures.lines(), &figures, output)?;
+            return if figures.is_clean() { Ok(exit) } else { Err(Failure::new(swaps::NOT_CLEAN)) };
+        }
+        _ => {}
     }
-    let measured = tokio::select! {
-        measured = measure(&args.command, global, output) => measured?,
-        // The node, its folder and the clients end with the future that is dropped here.
-        () = interrupts.next() => return Ok(Exit::Interrupted),
-    };
-    for line in measured.lines() {
-        output.line(&line)?;
-    }
+    let measured = unless_interrupted(&mut interrupts, measure(&args.command, global, output)).await?;
+    let Some(measured) = measured else { return Ok(Exit::Interrupted) };
     if !measured.quiet {
         output.note(
             "weir: others used more than a tenth of a core meanwhile: compare nothing with these figures",
         );
     }
-    output.result(&measured)?;
+    told(&measured.lines(), &measured, output)
+}
+
+/// What was measured, unless somebody interrupts.
+async fn unless_interrupted<T>(
+    interrupts: &mut Interrupts,
+    measuring: impl Future<Output = Result<T, Failure>>,
+) -> Result<Option<T>, Failure> {
+    tokio::select! {
+        measured = measuring => measured.map(Some),
+        // The node, its folder and the clients end with the future that is dropped here.
+        () = interrupts.next() => Ok(None),
+    }
+}
+
+fn told(lines: &[String], figures: &impl Serialize, output: Output) -> Done {
+    for line in lines {
+        output.line(line)?;
+    }
+    output.result(figures)?;
     Ok(Exit::Success)
 }
 
@@ -244,7 +264,7 @@ async fn measure(command: &BenchCommand, global: &Global, output: Output) -> Res
     | BenchCommand::Consume(run)
     | BenchCommand::EndToEnd(run)) = command
     else {
-        return Err(Failure::new("groups are measured in their own way"));
+        return Err(Failure::new("groups and swaps are measured in their own way"));
     };
     let load = &run.load;
     let target = Arc::new(Target::start(&run.place, global, output).await?);
@@ -275,6 +295,7 @@ impl BenchCommand {
             BenchCommand::Consume(_) => "consume",
             BenchCommand::EndToEnd(_) => "end-to-end",
             BenchCommand::Groups(_) => "groups",
+            BenchCommand::Swaps(_) => "swaps",
         }
     }
 }

@@ -149,13 +149,13 @@ impl OnThread {
         OnThread(result)
     }
 
-    async fn ended(self) -> Result<(), Failure> {
+    pub(super) async fn ended(self) -> Result<(), Failure> {
         self.0.await.unwrap_or_else(|_| Err(panicked()))
     }
 }
 
 /// Waits until a client fails.
-async fn first_failure(clients: &mut Vec<OnThread>) -> Failure {
+pub(super) async fn first_failure(clients: &mut Vec<OnThread>) -> Failure {
     std::future::poll_fn(|context| {
         let mut failure = None;
         clients.retain_mut(|client| match std::pin::Pin::new(&mut client.0).poll(context) {

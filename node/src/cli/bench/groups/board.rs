@@ -127,7 +127,7 @@ impl Board {
     }
 
     pub(super) fn take_kept(&self) -> Latencies {
-        std::mem::replace(&mut self.state().kept, Latencies::new())
+        std::mem::take(&mut self.state().kept)
     }
 
     pub(super) fn committed(&self, took: Duration) {
@@ -136,7 +136,7 @@ impl Board {
     }
 
     pub(super) fn take_commits(&self) -> Latencies {
-        std::mem::replace(&mut self.state().committed, Latencies::new())
+        std::mem::take(&mut self.state().committed)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -26,7 +26,7 @@ use weir_client::{
 
 use self::board::Board;
 use self::member::{Member, Order};
-use super::latencies::Latencies;
+use super::latencies::{Latencies, Times};
 use super::machine::{CpuTimes, CpuUsed};
 use super::target::{Target, Where};
 use crate::cli::global::Global;
@@ -80,14 +80,6 @@ pub(super) struct Args {
     place: Where,
 }
 
-/// Times of one kind, in milliseconds.
-#[derive(Clone, Copy, Debug, Serialize)]
-struct Times {
-    p50_ms: Option<f64>,
-    p99_ms: Option<f64>,
-    count: u64,
-}
-
 /// What was measured; `null` where nothing was.
 #[derive(Debug, Serialize)]
 pub(super) struct Figures {
@@ -114,17 +106,6 @@ pub(super) struct Figures {
     /// From the moment in which a node is killed until others answer for each group, with its member.
     failover: Times,
     other_cores: Option<f64>,
-}
-
-impl Times {
-    fn of(latencies: &Latencies) -> Times {
-        Times { p50_ms: latencies.ms(500), p99_ms: latencies.ms(990), count: latencies.count() }
-    }
-
-    fn line(&self, what: &str) -> String {
-        let ms = |figure: Option<f64>| figure.map_or("-".to_owned(), |figure| format!("{figure:.1} ms"));
-        format!("{what:<12}p50 {}, p99 {}, of {}", ms(self.p50_ms), ms(self.p99_ms), grouped(self.count))
-    }
 }
 
 impl Figures {
