@@ -1,7 +1,11 @@
 //! Plugins that are swapped while records flow, and plugins that misbehave.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
+use std::io::{PipeWriter, Write};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -12,20 +16,47 @@ use super::Place;
 
 /// How many swaps, unless the variable `WEIR_SWAPS` says otherwise.
 const SWAPS: usize = 20;
-/// How many records go through at least, spread over the swaps.
-const RECORDS_PER_SWAP: usize = 200;
+/// How many records a second go through meanwhile.
+const RATE: &str = "800";
 
 fn swaps() -> usize {
     std::env::var("WEIR_SWAPS").ok().and_then(|text| text.parse().ok()).unwrap_or(SWAPS)
 }
 
-/// Numbered JSON lines of ten keys.
+/// A numbered JSON line of one of ten keys.
+fn line(number: usize) -> String {
+    format!("{{\"key\":\"k{}\",\"number\":{number},\"card\":\"4111\"}}\n", number % 10)
+}
+
 fn lines(count: usize) -> String {
-    let mut text = String::new();
-    for number in 0..count {
-        writeln!(text, r#"{{"key":"k{}","number":{number},"card":"4111"}}"#, number % 10).unwrap();
+    (0..count).map(line).collect()
+}
+
+/// Lines that are written to a pipe for as long as somebody wants more.
+struct Lines {
+    is_enough: Arc<AtomicBool>,
+    writing: JoinHandle<usize>,
+}
+
+impl Lines {
+    fn into(mut pipe: PipeWriter) -> Lines {
+        let is_enough = Arc::new(AtomicBool::new(false));
+        let watched = Arc::clone(&is_enough);
+        let writing = std::thread::spawn(move || {
+            let mut count = 0;
+            while !watched.load(Relaxed) && pipe.write_all(line(count).as_bytes()).is_ok() {
+                count += 1;
+            }
+            count
+        });
+        Lines { is_enough, writing }
     }
-    text
+
+    /// Ends them; how many there were.
+    fn end(self) -> usize {
+        self.is_enough.store(true, Relaxed);
+        self.writing.join().unwrap()
+    }
 }
 
 /// The records of a topic, as `weir consume` tells them.
@@ -55,33 +86,21 @@ fn swaps_under_load_lose_repeat_and_fail_nothing() {
     let place = Place::new();
     place.create("orders", &["--partitions", "3"]);
     bind(&place, "orders", &["--interceptor", "stamp:headers=revision", "--partitioner", "hash"]);
-    let count = swaps() * RECORDS_PER_SWAP;
-    let input = place.file("input", lines(count).as_bytes());
-    let rate = (RECORDS_PER_SWAP * 4).to_string();
-    let sending = place.weir.spawn(&[
-        "produce",
-        "orders",
-        "--input",
-        &input,
-        "--key-field",
-        "key",
-        "--rate",
-        &rate,
-        "--output",
-        "json",
-    ]);
-    let mut swapped = 0;
-    while swapped < swaps() && sending.is_running() {
-        let partitioner = ["murmur2", "hash"][swapped % 2];
+    let (reader, writer) = std::io::pipe().unwrap();
+    let produce = ["produce", "orders", "--key-field", "key", "--rate", RATE, "--output", "json"];
+    let sending = place.weir.spawn_with(&produce, Stdio::from(reader));
+    let lines = Lines::into(writer);
+    for swap in 0..swaps() {
+        let partitioner = ["murmur2", "hash"][swap % 2];
         bind(&place, "orders", &["--interceptor", "stamp:headers=revision", "--partitioner", partitioner]);
-        swapped += 1;
+        assert!(sending.is_running(), "the producer ended after {swap} swaps: {:?}", sending.finish());
     }
+    let count = lines.end();
     let summary = sending.finish().ok().json();
     assert_eq!(summary["acknowledged"], count, "{summary}");
     for nothing in ["rejected", "dropped", "failed", "unknown"] {
         assert_eq!(summary[nothing], 0, "{summary}");
     }
-    assert!(swapped >= 3, "only {swapped} swaps while {count} records went through");
 
     let read = stored(&place, "orders");
     let mut numbers = BTreeSet::new();
@@ -103,6 +122,8 @@ fn swaps_under_load_lose_repeat_and_fail_nothing() {
         *first = offset.min(*first);
     }
     assert_eq!(numbers.len(), count, "records are missing");
+    let revisions: BTreeSet<u64> = first_of.keys().map(|(revision, _)| *revision).collect();
+    assert!(revisions.len() > swaps() / 2, "of {} swaps records met only {revisions:?}", swaps());
 
     let status = status(&place, "orders");
     let revision = status["revision"].as_u64().unwrap();
