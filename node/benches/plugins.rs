@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::io;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -14,8 +14,8 @@ use tokio::runtime::Runtime;
 use weir_core::pipeline::failing::OnFailure;
 use weir_node::outside::{BlobStore, Outside};
 use weir_node::plugins::{
-    BatchContext, BatchTarget, BindingConfig, Bindings, Engines, Grants, Limits, Opening, Pipeline, Place,
-    Plugins, Purpose,
+    BatchContext, BatchTarget, BindingConfig, Bindings, Engines, Grants, Limits, Loaded, Opening, Pipeline,
+    Place, Plugins, Purpose,
 };
 use weir_wire::batch::{self, BatchBuilder, Compression, Records};
 use weir_wire::ids::{NodeId, PartitionIndex, ProducerId};
@@ -52,8 +52,12 @@ fn bind(
     options: &[(&str, &str)],
     reuse: bool,
 ) -> BindingConfig {
-    let component = Bytes::from_static(component);
-    let plugin = runtime.block_on(plugins.load(component, Grants::default(), Purpose::Run)).unwrap();
+    // A component is loaded once, however often it is bound, as on a node.
+    static LOADED: Mutex<BTreeMap<usize, Arc<Loaded>>> = Mutex::new(BTreeMap::new());
+    let plugin = Arc::clone(LOADED.lock().unwrap().entry(component.as_ptr().addr()).or_insert_with(|| {
+        let component = Bytes::from_static(component);
+        runtime.block_on(plugins.load(component, Grants::default(), Purpose::Run)).unwrap()
+    }));
     let options = options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     BindingConfig {
         plugin,
@@ -186,6 +190,23 @@ fn benches(c: &mut Criterion) {
     }
     group.finish();
 
+    c.bench_function("a fresh instance", |bencher| {
+        let loading =
+            plugins.load(Bytes::from_static(weir_guests::PASS_FLAT), Grants::default(), Purpose::Run);
+        let loaded = runtime.block_on(loading).unwrap();
+        // Its end is not what a batch waits for, and has its part in the figures above.
+        bencher.iter_custom(|iterations| {
+            let mut took = Duration::ZERO;
+            for _ in 0..iterations {
+                let started = Instant::now();
+                let fresh = runtime.block_on(loaded.start(Limits::default())).unwrap();
+                took += started.elapsed();
+                drop(fresh);
+            }
+            took
+        });
+    });
+
     let mut group = c.benchmark_group("load redact");
     group.sample_size(10);
     let component = Bytes::from_static(include_bytes!("../../plugins/redact/redact.wasm"));
@@ -199,6 +220,15 @@ fn benches(c: &mut Criterion) {
             |()| black_box(load(&plugins)),
         );
     });
+    group.finish();
+
+    // A language runtime is not part of the project: `examples/plugins/python/build` makes one, and prints where.
+    let Some(path) = std::env::var_os("WEIR_PYTHON_COMPONENT") else { return };
+    let component = Bytes::from(std::fs::read(path).unwrap());
+    let load = || runtime.block_on(plugins.load(component.clone(), Grants::default(), Purpose::Run)).unwrap();
+    let mut group = c.benchmark_group("load python");
+    group.sample_size(10);
+    group.bench_function("from the cache", |bencher| bencher.iter(|| black_box(load())));
     group.finish();
 }
 

@@ -18,7 +18,7 @@ mod warming;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,7 +34,7 @@ pub use self::lanes::OpenLane;
 pub use self::shadows::{Offered, Shadow, ShadowSeen, Taken as Shadowed};
 use crate::controller::Controller;
 use crate::outside::Outside;
-use crate::plugins::{Commit, Pipeline, Plugins, Snapshot};
+use crate::plugins::{Commit, Grants, Loaded, Pipeline, Plugins, Snapshot};
 use crate::watched::Watched;
 
 /// How long a lane waits for a revision that this node does not know yet, or has not made ready.
@@ -61,6 +61,8 @@ struct Shared {
     controller: Controller,
     plugins: Plugins,
     components: Arc<dyn Components>,
+    /// What is loaded, for as long as a binding has it: bindings of one component share its code.
+    loaded: Mutex<BTreeMap<(PluginDigest, Grants), Weak<Loaded>>>,
     slots: Mutex<BTreeMap<Key, Slot>>,
     /// Counts the changes of `slots`.
     changed: Watched<u64>,
@@ -123,6 +125,7 @@ impl Pipelines {
             controller,
             plugins,
             components,
+            loaded: Mutex::default(),
             slots: Mutex::default(),
             changed: Watched::new(0),
             wanted,

@@ -1,7 +1,7 @@
 //! Makes pipelines ready: what is in force, what is staged, what a rollback would go to, and what a lane asks for.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -294,9 +294,24 @@ impl Order {
 impl Pipelines {
     /// The component of a digest, compiled and linked.
     async fn loaded(&self, digest: PluginDigest, wasi: bool) -> Result<Arc<Loaded>, String> {
+        let key = (digest, Grants { wasi });
+        let known = self.loaded_so_far().get(&key).and_then(Weak::upgrade);
+        if let Some(loaded) = known {
+            return Ok(loaded);
+        }
         let component = self.0.components.get(digest).await?;
-        let loading = self.0.plugins.load(component, Grants { wasi }, Purpose::Run);
-        loading.await.map_err(|error| error.to_string())
+        let loaded = self.0.plugins.load(component, key.1, Purpose::Run).await;
+        let loaded = loaded.map_err(|error| error.to_string())?;
+        let mut so_far = self.loaded_so_far();
+        so_far.retain(|_, one| one.strong_count() > 0);
+        // Two may load it at once; the later ones share the last.
+        so_far.insert(key, Arc::downgrade(&loaded));
+        Ok(loaded)
+    }
+
+    fn loaded_so_far(&self) -> MutexGuard<'_, BTreeMap<(PluginDigest, Grants), Weak<Loaded>>> {
+        // Each change is one step.
+        self.0.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An assignor that an operator pushed, ready for a group.

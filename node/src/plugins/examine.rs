@@ -25,7 +25,7 @@ const HOOKS: [(&str, Kind, Shape); 7] = [
 const IMPORTS: [&str; 4] = ["log", "metrics", "types", "flat"];
 
 /// What an operator grants a plugin beyond the contract.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Grants {
     /// An empty WASI, for language runtimes that cannot do without: no files, no network, no environment, a frozen
     /// clock, seeded randomness.

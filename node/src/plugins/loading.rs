@@ -8,12 +8,16 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre};
+use weir_core::pipeline::failing::{Failure, Hook};
 use weir_wire::plugin::PluginDigest;
 
 use super::cache::{Cache, Code, digest_of};
 use super::contract::{self, State, hooks};
 use super::engines::{Bounded, Engines};
 use super::examine::{self, Examined, Grants, Kind, LoadError, Shape};
+use super::instance::{Broken, Instance};
+use super::limits::Limits;
+use super::voice::Voice;
 use crate::outside::Outside;
 
 /// How long a component may take to compile. A Python runtime takes some 15 seconds on an idle core.
@@ -57,6 +61,23 @@ impl Loaded {
     pub fn shape(&self) -> Shape {
         self.shape
     }
+
+    /// Starts an instance that no hook is called on; it ends with the value. What a fresh instance costs is measured so.
+    ///
+    /// # Errors
+    /// What the component did instead of starting.
+    pub async fn start(&self, limits: Limits) -> Result<Started, Failure> {
+        let started = Instance::start(self, limits, Voice::default()).await;
+        started.map(|instance| Started { _instance: instance }).map_err(|broken| {
+            let Broken { cause, message, backtrace } = broken;
+            Failure { plugin: self.digest.to_string(), hook: Hook::Configure, cause, message, backtrace }
+        })
+    }
+}
+
+/// An instance that lives.
+pub struct Started {
+    _instance: Instance,
 }
 
 /// A component with its imports, and where its hooks are.

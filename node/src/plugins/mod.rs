@@ -41,7 +41,7 @@ pub use self::engines::{EngineError, Engines};
 pub use self::examine::{CONTRACT_VERSION, Grants, Kind, LoadError, Shape};
 pub use self::limits::{COMPONENT_BYTES_MAX, Limits};
 use self::loading::Loader;
-pub use self::loading::{Loaded, Purpose};
+pub use self::loading::{Loaded, Purpose, Started};
 pub use self::observer::{Acknowledgement, Commit, ObservedBatch};
 pub use self::stats::Snapshot;
 pub use self::voice::Line;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::time::Instant;
-use weir_client::{Client, ClientConfig, NewTopic, NodeId, NodeStanding};
+use weir_client::{Client, ClientConfig, ElectLeaders, ElectionKind, NewTopic, NodeId, NodeStanding};
 
 use super::Load;
 use crate::cli::child::{NodeFiles, NodeProcess};
@@ -113,7 +113,7 @@ impl Target {
     }
 
     /// Kills that one of the bench's own nodes as `kill -9` does which leads most, but for the active controller, calls
-    /// `meanwhile`, and starts the node again.
+    /// `meanwhile`, starts the node again, and waits until it leads again what it led.
     pub(super) async fn without_a_node<T>(
         &mut self,
         admin: &Client,
@@ -130,7 +130,28 @@ impl Target {
         let outcome = meanwhile.await;
         nodes.push(killed.start_again().await?);
         self.formed().await?;
+        self.balanced(admin).await?;
         outcome
+    }
+
+    /// Waits until each partition is led by its preferred replica.
+    async fn balanced(&self, admin: &Client) -> Result<(), Failure> {
+        let deadline = Instant::now() + FORM_PATIENCE;
+        let all = ElectLeaders { topic: None, partition: None, kind: ElectionKind::Preferred };
+        loop {
+            // Where nothing is said there is nothing left to elect.
+            let elections = admin.elect_leaders(&all).await?.elections;
+            if elections.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                let (count, seconds) = (elections.len(), FORM_PATIENCE.as_secs());
+                return Err(Failure::new(format!(
+                    "{count} partitions without preferred leader after {seconds} s"
+                )));
+            }
+            tokio::time::sleep(FORM_PAUSE).await;
+        }
     }
 
     /// Whether the nodes are the bench's own, to do with as it likes.
