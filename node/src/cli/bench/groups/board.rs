@@ -16,6 +16,15 @@ pub(super) struct Board {
     pub(super) commits: Latencies,
 }
 
+/// Partitions that moved, and are a change's own: others may move at the same time, as the assignor likes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moved {
+    /// From this member.
+    From(usize),
+    /// To this member.
+    To(usize),
+}
+
 struct State {
     /// The member that read a partition last.
     readers: Vec<Option<usize>>,
@@ -25,8 +34,8 @@ struct State {
     assigned: Vec<Vec<PartitionIndex>>,
     /// The beginning of the change that is watched.
     since: Instant,
-    /// How long each partition that moved was without its reader.
-    moved: Vec<Duration>,
+    /// From whom to whom partitions moved, and how long each was without its reader.
+    moved: Vec<(usize, usize, Duration)>,
     kept: Latencies,
     committed: Latencies,
 }
@@ -86,8 +95,8 @@ impl Board {
             return;
         }
         state.since_ns[at] = now_ns;
-        if before.is_some() {
-            state.moved.push(since.elapsed());
+        if let Some(before) = before {
+            state.moved.push((before, member, since.elapsed()));
         }
     }
 
@@ -121,9 +130,17 @@ impl Board {
         self.state().readers.iter().all(|reader| *reader != Some(member))
     }
 
-    /// Counts the partitions that moved since the change began.
-    pub(super) fn moved_into(&self, times: &Latencies) {
-        self.state().moved.drain(..).for_each(|took| times.record(took));
+    /// Counts those of the partitions that moved since the change began.
+    pub(super) fn moved_into(&self, times: &Latencies, which: Moved) {
+        for (from, to, took) in self.state().moved.drain(..) {
+            let counts = match which {
+                Moved::From(member) => from == member,
+                Moved::To(member) => to == member,
+            };
+            if counts {
+                times.record(took);
+            }
+        }
     }
 
     pub(super) fn take_kept(&self) -> Latencies {

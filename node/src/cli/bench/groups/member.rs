@@ -1,4 +1,4 @@
-//! One member of the group, a client on a thread of its own.
+//! One member of the group, a client with a connection of its own.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,26 +39,72 @@ pub(super) struct Member {
     ended: oneshot::Receiver<()>,
 }
 
+/// Threads that many members share: a thread for each would have the nodes wait for their turn among all of them, which
+/// clients on machines of their own do not.
+pub(super) struct Threads {
+    handles: Vec<tokio::runtime::Handle>,
+    /// Each thread ends with its sender.
+    _ends: Vec<oneshot::Sender<()>>,
+}
+
+impl Threads {
+    pub(super) fn start(count: usize) -> Result<Threads, Failure> {
+        let mut threads = Threads { handles: Vec::new(), _ends: Vec::new() };
+        for _ in 0..count {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let (end, over) = oneshot::channel::<()>();
+            threads.handles.push(runtime.handle().clone());
+            threads._ends.push(end);
+            std::thread::spawn(move || runtime.block_on(over));
+        }
+        Ok(threads)
+    }
+}
+
 impl Member {
-    pub(super) fn start(number: usize, target: &Arc<Target>, board: &Arc<Board>) -> Member {
+    /// A member that shares a thread with others.
+    pub(super) fn start(
+        number: usize,
+        target: &Arc<Target>,
+        board: &Arc<Board>,
+        threads: &Threads,
+    ) -> Member {
+        let (member, life) = Member::new(number, target, board);
+        drop(threads.handles[number % threads.handles.len()].spawn(life));
+        member
+    }
+
+    /// A member that can vanish: its tasks end with a runtime of its own, in the middle of whatever they do.
+    pub(super) fn start_alone(
+        number: usize,
+        target: &Arc<Target>,
+        board: &Arc<Board>,
+    ) -> Result<Member, Failure> {
+        let (member, life) = Member::new(number, target, board);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        std::thread::spawn(move || runtime.block_on(life));
+        Ok(member)
+    }
+
+    fn new(
+        number: usize,
+        target: &Arc<Target>,
+        board: &Arc<Board>,
+    ) -> (Member, impl Future<Output = ()> + Send + use<>) {
         let (orders, inbox) = mpsc::unbounded_channel();
         let (done, ended) = oneshot::channel();
         let failure = Arc::new(Mutex::new(None));
         let (target, board, failed) = (Arc::clone(target), Arc::clone(board), Arc::clone(&failure));
-        std::thread::spawn(move || {
-            let outcome = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let outcome = outcome.map_err(Failure::from);
-            // Where it vanishes its tasks end with the runtime, in the middle of whatever they do.
-            let outcome = outcome.and_then(|runtime| runtime.block_on(live(number, &target, &board, inbox)));
-            if let Err(failure) = outcome {
+        let life = async move {
+            if let Err(failure) = live(number, &target, &board, inbox).await {
                 *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
             }
             // Whoever hears that this member is gone has the bench's nodes to itself.
             drop((target, board));
             // Who asked may have been interrupted.
             let _ = done.send(());
-        });
-        Member { orders, is_there: AtomicBool::new(true), failure, ended }
+        };
+        (Member { orders, is_there: AtomicBool::new(true), failure, ended }, life)
     }
 
     pub(super) fn order(&self, order: Order) {

@@ -1,7 +1,7 @@
 //! `weir bench groups`: how soon partitions move between members, how many commits are taken, what many groups cost.
 //!
 //! ```text
-//!   a record a tick to each partition ──▶ topic ──▶ the members of one group, each a client on a thread of its own
+//!   a record a tick to each partition ──▶ topic ──▶ the members of one group, each a client with its own connection
 //!   one more joins, and leaves; one more joins, and vanishes ──▶ how long until what moves is read by somebody else
 //!   all members commit ──▶ how many commits a second
 //!   many groups of one member over few connections, which do nothing ──▶ what the nodes' processes need for them
@@ -24,8 +24,8 @@ use weir_client::{
     Acks, Client, DeliveryResult, GroupState, NewTopic, PartitionIndex, Producer, ProducerConfig, Record,
 };
 
-use self::board::Board;
-use self::member::{Member, Order};
+use self::board::{Board, Moved};
+use self::member::{Member, Order, Threads};
 use super::latencies::{Latencies, Times};
 use super::machine::{CpuTimes, CpuUsed};
 use super::target::{Target, Where};
@@ -38,6 +38,8 @@ const OFFSETS_TOPIC: &str = weir_wire::group_log::TOPIC;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Into how many parts the partitions are divided, so that not all of them get a record at the same moment.
 const SLICES: u32 = 20;
+/// The threads that members share.
+const THREADS: usize = 2;
 /// The pause before it is looked again whether a change is over.
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
 
@@ -181,6 +183,7 @@ struct Bench {
     client: Client,
     board: Arc<Board>,
     members: Vec<Member>,
+    threads: Threads,
     sending: tokio::task::JoinHandle<Result<(), Failure>>,
 }
 
@@ -191,18 +194,23 @@ impl Bench {
         let producer = client.producer(config)?;
         let tick = Duration::from_millis(args.tick_ms);
         let sending = tokio::spawn(send(producer, Arc::clone(&board), tick));
-        let mut bench = Bench { target: Arc::clone(target), client, board, members: Vec::new(), sending };
+        let (target, threads) = (Arc::clone(target), Threads::start(THREADS)?);
+        let mut bench = Bench { target, client, board, members: Vec::new(), threads, sending };
         for _ in 0..args.members {
-            bench.join();
+            bench.join(Order::Leave)?;
         }
         bench.settle(|board| board.unread() == 0).await?;
         Ok(bench)
     }
 
-    fn join(&mut self) -> usize {
+    /// Has one more join, which will end so.
+    fn join(&mut self, end: Order) -> Result<usize, Failure> {
         let number = self.members.len();
-        self.members.push(Member::start(number, &self.target, &self.board));
-        number
+        self.members.push(match end {
+            Order::Vanish => Member::start_alone(number, &self.target, &self.board)?,
+            _ => Member::start(number, &self.target, &self.board, &self.threads),
+        });
+        Ok(number)
     }
 
     /// Waits until nobody waits for a partition and the board is as wanted.
@@ -236,18 +244,18 @@ impl Bench {
     async fn moves(&mut self, args: &Args) -> Result<[Latencies; 4], Failure> {
         let [join, leave, kill] = [(); 3].map(|()| Latencies::new());
         for round in 0..args.joins + args.kills {
-            self.board.watch();
-            let number = self.join();
-            self.settle(|board| board.has_all_of_its_own(number)).await?;
-            self.board.moved_into(&join);
-            self.board.watch();
             let (order, times) = match round {
                 _ if round < args.joins => (Order::Leave, &leave),
                 _ => (Order::Vanish, &kill),
             };
+            self.board.watch();
+            let number = self.join(order)?;
+            self.settle(|board| board.has_all_of_its_own(number)).await?;
+            self.board.moved_into(&join, Moved::To(number));
+            self.board.watch();
             self.members[number].order(order);
             self.settle(|board| board.has_none(number)).await?;
-            self.board.moved_into(times);
+            self.board.moved_into(times, Moved::From(number));
         }
         Ok([join, leave, kill, self.board.take_kept()])
     }
