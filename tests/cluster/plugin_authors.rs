@@ -1,6 +1,9 @@
 //! What an author does before there is a node: `weir plugins new` and `weir plugins test`.
 
 use std::fs;
+use std::time::Duration;
+
+use weir_tests::process::Weir;
 
 use super::{text, weir};
 
@@ -30,6 +33,25 @@ fn a_new_project_is_there_once() {
     weir()
         .run(&["plugins", "new", "Mask!", "--kind", "assignor", "--out", &out])
         .refused(&["a letter first"]);
+}
+
+/// As it is written, by itself: with its own manifest and the SDK's. Only the versions are those that are at hand here.
+#[test]
+fn new_projects_of_every_kind_build_and_their_tests_pass() {
+    let folder = tempfile::tempdir().unwrap();
+    let cargo = Weir::other_program(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .with("CARGO_TARGET_DIR", &format!("{}/new-projects", env!("CARGO_TARGET_TMPDIR")));
+    for kind in ["producer-interceptor", "consumer-interceptor", "partitioner", "assignor"] {
+        let project = folder.path().join(kind);
+        let name = format!("my-{kind}");
+        weir().run(&["plugins", "new", &name, "--kind", kind, "--out", &text(&project)]).ok();
+        fs::copy(component!("Cargo.lock"), project.join("Cargo.lock")).unwrap();
+        let tested = cargo.in_folder(&project).spawn(&["test", "--offline"]);
+        let tested = tested.finish_within(Duration::from_secs(300)).ok();
+        let shown = tested.text();
+        let passed = shown.lines().filter(|line| line.starts_with("test ") && line.ends_with(" ... ok"));
+        assert!(passed.count() > 0, "{tested}");
+    }
 }
 
 #[test]
@@ -98,6 +120,30 @@ fn a_kit_tells_the_same_plugin_from_another() {
     tried(HASH, &kit).ok();
     fs::write(folder.path().join("mine.ndjson"), "{\"kay\": \"a\"}\n").unwrap();
     tried(HASH, &kit).refused(&["mine.ndjson, line 1: unknown field `kay`"]);
+}
+
+/// Every component that ships answers as its golden files say, run as WebAssembly; the tests of its crate run its source.
+#[test]
+fn what_ships_answers_as_its_golden_files_say() {
+    let mut names: Vec<String> = fs::read_dir(component!("plugins"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|folder| folder.join("golden").is_dir())
+        .map(|folder| text(folder.file_name().unwrap().as_ref()))
+        .collect();
+    names.sort();
+    assert_eq!(
+        names,
+        ["filter", "hash", "murmur2", "range", "redact", "require-json", "roundrobin", "stamp", "sticky"]
+    );
+    for name in names {
+        let folder = format!(component!("plugins/{}"), name);
+        let (file, golden) = (format!("{folder}/{name}.wasm"), format!("{folder}/golden"));
+        let tried = weir().run(&["plugins", "test", &file, "--kit", &golden, "--output", "json"]);
+        let result = tried.ok().json();
+        assert_eq!(result["conforms"], true, "{name}: {result}");
+        assert!(!result["cases"].as_array().unwrap().is_empty(), "{name}: {result}");
+    }
 }
 
 #[test]

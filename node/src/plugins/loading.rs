@@ -18,6 +18,8 @@ use crate::outside::Outside;
 
 /// How long a component may take to compile. A Python runtime takes some 15 seconds on an idle core.
 const COMPILE_TIME_MAX: Duration = Duration::from_secs(120);
+/// How long a component waits for those that are compiled before it.
+const COMPILE_WAIT_MAX: Duration = Duration::from_secs(120);
 
 /// A component that was checked, compiled and linked: instances of it are cheap.
 pub struct Loaded {
@@ -139,8 +141,11 @@ impl Loader {
         bytes: Bytes,
         engine: Engine,
     ) -> Result<Component, LoadError> {
-        // The semaphore is never closed. Whoever gave up waiting leaves its compilation running, and its permit taken.
-        let permit = Arc::clone(&self.compiling).acquire_owned().await.ok();
+        // A compilation that took too long cannot be ended: it keeps its permit until it is over.
+        let turn = Arc::clone(&self.compiling).acquire_owned();
+        let permit = tokio::time::timeout(COMPILE_WAIT_MAX, turn)
+            .await
+            .map_err(|_| LoadError::CompileWait { seconds: COMPILE_WAIT_MAX.as_secs() })?;
         let (cache, engines) = (Arc::clone(&self.cache), self.engines.clone());
         let compile = move || {
             let engine = &engine;

@@ -79,3 +79,21 @@ async fn calls_wait_for_memory_that_others_have() {
     assert!(described(&one).starts_with("1 to partition") && described(&other).starts_with("1 to partition"));
     assert!(waited_for(&pipeline).contains(&"memory"), "{:?}", waited_for(&pipeline));
 }
+
+/// So many calls run at a time as the limit `calls` says; the others wait, and all are answered.
+#[tokio::test]
+async fn no_more_calls_run_than_the_limit_says() {
+    let pipeline = slow(Limits { calls: 2, time_share_percent: 100, ..Limits::default() }).await;
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..5 {
+        let pipeline = Arc::clone(&pipeline);
+        calls.spawn(async move { described(&run(&pipeline, &["a"], &context()).await) });
+    }
+    let mut most = 0;
+    while pipeline.snapshots()[0].calls < 5 {
+        most = most.max(pipeline.snapshots()[0].instances);
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(most, 2, "instances at a time");
+    assert!(calls.join_all().await.iter().all(|told| told.starts_with("1 to partition")));
+}
