@@ -153,8 +153,11 @@ impl Loader {
             cache.put(&digest, engine, &code);
             // What was just written is read back as every later start will read it.
             let own = cache.get(&digest, engine).and_then(|code| from_cache(engine, &code));
-            own.or_else(|| from_cache(engine, &Code::just_made(&code)))
-                .ok_or_else(|| LoadError::Compile("the engine does not take its own code".to_owned()))
+            // Or the engine says what it cannot run, such as more memory than a slot of its pool has.
+            own.map_or_else(
+                || deserialized(engine, &Code::just_made(&code)).map_err(|error| compile_error(&error)),
+                Ok,
+            )
         };
         let work = move || {
             let _permit = permit;
@@ -168,13 +171,19 @@ impl Loader {
     }
 }
 
-/// Code as it came out of the cache, as a component.
-fn from_cache(engine: &Engine, code: &Code) -> Option<Component> {
+/// Code as a component.
+fn deserialized(engine: &Engine, code: &Code) -> wasmtime::Result<Component> {
     // SAFETY: the engine wants bytes that it made itself. `Code` is what it just made, or what the cache hands out: only
     // such bytes whose keyed checksum this node made right after its engine made them, for this digest and these settings.
     #[expect(unsafe_code, reason = "compiled code is trusted where this node wrote it")]
-    let component = unsafe { Component::deserialize(engine, code) };
-    component
+    unsafe {
+        Component::deserialize(engine, code)
+    }
+}
+
+/// Code as it came out of the cache, as a component.
+fn from_cache(engine: &Engine, code: &Code) -> Option<Component> {
+    deserialized(engine, code)
         .inspect_err(
             |error| tracing::warn!(%error, "compiled code does not fit the engine; it is compiled again"),
         )

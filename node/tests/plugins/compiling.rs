@@ -9,7 +9,7 @@ use weir_node::outside::Outside;
 use weir_node::plugins::Plugins;
 use weir_node::storage::{Job, Workers};
 
-use crate::support::{Blobs, engines, host_with, load};
+use crate::support::{Blobs, engines, load};
 
 /// Workers that do everything at once but one job, which they keep.
 struct Keeping {
@@ -31,13 +31,11 @@ impl Workers for Keeping {
 /// The time is tokio's own, which goes on by itself when nothing else does.
 #[tokio::test(start_paused = true)]
 async fn a_compiler_that_does_not_end_is_not_waited_for() {
-    let blobs = Arc::new(Blobs::default());
-    load(&host_with(engines(), Arc::clone(&blobs)), PASS_FLAT).await.unwrap();
-
-    // To look at the file, to look into the cache, to compile.
-    let workers = Arc::new(Keeping { before: AtomicUsize::new(2), kept: Mutex::default() });
+    // Three jobs for each component: to look at the file, to look into the cache, to compile. The sixth is kept.
+    let workers = Arc::new(Keeping { before: AtomicUsize::new(5), kept: Mutex::default() });
     let outside = Outside { workers: Arc::clone(&workers) as _, ..Outside::real().unwrap() };
-    let plugins = Plugins::start(engines(), outside, blobs).unwrap();
+    let plugins = Plugins::start(engines(), outside, Arc::new(Blobs::default())).unwrap();
+    load(&plugins, PASS_FLAT).await.unwrap();
     let refused = |component: &'static [u8]| {
         let plugins = plugins.clone();
         async move { load(&plugins, Bytes::from_static(component)).await.map(|_| ()).unwrap_err() }

@@ -201,24 +201,87 @@ guests! {
         sent again: retry: plugin 'starts_slowly@1' failed in 'on-send': it ran longer than the limit call.time.ms, 50 ms, allows (PLUGIN_FAILED)
         the next one: 3 rejected: plugin 'starts_slowly@1' failed in 'on-send': it ran longer than the limit call.time.ms, 50 ms, allows (PLUGIN_FAILED)
         calls 3, kept 0, dropped 0, rejected 0, failures [("time", 3)]"#]];
-    answers_far_too_much: expect![[r#""#]];
-    grows_in_configure: expect![[r#""#]];
-    loops_in_on_consume: expect![[r#""#]];
-    typed_edits_beyond: expect![[r#""#]];
-    typed_edits_twice: expect![[r#""#]];
-    typed_answers_too_much: expect![[r#""#]];
-    typed_answers_far_too_much: expect![[r#""#]];
-    typed_partitions_too_few: expect![[r#""#]];
-    typed_partitions_too_many: expect![[r#""#]];
-    begins_with_a_large_table: expect![[r#""#]];
-    grows_its_table: expect![[r#""#]];
-    begins_with_a_large_memory: expect![[r#""#]];
-    begins_with_a_huge_memory: expect![[r#""#]];
-    traps_at_its_start: expect![[r#""#]];
-    uses_simd: expect![[r#""#]];
-    uses_threads: expect![[r#""#]];
-    uses_memory64: expect![[r#""#]];
-    has_a_large_function: expect![[r#""#]];
+    answers_far_too_much: expect![[r#"
+        not staged: plugin 'answers_far_too_much@1' failed in 'on-send': it handed over more bytes than the limit answer.bytes, 65536, allows
+        first sent: 3 rejected: plugin 'answers_far_too_much@1' failed in 'on-send': it handed over more bytes than the limit answer.bytes, 65536, allows (PLUGIN_FAILED)
+        sent again: retry: plugin 'answers_far_too_much@1' failed in 'on-send': it handed over more bytes than the limit answer.bytes, 65536, allows (PLUGIN_FAILED)
+        the next one: 3 rejected: plugin 'answers_far_too_much@1' failed in 'on-send': it handed over more bytes than the limit answer.bytes, 65536, allows (PLUGIN_FAILED)
+        calls 3, kept 0, dropped 0, rejected 0, failures [("output", 3)]"#]];
+    grows_in_configure: expect![[r#"
+        not staged: plugin 'grows_in_configure@1' failed in 'configure': it wanted 8978432 bytes of memory, the limit memory.bytes is 8388608
+        first sent: 3 rejected: plugin 'grows_in_configure@1' failed in 'on-send': it wanted 8978432 bytes of memory, the limit memory.bytes is 8388608 (PLUGIN_FAILED)
+        sent again: retry: plugin 'grows_in_configure@1' failed in 'on-send': it wanted 8978432 bytes of memory, the limit memory.bytes is 8388608 (PLUGIN_FAILED)
+        the next one: 3 rejected: plugin 'grows_in_configure@1' failed in 'on-send': it wanted 8978432 bytes of memory, the limit memory.bytes is 8388608 (PLUGIN_FAILED)
+        calls 3, kept 0, dropped 0, rejected 0, failures [("memory", 3)]"#]];
+    loops_in_on_consume: expect![[r#"
+        not staged: plugin 'loops_in_on_consume@1' failed in 'on-consume': it ran longer than the limit call.time.ms, 50 ms, allows
+        not fetched: plugin 'loops_in_on_consume@1' failed in 'on-consume': it ran longer than the limit call.time.ms, 50 ms, allows (PLUGIN_FAILED)
+        calls 1, kept 0, dropped 0, rejected 0, failures [("time", 1)]"#]];
+    typed_edits_beyond: expect![[r#"
+        not staged: plugin 'typed_edits_beyond@1' failed in 'on-send': the answer is wrong: record 1 is edited, but the batch has records 0 to 0
+        first sent: 3 rejected: plugin 'typed_edits_beyond@1' failed in 'on-send': the answer is wrong: record 3 is edited, but the batch has records 0 to 2 (PLUGIN_FAILED)
+        sent again: 3 rejected: plugin 'typed_edits_beyond@1' failed in 'on-send': the answer is wrong: record 3 is edited, but the batch has records 0 to 2 (PLUGIN_FAILED)
+        the next one: 3 rejected: plugin 'typed_edits_beyond@1' failed in 'on-send': the answer is wrong: record 3 is edited, but the batch has records 0 to 2 (PLUGIN_FAILED)
+        calls 3, kept 0, dropped 0, rejected 0, failures [("answer", 3)]"#]];
+    typed_edits_twice: expect![[r#"
+        not staged: plugin 'typed_edits_twice@1' failed in 'on-send': the answer is wrong: the edit of record 0 follows that of record 0; edits come by rising index, one per record
+        first sent: 3 rejected: plugin 'typed_edits_twice@1' failed in 'on-send': the answer is wrong: the edit of record 0 follows that of record 0; edits come by rising index, one per record (PLUGIN_FAILED)
+        sent again: 3 rejected: plugin 'typed_edits_twice@1' failed in 'on-send': the answer is wrong: the edit of record 0 follows that of record 0; edits come by rising index, one per record (PLUGIN_FAILED)
+        the next one: 3 rejected: plugin 'typed_edits_twice@1' failed in 'on-send': the answer is wrong: the edit of record 0 follows that of record 0; edits come by rising index, one per record (PLUGIN_FAILED)
+        calls 3, kept 0, dropped 0, rejected 0, failures [("answer", 3)]"#]];
+    typed_answers_too_much: expect![[r#"
+        not staged: plugin 'typed_answers_too_much@1' failed in 'on-send': it handed over more bytes than the limit answer.bytes, 65536, allows
+        first sent: 3 rejected: plugin 'typed_answers_too_much@1' failed in 'on-send': it handed over more bytes than the limit answer.bytes, 65536, allows (PLUGIN_FAILED)
+        sent again: retry: plugin 'typed_answers_too_much@1' failed in 'on-send': it handed over more bytes than the limit answer.bytes, 65536, allows (PLUGIN_FAILED)
+        the next one: 3 rejected: plugin 'typed_answers_too_much@1' failed in 'on-send': it handed over more bytes than the limit answer.bytes, 65536, allows (PLUGIN_FAILED)
+        calls 3, kept 0, dropped 0, rejected 0, failures [("output", 3)]"#]];
+    typed_answers_far_too_much: expect![[r#"
+        not staged: plugin 'typed_answers_far_too_much@1' failed in 'on-send': it handed over more bytes than the limit answer.bytes, 65536, allows
+        first sent: 3 rejected: plugin 'typed_answers_far_too_much@1' failed in 'on-send': it handed over more bytes than the limit answer.bytes, 65536, allows (PLUGIN_FAILED)
+        sent again: retry: plugin 'typed_answers_far_too_much@1' failed in 'on-send': it handed over more bytes than the limit answer.bytes, 65536, allows (PLUGIN_FAILED)
+        the next one: 3 rejected: plugin 'typed_answers_far_too_much@1' failed in 'on-send': it handed over more bytes than the limit answer.bytes, 65536, allows (PLUGIN_FAILED)
+        calls 3, kept 0, dropped 0, rejected 0, failures [("output", 3)]"#]];
+    typed_partitions_too_few: expect![[r#"
+        not staged: plugin 'typed_partitions_too_few@1' failed in 'partition': the answer is wrong: 0 partitions were answered for 1 keys
+        first sent: 3 rejected: plugin 'typed_partitions_too_few@1' failed in 'partition': the answer is wrong: 2 partitions were answered for 3 keys (PLUGIN_FAILED)
+        sent again: 3 rejected: plugin 'typed_partitions_too_few@1' failed in 'partition': the answer is wrong: 2 partitions were answered for 3 keys (PLUGIN_FAILED)
+        the next one: 3 rejected: plugin 'typed_partitions_too_few@1' failed in 'partition': the answer is wrong: 2 partitions were answered for 3 keys (PLUGIN_FAILED)
+        calls 3, kept 0, dropped 0, rejected 0, failures [("answer", 3)]"#]];
+    typed_partitions_too_many: expect![[r#"
+        not staged: plugin 'typed_partitions_too_many@1' failed in 'partition': the answer is wrong: 2 partitions were answered for 1 keys
+        first sent: 3 rejected: plugin 'typed_partitions_too_many@1' failed in 'partition': the answer is wrong: 4 partitions were answered for 3 keys (PLUGIN_FAILED)
+        sent again: 3 rejected: plugin 'typed_partitions_too_many@1' failed in 'partition': the answer is wrong: 4 partitions were answered for 3 keys (PLUGIN_FAILED)
+        the next one: 3 rejected: plugin 'typed_partitions_too_many@1' failed in 'partition': the answer is wrong: 4 partitions were answered for 3 keys (PLUGIN_FAILED)
+        calls 3, kept 0, dropped 0, rejected 0, failures [("answer", 3)]"#]];
+    begins_with_a_large_table: expect![[r#"
+        not staged: plugin 'begins_with_a_large_table@1' failed in 'configure': it wanted a table of 20000 elements, the limit table.elements is 10000
+        first sent: 3 rejected: plugin 'begins_with_a_large_table@1' failed in 'on-send': it wanted a table of 20000 elements, the limit table.elements is 10000 (PLUGIN_FAILED)
+        sent again: retry: plugin 'begins_with_a_large_table@1' failed in 'on-send': it wanted a table of 20000 elements, the limit table.elements is 10000 (PLUGIN_FAILED)
+        the next one: 3 rejected: plugin 'begins_with_a_large_table@1' failed in 'on-send': it wanted a table of 20000 elements, the limit table.elements is 10000 (PLUGIN_FAILED)
+        calls 3, kept 0, dropped 0, rejected 0, failures [("table", 3)]"#]];
+    grows_its_table: expect![[r#"
+        not staged: plugin 'grows_its_table@1' failed in 'on-send': it wanted a table of 20001 elements, the limit table.elements is 10000
+        first sent: 3 rejected: plugin 'grows_its_table@1' failed in 'on-send': it wanted a table of 20001 elements, the limit table.elements is 10000 (PLUGIN_FAILED)
+        sent again: retry: plugin 'grows_its_table@1' failed in 'on-send': it wanted a table of 20001 elements, the limit table.elements is 10000 (PLUGIN_FAILED)
+        the next one: 3 rejected: plugin 'grows_its_table@1' failed in 'on-send': it wanted a table of 20001 elements, the limit table.elements is 10000 (PLUGIN_FAILED)
+        calls 3, kept 0, dropped 0, rejected 0, failures [("table", 3)]"#]];
+    begins_with_a_large_memory: expect![[r#"
+        not staged: plugin 'begins_with_a_large_memory@1' failed in 'configure': it wanted 16777216 bytes of memory, the limit memory.bytes is 8388608
+        first sent: 3 rejected: plugin 'begins_with_a_large_memory@1' failed in 'on-send': it wanted 16777216 bytes of memory, the limit memory.bytes is 8388608 (PLUGIN_FAILED)
+        sent again: retry: plugin 'begins_with_a_large_memory@1' failed in 'on-send': it wanted 16777216 bytes of memory, the limit memory.bytes is 8388608 (PLUGIN_FAILED)
+        the next one: 3 rejected: plugin 'begins_with_a_large_memory@1' failed in 'on-send': it wanted 16777216 bytes of memory, the limit memory.bytes is 8388608 (PLUGIN_FAILED)
+        calls 3, kept 0, dropped 0, rejected 0, failures [("memory", 3)]"#]];
+    begins_with_a_huge_memory: expect!["push: the component cannot be compiled: module memory does not fit in pooling allocator requirements: memory index 0 is unsupported in this pooling allocator configuration: memory has a minimum byte size of 536870912 which exceeds the limit of 0x10000000 bytes"];
+    traps_at_its_start: expect![[r#"
+        not staged: plugin 'traps_at_its_start@1' failed in 'configure': it trapped: wasm trap: wasm `unreachable` instruction executed
+        first sent: 3 rejected: plugin 'traps_at_its_start@1' failed in 'on-send': it trapped: wasm trap: wasm `unreachable` instruction executed (PLUGIN_FAILED)
+        sent again: retry: plugin 'traps_at_its_start@1' failed in 'on-send': it trapped: wasm trap: wasm `unreachable` instruction executed (PLUGIN_FAILED)
+        the next one: 3 rejected: plugin 'traps_at_its_start@1' failed in 'on-send': it trapped: wasm trap: wasm `unreachable` instruction executed (PLUGIN_FAILED)
+        calls 3, kept 0, dropped 0, rejected 0, failures [("start", 3)]"#]];
+    uses_simd: expect!["push: the component cannot be compiled: failed to compile: wasm[0]::function[2]: WebAssembly translation error: Invalid input WebAssembly code at offset 1102: SIMD support is not enabled"];
+    uses_threads: expect!["push: the component cannot be compiled: failed to compile: wasm[0]::function[2]: WebAssembly translation error: Invalid input WebAssembly code at offset 1104: threads support is not enabled"];
+    uses_memory64: expect!["push: the component cannot be compiled: failed to parse WebAssembly module: memory64 must be enabled for 64-bit tables (at offset 0x354)"];
+    has_a_large_function: expect!["push: a function of the component has 1048581 bytes of code, at most 1048576 are allowed; split it"];
     answers_too_much: expect![[r#"
         not staged: plugin 'answers_too_much@1' failed in 'on-send': it handed over more bytes than the limit answer.bytes, 65536, allows
         first sent: 3 rejected: plugin 'answers_too_much@1' failed in 'on-send': it handed over more bytes than the limit answer.bytes, 65536, allows (PLUGIN_FAILED)
@@ -370,6 +433,18 @@ async fn is_damaged() {
     let sentences =
         ["push: the file is damaged: ", "push: the component cannot be compiled: ", "push: the file ends in"];
     assert!(sentences.iter().any(|sentence| told.starts_with(sentence)), "{told}");
+}
+
+/// Slow is not wrong, where the limit allows it.
+#[tokio::test]
+async fn is_slow_in_on_consume() {
+    let told =
+        told("is_slow_in_on_consume", |config| config.limits.call_time = Duration::from_secs(10)).await;
+    expect![[r#"
+        staged
+        fetched: 0@1000 k0=a, 1@1001 k1=b, 2@1002 k2=c up to delta 2
+        calls 1, kept 3, dropped 0, rejected 0, failures []"#]]
+    .assert_eq(&told);
 }
 
 #[tokio::test]
@@ -618,8 +693,16 @@ async fn tells_what_became() {
         ObservedBatch { producer: Some(7), ordinal: 5, guess: None, count: 36, base_timestamp_ms: 1000 };
     pipeline
         .acknowledged(Acknowledgement { batch, answer: LaneAnswer { ordinal: 5, promise, outcomes, runs } });
-    let told = lines.recv().await.unwrap().message.replace("), ", "),\n").replace("}), ", "}),\n");
-    expect![[r#""#]].assert_eq(&told);
+    let told = lines.recv().await.unwrap().message.replace("), Out", "),\nOut");
+    expect![[r#"
+        batch 5 of 36: [Outcome::Stored(Stored { partition: 1, base-offset: Some(70), duplicate: false }),
+        Outcome::Stored(Stored { partition: 2, base-offset: None, duplicate: true }),
+        Outcome::Dropped, Outcome::Rejected(Rejection { code: 7, reason: "field id is missing" }),
+        Outcome::Rejected(Rejection { code: 0, reason: "not JSON" }),
+        Outcome::Rejected(Rejection { code: 0, reason: "plugin 'a@1' failed in 'on-send': a test (code 7)" }),
+        Outcome::Failed("too large"),
+        Outcome::Unknown("nobody answered")], runs [(1, 0), (2, 1), (3, 2), (4, 3), (5, 4), (6, 5), (7, 6), (8, 7)]"#]]
+    .assert_eq(&told);
 }
 
 /// Does one call of each hook that a guest has, where it gets as far as that.

@@ -34,11 +34,11 @@ pub(crate) fn simd() -> Vec<u8> {
 }
 
 pub(crate) fn threads() -> Vec<u8> {
-    module("(memory (export \"memory\") 2)", "(memory 1 1 shared)", "")
+    module("(memory (export \"memory\") 2)", "", "(drop (i32.atomic.load (i32.const 0)))")
 }
 
 pub(crate) fn memory64() -> Vec<u8> {
-    module("(memory (export \"memory\") 2)", "(memory i64 1)", "")
+    module("(memory (export \"memory\") 2)", "(table i64 1 funcref)", "")
 }
 
 pub(crate) fn large_function() -> Vec<u8> {

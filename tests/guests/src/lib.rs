@@ -173,6 +173,8 @@ guests! {
     errs_in_on_consume = consumer("errs");
     /// Never comes back from `on-consume`.
     loops_in_on_consume = consumer("loops");
+    /// Is long in `on-consume`: some hundredths of a second.
+    is_slow_in_on_consume = consumer("is-slow");
     /// Leaves nothing of a batch: the consumer goes on behind it.
     drops_all = consumer("drops-all");
     /// Makes tombstones of all records.
@@ -266,9 +268,9 @@ guests! {
     traps_at_its_start = trapping_start;
     /// Computes with vectors.
     uses_simd = simd;
-    /// Has a memory that threads could share.
+    /// Uses what is for threads: an atomic access.
     uses_threads = threads;
-    /// Has a memory of 64-bit addresses.
+    /// Has a table of 64-bit addresses, which come with 64-bit memories.
     uses_memory64 = memory64;
     /// Has one function of more than a mebibyte of code.
     has_a_large_function = large_function;
