@@ -257,7 +257,7 @@ fn a_component_of_60_megabytes_is_refused_with_the_figure() {
     std::fs::File::create(&large).unwrap().set_len(60_000_000).unwrap();
     let large = text(&large);
     for command in [push(&large, "large", "1"), vec!["plugins", "test", &large]] {
-        place.weir.run(&command).refused(&["60000000 bytes", "at most 33554432"]);
+        place.weir.run(&command).refused(&["it has more than 33554432 bytes"]);
     }
     place.assert_serves();
 }

@@ -83,6 +83,7 @@ fn metrics_of_plugins_are_served() {
         "weir_plugins_observations_left_out_total{LABELS,role=\"live\"} 0",
         "weir_plugins_figures_refused_total{LABELS} ",
         "weir_plugin_name_0{LABELS} ",
+        "# HELP weir_plugins_calls_total Calls",
     ] {
         let series = series.replace("LABELS", labels);
         assert!(page.contains(&series), "no '{series}' in {page}");
