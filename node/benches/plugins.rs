@@ -41,7 +41,7 @@ impl BlobStore for Blobs {
 
 fn host(runtime: &Runtime, blobs: Arc<Blobs>) -> Plugins {
     let _entered = runtime.enter();
-    let outside = Outside::real().unwrap().with_workers("compile", 1).unwrap();
+    let outside = Outside::real().unwrap().with_workers("compile", Plugins::WORKERS).unwrap();
     Plugins::start(Engines::real().unwrap(), outside, blobs).unwrap()
 }
 

@@ -481,7 +481,10 @@ fn start_plugins(config: &NodeConfig, outside: &Outside) -> Result<Plugins, Star
     let (engines, outside_for_compiling) = match &config.engines {
         Some(engines) => (engines.clone(), outside.clone()),
         // Not the workers that flush: compiling takes long.
-        None => (Engines::real()?, outside.with_workers("weir-compile", 1).map_err(StartError::Threads)?),
+        None => (
+            Engines::real()?,
+            outside.with_workers("weir-compile", Plugins::WORKERS).map_err(StartError::Threads)?,
+        ),
     };
     let folder = private_folder(config, outside, PLUGINS_FOLDER)?;
     Plugins::start(engines, outside_for_compiling, Arc::new(folder))

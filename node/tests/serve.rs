@@ -22,8 +22,8 @@ use weir_wire::ids::{
 use weir_wire::lane::{Acks, LaneAnswer, LaneBatch, LaneOpen, LaneTarget, Outcome};
 use weir_wire::open::{StreamAnswer, StreamKind, StreamOpen};
 use weir_wire::request::{
-    ActivatePipeline, CreateTopic, ListOffsets, Metadata, OffsetSpec, PipelineChange, PluginBinding, Request,
-    RequestHeader, ResponseHeader, StagePipeline, decode_body, encode_body,
+    ActivatePipeline, CreateTopic, DescribePipelines, ListOffsets, Metadata, OffsetSpec, PipelineChange,
+    PluginBinding, Request, RequestHeader, ResponseHeader, StagePipeline, decode_body, encode_body,
 };
 
 /// A node on a temporary folder, and a connection to it.
@@ -241,6 +241,12 @@ async fn a_part_that_is_stored_already_with_other_keys_is_unknown() {
     assert_eq!(again(&world, at, target(epoch), &mine).await, stored_again);
     assert_eq!(again(&world, at, target(epoch), &revalued).await, stored_again);
     assert!(is_unknown(&again(&world, at, target(epoch), &other).await));
+    let described = world.ask(&DescribePipelines { topic: Some(topic_name()) }).await;
+    assert_eq!(
+        described.topics[0].figures[0].failures,
+        [("impure".to_owned(), 1)],
+        "it counts against the plugin"
+    );
 
     let mut lane = world.lane(plain, 7, target(epoch)).await;
     produce(&mut lane, 0, false, mine.clone()).await;

@@ -21,6 +21,7 @@ const PASS: &str = guest!("pass-flat/pass-flat.wasm");
 const PASS_CORE: &str = guest!("pass-flat/pass-flat.core.wasm");
 const PASS_TYPED: &str = guest!("pass-typed/pass-typed.wasm");
 const WASI: &str = guest!("wasi/wasi.wasm");
+const HOSTILE: &str = guest!("hostile-producer/hostile-producer.wasm");
 const RECORDS: usize = 20_000;
 const STEP: usize = 500;
 
@@ -136,6 +137,13 @@ fn what_cannot_be_is_answered_with_what_to_do() {
     bind(&["--interceptor", "pass"]).ok();
     place.weir.run(&["plugins", "delete", "pass@1"]).refused(&["used by revision 2 of topic 'q'"]);
     place.weir.run(&["plugins", "delete", "pass"]).refused(&["which version"]);
+    place.weir.run(&[&push(HOSTILE, "remembers", "1")[..], &["--reuse"]].concat()).ok();
+    bind(&["--interceptor", "remembers", "--option", "mode=changes-its-mind"]).refused(&[
+        "came out differently",
+        "without --reuse",
+        "weir plugins test --reuse",
+    ]);
+    bind(&["--interceptor", "remembers"]).ok();
     place.assert_serves();
 }
 
@@ -239,4 +247,105 @@ fn three_nodes_swap_as_one_and_one_that_was_away_catches_up() {
     assert_eq!(held, 2, "the returned node holds both components in {}", text(&components));
     let read = cluster.client(0).run(&["consume", "q", "--from-beginning", "--until-end"]).ok();
     assert_eq!(read.lines().count(), 6);
+}
+
+/// A large file is refused where it is read; nothing of it is sent.
+#[test]
+fn a_component_of_60_megabytes_is_refused_with_the_figure() {
+    let place = Place::new();
+    let large = place.path("large.wasm");
+    std::fs::File::create(&large).unwrap().set_len(60_000_000).unwrap();
+    let large = text(&large);
+    for command in [push(&large, "large", "1"), vec!["plugins", "test", &large]] {
+        place.weir.run(&command).refused(&["it has more than 33554432 bytes"]);
+    }
+    place.assert_serves();
+}
+
+/// Whoever follows sees the lines that it asked for: all, those about a topic, those of a plugin.
+#[test]
+fn what_plugins_write_can_be_followed() {
+    let place = Place::new();
+    for (topic, plugin) in [("q", "first"), ("r", "second")] {
+        place.create(topic, &[]);
+        place.weir.run(&push(HOSTILE, plugin, "1")).ok();
+        let option = "mode=acknowledgement-tells";
+        place.weir.run(&["plugins", "bind", topic, "--interceptor", plugin, "--option", option]).ok();
+    }
+    let follow = |words: &[&str]| place.weir.spawn(&[&["plugins", "logs", "-f"], words].concat());
+    let followers =
+        [follow(&[]), follow(&["q"]), follow(&["--plugin", "second"]), follow(&["q", "--plugin", "second"])];
+    for follower in &followers {
+        follower.wait_for_stderr("following; Ctrl-C ends");
+    }
+    let json = follow(&["r", "--output", "json"]);
+    let of = |plugin: &str, topic: &str| {
+        let line = format!(
+            "node 1 info {topic}-0 {plugin}@1: batch 0 of 1: [Outcome::Stored(Stored {{ partition: 0, "
+        );
+        move |shown: &str| shown.lines().any(|shown| shown.starts_with(&line))
+    };
+    let (first, second) = (of("first", "q"), of("second", "r"));
+    // When a node hears of a follower nobody is told: the lines of one of these rounds reach all of them.
+    let deadline = Instant::now() + DEADLINE;
+    let shown = loop {
+        place.weir.run_with_input(&["produce", "r"], b"a record\n").ok();
+        place.weir.run_with_input(&["produce", "q"], b"a record\n").ok();
+        let shown: Vec<_> = followers.iter().map(|follower| follower.stdout().text()).collect();
+        let all = first(&shown[0]) && second(&shown[0]) && first(&shown[1]) && second(&shown[2]);
+        if all && json.stdout().text().contains('\n') {
+            break shown;
+        }
+        assert!(Instant::now() < deadline, "{shown:#?}");
+    };
+    assert!(!shown[1].contains("second@1") && !shown[2].contains("first@1"), "{shown:#?}");
+    assert_eq!(shown[3], "", "no plugin of that name is bound to that topic");
+    let line: Value = serde_json::from_str(json.stdout().text().lines().next().unwrap()).unwrap();
+    assert_eq!(
+        (
+            &line["node"],
+            &line["level"],
+            &line["topic"],
+            &line["partition"],
+            &line["plugin"],
+            &line["version"]
+        ),
+        (&1.into(), &"info".into(), &"r".into(), &0.into(), &"second".into(), &"1".into()),
+        "{line}"
+    );
+}
+
+/// Every topic and those to come; what stops it half-way says how far it came.
+#[test]
+fn all_topics_are_bound_at_once_and_an_error_says_how_far_it_came() {
+    let place = Place::new();
+    for topic in ["a", "b", "c"] {
+        place.create(topic, &[]);
+    }
+    let all = |words: &[&str]| place.weir.run(&[&["plugins", "bind", "--all-topics"], words].concat());
+    let bound = all(&["--interceptor", "stamp", "--output", "json"]).ok().json();
+    let names: Vec<_> =
+        bound["topics"].as_array().unwrap().iter().map(|topic| topic["topic"].clone()).collect();
+    assert_eq!(names, ["a", "b", "c"]);
+    place.create("later", &[]);
+    let in_force = |topic: &str| {
+        let status = status(&place, topic);
+        (status["revision"].as_u64().unwrap(), plugin_names(&status).concat())
+    };
+    for topic in ["a", "b", "c"] {
+        assert_eq!(in_force(topic), (2, "stamp@0.1.0".to_owned()), "{topic}");
+    }
+    assert_eq!(in_force("later"), (1, "stamp@0.1.0".to_owned()), "it is created with it");
+
+    place.weir.run(&["plugins", "bind", "b", "--no", "interceptor"]).ok();
+    all(&["--interceptor", "require-json", "--expected", "2"]).refused(&[
+        "topic 'b': ",
+        "at revision 3, not 2",
+        "done before it: a; the others are as they were",
+    ]);
+    assert_eq!(in_force("a"), (3, "require-json@0.1.0".to_owned()));
+    assert_eq!(in_force("b"), (3, String::new()));
+    assert_eq!(in_force("c"), (2, "stamp@0.1.0".to_owned()));
+    place.create("last", &[]);
+    assert_eq!(in_force("last"), (1, "stamp@0.1.0".to_owned()));
 }

@@ -54,6 +54,42 @@ fn metrics_are_served() {
     }
 }
 
+/// What plugins do is seen per plugin, version and topic, and so is what they count themselves.
+#[test]
+fn metrics_of_plugins_are_served() {
+    let (folder, listen) = (tempfile::tempdir().unwrap(), free_address());
+    let flags = ["--metrics-listen", &listen.to_string()];
+    let node = weir().node_with(&folder.path().join("data"), free_address(), &flags);
+    let client = node.client();
+    client.run(&["topics", "create", "t"]).ok();
+    let guest = concat!(env!("CARGO_MANIFEST_DIR"), "/guests/hostile-producer/hostile-producer.wasm");
+    client.run(&["plugins", "push", guest, "--name", "noisy", "--version", "1"]).ok();
+    client.run(&["plugins", "bind", "t", "--interceptor", "noisy", "--option", "mode=floods-metrics"]).ok();
+    client.run_with_input(&["produce", "t"], b"a\nb\n").ok();
+    let page = get(listen, "/metrics");
+    let labels = "plugin=\"noisy\",version=\"1\",topic=\"t\"";
+    for series in [
+        "weir_plugins_revision{LABELS,role=\"live\"} 2",
+        "weir_plugins_calls_total{LABELS,role=\"live\"} 1",
+        "weir_plugins_busy_nanoseconds_total{LABELS,role=\"live\"} ",
+        "weir_plugins_throttled_nanoseconds_total{LABELS,role=\"live\",share=\"time\"} 0",
+        "weir_plugins_records_total{LABELS,role=\"live\",outcome=\"kept\"} 2",
+        "weir_plugins_records_total{LABELS,role=\"live\",outcome=\"rejected\"} 0",
+        "weir_plugins_failures_total{LABELS,role=\"live\",cause=\"trap\"} 0",
+        "weir_plugins_failures_total{LABELS,role=\"live\",cause=\"impure\"} 0",
+        "weir_plugins_call_seconds_bucket{LABELS,role=\"live\",le=\"",
+        "weir_plugins_memory_high_bytes{LABELS,role=\"live\"} ",
+        "weir_plugins_instances{LABELS,role=\"live\"} ",
+        "weir_plugins_observations_left_out_total{LABELS,role=\"live\"} 0",
+        "weir_plugins_figures_refused_total{LABELS} ",
+        "weir_plugin_name_0{LABELS} ",
+        "# HELP weir_plugins_calls_total Calls",
+    ] {
+        let series = series.replace("LABELS", labels);
+        assert!(page.contains(&series), "no '{series}' in {page}");
+    }
+}
+
 fn get(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();

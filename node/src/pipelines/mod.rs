@@ -290,9 +290,11 @@ impl Pipelines {
         slots.values().filter_map(Slot::ready).flat_map(|pipeline| pipeline.snapshots()).collect()
     }
 
-    /// Notes that a pipeline made something else of a batch that was sent again.
-    pub fn answered_differently(&self, topic: &str, revision: Revision) {
-        tracing::error!(topic, %revision, "a plugin answered differently when a batch was sent again: it is not a pure function");
+    /// Notes that a pipeline made something else of a batch that was sent again: against each of its plugins, as nobody
+    /// can say which of them it was.
+    pub fn answered_differently(&self, topic: &str, revision: Revision, pipeline: &Pipeline) {
+        let plugins = pipeline.answered_differently().join(", ");
+        tracing::error!(topic, %revision, plugins, "a plugin answered differently when a batch was sent again: it is not a pure function");
         metrics::counter!("weir_plugins_nondeterministic_total", "topic" => topic.to_owned()).increment(1);
     }
 

@@ -98,6 +98,8 @@ const PAGE_BYTES: usize = 64 * 1024;
 
 impl Drop for Leased {
     fn drop(&mut self) {
+        // Also of an instance that a failed call ends: nobody looks at it later.
+        self.stats.memory(self.instance.memory_high());
         self.stats.instances(-1);
     }
 }
@@ -150,13 +152,10 @@ impl Binding {
             config,
         };
         match binding.start(Voice::default()).await {
-            Ok((first, wants)) => {
-                binding.wants = wants;
-                binding.stats.memory(first.instance.memory_high());
-            }
+            Ok((_, wants)) => binding.wants = wants,
             Err(broken) => {
                 let failure = binding.failure(Hook::Configure, broken);
-                if opening == Opening::Stage {
+                if opening != Opening::Reopen {
                     return Err(failure);
                 }
                 tracing::warn!(topic = place.topic, %failure, "a plugin of an open revision fails");
@@ -167,6 +166,11 @@ impl Binding {
 
     pub(super) fn config(&self) -> &BindingConfig {
         &self.config
+    }
+
+    /// Its name and version.
+    pub(super) fn label(&self) -> &str {
+        &self.label
     }
 
     pub(super) fn digest(&self) -> &str {
@@ -353,7 +357,9 @@ impl Binding {
     }
 
     async fn start(&self, voice: Voice) -> Result<(Leased, Wants), Broken> {
-        let mut instance = Instance::start(&self.config.plugin, self.config.limits, voice).await?;
+        let instance = Instance::start(&self.config.plugin, self.config.limits, voice).await?;
+        self.stats.instances(1);
+        let mut leased = Leased { instance, stats: Arc::clone(&self.stats), memory_at_first: 0 };
         let options: Vec<_> =
             self.config.options.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let context = types::Context {
@@ -363,10 +369,10 @@ impl Binding {
             options: &options,
             answer_bytes_max: self.config.limits.answer_bytes,
         };
-        let wants = instance.configure(context).await?;
-        self.stats.instances(1);
-        let memory_at_first = instance.memory_high();
-        Ok((Leased { instance, stats: Arc::clone(&self.stats), memory_at_first }, wants))
+        let wants = leased.instance.configure(context).await?;
+        leased.memory_at_first = leased.instance.memory_high();
+        self.stats.memory(leased.memory_at_first);
+        Ok((leased, wants))
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Leased>> {

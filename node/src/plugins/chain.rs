@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use weir_core::pipeline::answer::Answer;
 use weir_core::pipeline::dead_letters::{self, Origin};
 use weir_core::pipeline::draft::{Changes, Draft, Offsets, Way};
-use weir_core::pipeline::failing::{Consequence, Failure, Hook, OnFailure, on_produce};
+use weir_core::pipeline::failing::{Cause, Consequence, Failure, Hook, OnFailure, on_produce};
 use weir_core::pipeline::placing::{DeadLetters, DefaultPartitioner, Placement};
 use weir_wire::batch::{self, BatchHeader, Records, TimestampType};
 use weir_wire::error::{ErrorCode, WireError};
@@ -13,13 +14,13 @@ use weir_wire::ids::{NodeId, PartitionIndex, ProducerId};
 use weir_wire::lane::Outcome;
 use weir_wire::placement;
 
-use super::binding::{Binding, BindingConfig, Place};
+use super::binding::{Binding, BindingConfig, Leased, Place};
 use super::contract::types;
 use super::hooks::{Facts, wrong};
 use super::instance::Broken;
 use super::observer::{Acknowledgement, Commit, Observer};
 use super::stats::Snapshot;
-use super::voice::Lines;
+use super::voice::{Lines, Voice};
 use crate::outside::Clock;
 
 /// The plugins of a topic's pipeline, as they are bound.
@@ -78,8 +79,12 @@ pub enum BatchTarget {
 /// For what a pipeline is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opening {
-    /// To be activated: every plugin must take its options and survive a trial call.
+    /// To be activated: every plugin must take its options and survive a trial call; one whose instances are reused, the
+    /// same call again and again with the same answer.
     Stage,
+    /// To be tried out by its author, who looks at the answers: as to be activated, but whatever reused instances
+    /// answer.
+    Try,
     /// It was staged before, perhaps in an earlier life of the node: what a plugin fails at now it fails at batch by
     /// batch, as its binding says, rather than taking the topic down.
     Reopen,
@@ -112,8 +117,11 @@ struct Host<'a> {
 impl Host<'_> {
     async fn bind(&self, config: BindingConfig, hook: Hook) -> Result<Arc<Binding>, Failure> {
         let binding = Binding::new(config, self.place, hook, self.opening, self.clock, self.lines).await?;
-        if self.opening == Opening::Stage {
-            canary(&binding, self.place).await.map_err(|broken| binding.failure(hook, broken))?;
+        if self.opening != Opening::Reopen {
+            let is_replayed = self.opening == Opening::Stage && binding.config().reuse;
+            canary(&binding, self.place, is_replayed)
+                .await
+                .map_err(|broken| binding.failure(hook, broken))?;
         }
         Ok(Arc::new(binding))
     }
@@ -208,6 +216,18 @@ impl Pipeline {
         all.map(|binding| binding.digest().to_owned()).collect()
     }
 
+    /// Counts against the plugins that had a hand in it that a batch came out differently when it was sent again. Says
+    /// which they are.
+    pub fn answered_differently(&self) -> Vec<String> {
+        let makers = self.interceptors.iter().chain(&self.partitioner);
+        makers
+            .map(|binding| {
+                binding.stats().failed(Cause::Impure);
+                binding.label().to_owned()
+            })
+            .collect()
+    }
+
     /// Runs a validated batch through the interceptors and the partitioner.
     pub async fn run(&self, batch: Bytes, records: Records, context: &BatchContext<'_>) -> Processed {
         let offsets = match context.target {
@@ -291,7 +311,7 @@ impl Pipeline {
     }
 
     /// Gives an instance back after a call that succeeded.
-    fn put_back(&self, binding: &Arc<Binding>, leased: super::binding::Leased) {
+    fn put_back(&self, binding: &Arc<Binding>, leased: Leased) {
         if let Some(ending) = binding.release(leased) {
             self.observer.close(binding, ending);
         }
@@ -463,9 +483,37 @@ fn fetched(draft: &Draft, partition: PartitionIndex) -> types::FetchedBatch {
     }
 }
 
+/// What a plugin makes of a batch that no producer sent.
+#[derive(PartialEq)]
+enum OfCanary {
+    Records(Answer),
+    Places(Vec<u32>),
+    /// To refuse it is an answer too.
+    Refused(String),
+}
+
+/// How often an instance that is to serve many batches is shown the same one before it is believed.
+const REPLAYS: usize = 3;
+
 /// A first call with one record that no producer sent: a plugin that cannot answer it cannot answer anything. What it
-/// answers about the record does not matter.
-async fn canary(binding: &Binding, place: &Place) -> Result<(), Broken> {
+/// answers about the record does not matter; but an instance that serves many batches must answer always the same.
+async fn canary(binding: &Binding, place: &Place, is_replayed: bool) -> Result<(), Broken> {
+    let first = of_canary(binding, place, &mut binding.lease(Voice::default()).await?).await?;
+    if !is_replayed {
+        return Ok(());
+    }
+    let mut reused = binding.lease(Voice::default()).await?;
+    for _ in 0..REPLAYS {
+        if of_canary(binding, place, &mut reused).await? != first {
+            let message = "the same batch came out differently on an instance that had seen it before; push it without \
+                           --reuse, or make the hook forget its calls (weir plugins test --reuse shows the difference)";
+            return Err(Broken::new(Cause::Impure, message));
+        }
+    }
+    Ok(())
+}
+
+async fn of_canary(binding: &Binding, place: &Place, leased: &mut Leased) -> Result<OfCanary, Broken> {
     let mut builder = batch::BatchBuilder::new(batch::Compression::None);
     builder.push(0, Some(b"canary"), Some(b"{}"), &[]);
     let bytes = builder.finish(None);
@@ -485,28 +533,26 @@ async fn canary(binding: &Binding, place: &Place) -> Result<(), Broken> {
     };
     let facts = Facts { principal: context.principal, entry_node: 0 };
     let shows_records = !binding.wants().no_records;
-    let mut leased = binding.lease(super::voice::Voice::default()).await?;
     let instance = leased.instance();
     let answered = match binding.hook() {
-        Hook::OnSend => {
-            instance.on_send(produced(&draft, &context), &draft, shows_records, facts).await.map(Some)
-        }
         Hook::OnConsume => {
-            instance.on_consume(fetched(&draft, PartitionIndex(0)), &draft, shows_records).await.map(Some)
+            instance.on_consume(fetched(&draft, PartitionIndex(0)), &draft, shows_records).await
         }
-        Hook::Partition => {
-            let answer = instance.partition(produced(&draft, &context), &draft).await;
-            answer.and_then(|answer| {
-                Placement::answered(&answer, 1, place.partitions).map_err(|bad| wrong(&bad)).map(|_| None)
-            })
-        }
-        _ => Ok(None),
+        Hook::Partition => match instance.partition(produced(&draft, &context), &draft).await {
+            Ok(places) => {
+                Placement::answered(&places, 1, place.partitions).map_err(|bad| wrong(&bad))?;
+                return Ok(OfCanary::Places(places));
+            }
+            Err(broken) => Err(broken),
+        },
+        _ => instance.on_send(produced(&draft, &context), &draft, shows_records, facts).await,
     };
     match answered {
-        Ok(Some(answer)) => draft.apply(&answer).map(|_| ()).map_err(|bad| wrong(&bad)),
-        // To refuse this batch is an answer too.
-        Err(broken) if broken.cause == weir_core::pipeline::failing::Cause::Refused => Ok(()),
-        Ok(None) => Ok(()),
+        Ok(answer) => {
+            draft.apply(&answer).map_err(|bad| wrong(&bad))?;
+            Ok(OfCanary::Records(answer))
+        }
+        Err(broken) if broken.cause == Cause::Refused => Ok(OfCanary::Refused(broken.message)),
         Err(broken) => Err(broken),
     }
 }

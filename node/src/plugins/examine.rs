@@ -2,7 +2,7 @@
 
 use wasmparser::{Chunk, Encoding, Parser, Payload};
 
-use super::limits::COMPONENT_BYTES_MAX;
+use super::limits::{COMPONENT_BYTES_MAX, FUNCTION_BYTES_MAX};
 
 /// The contract's package.
 const PACKAGE: &str = "weir:plugin/";
@@ -103,6 +103,22 @@ pub enum LoadError {
         /// How long was waited.
         seconds: u64,
     },
+    /// Others take too long.
+    #[error(
+        "other components were compiled first, for more than the {seconds} s that one waits for them; try again later"
+    )]
+    CompileWait {
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// One of its functions is too large.
+    #[error(
+        "a function of the component has {bytes} bytes of code, at most {FUNCTION_BYTES_MAX} are allowed; split it"
+    )]
+    LargeFunction {
+        /// How large.
+        bytes: usize,
+    },
     /// Its hooks have other parameters than the contract's.
     #[error(
         "the component's hooks do not fit the contract: {0}; build it with the wit files of weir:plugin@1.0.0"
@@ -145,6 +161,7 @@ pub(super) fn component(bytes: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, Load
 /// Says what a component is, and refuses what it may not import.
 pub(super) fn examine(component: &[u8], grants: Grants) -> Result<Examined, LoadError> {
     let outline = outline(component)?;
+    check_functions(component)?;
     let mut hooks = Vec::new();
     for export in &outline.exports {
         let Some((name, version)) = ours(export) else { continue };
@@ -183,6 +200,23 @@ pub(super) fn examine(component: &[u8], grants: Grants) -> Result<Examined, Load
     Ok(Examined { kind, shape, wants_wasi: !wasi.is_empty() })
 }
 
+/// Looks for a function that would take the compiler too long, in all modules.
+fn check_functions(component: &[u8]) -> Result<(), LoadError> {
+    for payload in Parser::new(0).parse_all(component) {
+        if let Payload::CodeSectionEntry(body) = payload.map_err(damaged)? {
+            let bytes = body.range().len();
+            if bytes > FUNCTION_BYTES_MAX {
+                return Err(LoadError::LargeFunction { bytes });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn damaged(error: wasmparser::BinaryReaderError) -> LoadError {
+    LoadError::Damaged(error.to_string())
+}
+
 /// The interface and version of one of our names: `weir:plugin/log@1.0.0`.
 fn ours(name: &str) -> Option<(&str, &str)> {
     name.strip_prefix(PACKAGE)?.split_once('@')
@@ -215,7 +249,6 @@ struct Outline {
 }
 
 fn outline(bytes: &[u8]) -> Result<Outline, LoadError> {
-    let damaged = |error: wasmparser::BinaryReaderError| LoadError::Damaged(error.to_string());
     let mut outline = Outline::default();
     let mut parser = Parser::new(0);
     let mut at = 0;

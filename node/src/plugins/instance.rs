@@ -220,7 +220,7 @@ fn judged(
     }
 }
 
-/// How the engine words that a call handed over too much; its type is private. A test holds it.
+/// How the engine words that a call handed over too much; its type is private. The guest `answers_far_too_much` holds it.
 const OUTPUT_EXHAUSTED: &str = "fuel allocated for hostcalls has been exhausted";
 
 fn out_of_time(bounded: &Bounded, limits: &Limits) -> Broken {

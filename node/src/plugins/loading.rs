@@ -22,6 +22,8 @@ use crate::outside::Outside;
 
 /// How long a component may take to compile. A Python runtime takes some 15 seconds on an idle core.
 const COMPILE_TIME_MAX: Duration = Duration::from_secs(120);
+/// How long a component waits for those that are compiled before it.
+const COMPILE_WAIT_MAX: Duration = Duration::from_secs(120);
 
 /// A component that was checked, compiled and linked: instances of it are cheap.
 pub struct Loaded {
@@ -160,8 +162,11 @@ impl Loader {
         bytes: Bytes,
         engine: Engine,
     ) -> Result<Component, LoadError> {
-        // The semaphore is never closed. Whoever gave up waiting leaves its compilation running, and its permit taken.
-        let permit = Arc::clone(&self.compiling).acquire_owned().await.ok();
+        // A compilation that took too long cannot be ended: it keeps its permit until it is over.
+        let turn = Arc::clone(&self.compiling).acquire_owned();
+        let permit = tokio::time::timeout(COMPILE_WAIT_MAX, turn)
+            .await
+            .map_err(|_| LoadError::CompileWait { seconds: COMPILE_WAIT_MAX.as_secs() })?;
         let (cache, engines) = (Arc::clone(&self.cache), self.engines.clone());
         let compile = move || {
             let engine = &engine;
@@ -169,8 +174,11 @@ impl Loader {
             cache.put(&digest, engine, &code);
             // What was just written is read back as every later start will read it.
             let own = cache.get(&digest, engine).and_then(|code| from_cache(engine, &code));
-            own.or_else(|| from_cache(engine, &Code::just_made(&code)))
-                .ok_or_else(|| LoadError::Compile("the engine does not take its own code".to_owned()))
+            // Or the engine says what it cannot run, such as more memory than a slot of its pool has.
+            own.map_or_else(
+                || deserialized(engine, &Code::just_made(&code)).map_err(|error| compile_error(&error)),
+                Ok,
+            )
         };
         let work = move || {
             let _permit = permit;
@@ -184,13 +192,19 @@ impl Loader {
     }
 }
 
-/// Code as it came out of the cache, as a component.
-fn from_cache(engine: &Engine, code: &Code) -> Option<Component> {
+/// Code as a component.
+fn deserialized(engine: &Engine, code: &Code) -> wasmtime::Result<Component> {
     // SAFETY: the engine wants bytes that it made itself. `Code` is what it just made, or what the cache hands out: only
     // such bytes whose keyed checksum this node made right after its engine made them, for this digest and these settings.
     #[expect(unsafe_code, reason = "compiled code is trusted where this node wrote it")]
-    let component = unsafe { Component::deserialize(engine, code) };
-    component
+    unsafe {
+        Component::deserialize(engine, code)
+    }
+}
+
+/// Code as it came out of the cache, as a component.
+fn from_cache(engine: &Engine, code: &Code) -> Option<Component> {
+    deserialized(engine, code)
         .inspect_err(
             |error| tracing::warn!(%error, "compiled code does not fit the engine; it is compiled again"),
         )

@@ -57,7 +57,10 @@ pub struct Plugins {
 }
 
 impl Plugins {
-    /// Starts. `outside` has the workers that compile: not those that flush, as compiling takes long. `blobs` is a
+    /// How many workers it wants: one compiles; the other looks at files, and reads what was compiled before.
+    pub const WORKERS: usize = 2;
+
+    /// Starts. `outside` has [`Plugins::WORKERS`] that compile: not those that flush, as compiling takes long. `blobs` is a
     /// folder that nobody else can read or write.
     ///
     /// # Errors

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use weir_core::pipeline::answer::Rejection;
 use weir_core::pipeline::failing::Hook;
 use weir_core::pipeline::throttle::Throttle;
+use weir_wire::error::ErrorCode;
 use weir_wire::ids::{Offset, PartitionIndex};
 use weir_wire::lane::{LaneAnswer, Outcome};
 
@@ -129,7 +131,9 @@ async fn observe(event: Event) -> Result<(), Broken> {
 
 async fn acknowledge(binding: &Binding, acknowledgement: &Acknowledgement) -> Result<(), Broken> {
     let Acknowledgement { batch, answer } = acknowledgement;
-    let outcomes: Vec<_> = answer.outcomes.iter().map(outcome).collect();
+    let rejections: Vec<_> = answer.outcomes.iter().map(rejection).collect();
+    let outcomes: Vec<_> =
+        answer.outcomes.iter().zip(&rejections).map(|(of, rejection)| outcome(of, rejection)).collect();
     let runs: Vec<_> = answer
         .runs
         .iter()
@@ -170,7 +174,19 @@ async fn close(mut ending: Leased) -> Result<(), Broken> {
     ending.instance().close().await
 }
 
-fn outcome(outcome: &Outcome) -> types::Outcome<'_> {
+/// What a rejected record was refused with. A number is only in what an interceptor decided, not in what the node says
+/// about one that failed.
+fn rejection(outcome: &Outcome) -> Rejection {
+    match outcome {
+        Outcome::Rejected(error) if error.code == ErrorCode::InvalidRecord => {
+            Rejection::of_sentence(&error.message)
+        }
+        Outcome::Rejected(error) => Rejection { code: 0, reason: error.message.clone() },
+        _ => Rejection::default(),
+    }
+}
+
+fn outcome<'a>(outcome: &'a Outcome, rejection: &'a Rejection) -> types::Outcome<'a> {
     match outcome {
         Outcome::Stored { partition, base_offset, duplicate } => types::Outcome::Stored(types::Stored {
             partition: partition.0,
@@ -178,9 +194,10 @@ fn outcome(outcome: &Outcome) -> types::Outcome<'_> {
             duplicate: *duplicate,
         }),
         Outcome::Dropped => types::Outcome::Dropped,
-        Outcome::Rejected(error) => {
-            types::Outcome::Rejected(types::RejectionParam { code: 0, reason: &error.message })
-        }
+        Outcome::Rejected(_) => types::Outcome::Rejected(types::RejectionParam {
+            code: rejection.code,
+            reason: &rejection.reason,
+        }),
         Outcome::Failed(error) | Outcome::Retry(error) => types::Outcome::Failed(&error.message),
         Outcome::Unknown(error) => types::Outcome::Unknown(&error.message),
     }

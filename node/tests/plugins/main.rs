@@ -5,6 +5,7 @@
 
 mod caching;
 mod chains;
+mod compiling;
 mod hostile;
 mod sandbox;
 mod shares;

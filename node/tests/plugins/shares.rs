@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use weir_guests::Guest;
 use weir_node::plugins::{Limits, Pipeline};
+use weir_wire::batch::{self, Compression};
+use weir_wire::ids::PartitionIndex;
 
-use crate::support::{alone, binding, context, described, host, load, reopen, run};
+use crate::support::{alone, batch, binding, context, described, host, load, reopen, run};
 
 /// A guest that takes long on each fresh instance, and answers well: how long is a matter of the machine.
 async fn slow(limits: Limits) -> Arc<Pipeline> {
@@ -78,4 +80,35 @@ async fn calls_wait_for_memory_that_others_have() {
         tokio::join!(run(&pipeline, &["a"], &context_of_one), run(&pipeline, &["b"], &context_of_other));
     assert!(described(&one).starts_with("1 to partition") && described(&other).starts_with("1 to partition"));
     assert!(waited_for(&pipeline).contains(&"memory"), "{:?}", waited_for(&pipeline));
+}
+
+/// So many calls run at a time as the limit `calls` says; the others wait, and all are answered.
+#[tokio::test]
+async fn no_more_calls_run_than_the_limit_says() {
+    let plugins = host();
+    let guest = Guest::named("is_slow_in_on_consume");
+    let loaded = load(&plugins, guest.component()).await.unwrap();
+    let mut config = binding(&loaded, guest.name, &guest.options());
+    config.limits =
+        Limits { call_time: Duration::from_secs(10), time_share_percent: 100, ..Limits::default() };
+    config.limits.set("calls", "2").unwrap();
+    let pipeline = reopen(&plugins, alone(config)).await;
+    let call = || {
+        let pipeline = Arc::clone(&pipeline);
+        async move {
+            let (stored, _) = batch(&["a"], Compression::None);
+            pipeline.fetch(stored, PartitionIndex(1), batch::Limits::default()).await.is_ok()
+        }
+    };
+    let calls = tokio::task::JoinSet::from_iter((0..5).map(|_| call()));
+    let mut most = 0;
+    while pipeline.snapshots()[0].calls < 5 {
+        most = most.max(pipeline.snapshots()[0].instances);
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(
+        (most, calls.join_all().await),
+        (2, vec![true; 5]),
+        "instances at a time, and whether all came back"
+    );
 }

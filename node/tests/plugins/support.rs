@@ -46,7 +46,7 @@ pub(crate) fn engines() -> Engines {
 }
 
 /// What all tests compiled, so that each guest is compiled once.
-fn shared_blobs() -> Arc<Blobs> {
+pub(crate) fn shared_blobs() -> Arc<Blobs> {
     static BLOBS: OnceLock<Arc<Blobs>> = OnceLock::new();
     Arc::clone(BLOBS.get_or_init(Arc::default))
 }
@@ -57,7 +57,7 @@ pub(crate) fn host() -> Plugins {
 }
 
 pub(crate) fn host_with(engines: Engines, blobs: Arc<Blobs>) -> Plugins {
-    let outside = Outside::real().unwrap().with_workers("compile", 1).unwrap();
+    let outside = Outside::real().unwrap().with_workers("compile", Plugins::WORKERS).unwrap();
     Plugins::start(engines, outside, blobs).unwrap()
 }
 

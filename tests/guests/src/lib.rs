@@ -22,6 +22,13 @@
 //!
 //! The components next to this file are built by `plugins/build`, from the folders next to them.
 
+mod by_hand;
+
+use self::by_hand::{
+    growing_table, huge_memory, large_function, large_memory, large_table, memory64, simd, threads,
+    trapping_start,
+};
+
 /// Keeps everything, flat: what the way through a plugin costs.
 pub const PASS_FLAT: &[u8] = include_bytes!("../pass-flat/pass-flat.wasm");
 /// Keeps everything, typed.
@@ -111,6 +118,8 @@ guests! {
     traps_in_configure = producer("configure-traps");
     /// Never comes back from `configure`.
     loops_in_configure = producer("configure-loops");
+    /// Takes memory in `configure` until it gets no more.
+    grows_in_configure = producer("configure-grows");
     /// Refuses its options.
     errs_in_configure = producer("configure-errs");
     /// Is long in `configure`: half a second or more.
@@ -119,12 +128,16 @@ guests! {
     traps_in_on_acknowledgement = producer("acknowledgement-traps");
     /// Never comes back from `on-acknowledgement`.
     loops_in_on_acknowledgement = producer("acknowledgement-loops");
+    /// Writes into the log what it is told in `on-acknowledgement`.
+    tells_what_became = producer("acknowledgement-tells");
     /// Traps in `close`.
     traps_in_close = producer("close-traps");
     /// Never comes back from `close`.
     loops_in_close = producer("close-loops");
     /// Puts one byte more into its answer than the binding allows.
     answers_too_much = producer("answers-too-much");
+    /// Puts three times as much into its answer as the binding allows.
+    answers_far_too_much = producer("answers-far-too-much");
     /// Has an edit that takes more bytes than the answer holds.
     claims_too_much = producer("claims-too-much");
     /// Has bytes in its answer that belong to no edit.
@@ -158,6 +171,10 @@ guests! {
     traps_in_on_consume = consumer("traps");
     /// Answers `err` in `on-consume`.
     errs_in_on_consume = consumer("errs");
+    /// Never comes back from `on-consume`.
+    loops_in_on_consume = consumer("loops");
+    /// Is long in `on-consume`: some hundredths of a second.
+    is_slow_in_on_consume = consumer("is-slow");
     /// Leaves nothing of a batch: the consumer goes on behind it.
     drops_all = consumer("drops-all");
     /// Makes tombstones of all records.
@@ -181,6 +198,19 @@ guests! {
     partitions_too_many = partitioner("too-many");
     /// Places by how often its instance was asked: not pure under `reuse`.
     places_by_counting = partitioner("counts");
+
+    /// Changes a record behind the last one, typed.
+    typed_edits_beyond = typed_producer("typed-edits-beyond");
+    /// Changes a record twice, typed.
+    typed_edits_twice = typed_producer("typed-edits-twice");
+    /// Puts one byte more into its typed answer than the binding allows.
+    typed_answers_too_much = typed_producer("typed-answers-too-much");
+    /// Puts three times as much into its typed answer as the binding allows.
+    typed_answers_far_too_much = typed_producer("typed-answers-far-too-much");
+    /// Answers one partition too few, typed.
+    typed_partitions_too_few = typed_partitioner("typed-too-few");
+    /// Answers one partition too many, typed.
+    typed_partitions_too_many = typed_partitioner("typed-too-many");
 
     /// Traps in `assign`.
     traps_in_assign = assignor("traps");
@@ -226,6 +256,24 @@ guests! {
     is_too_large = too_large;
     /// A core module that says nothing about interfaces.
     is_a_bare_module = bare_module;
+    /// Begins with a table of more elements than the binding allows.
+    begins_with_a_large_table = large_table;
+    /// Makes its table larger than the binding allows, in `on-send`.
+    grows_its_table = growing_table;
+    /// Begins with more memory than the binding allows.
+    begins_with_a_large_memory = large_memory;
+    /// Begins with more memory than any binding may be given.
+    begins_with_a_huge_memory = huge_memory;
+    /// Traps before it is told anything.
+    traps_at_its_start = trapping_start;
+    /// Computes with vectors.
+    uses_simd = simd;
+    /// Uses what is for threads: an atomic access.
+    uses_threads = threads;
+    /// Has a table of 64-bit addresses, which come with 64-bit memories.
+    uses_memory64 = memory64;
+    /// Has one function of more than a mebibyte of code.
+    has_a_large_function = large_function;
     /// No WebAssembly at all.
     is_no_wasm = no_wasm;
     /// Nothing.
@@ -242,6 +290,14 @@ fn consumer() -> Vec<u8> {
 
 fn partitioner() -> Vec<u8> {
     include_bytes!("../hostile-partitioner/hostile-partitioner.wasm").to_vec()
+}
+
+fn typed_producer() -> Vec<u8> {
+    include_bytes!("../hostile-typed-producer/hostile-typed-producer.wasm").to_vec()
+}
+
+fn typed_partitioner() -> Vec<u8> {
+    include_bytes!("../hostile-typed-partitioner/hostile-typed-partitioner.wasm").to_vec()
 }
 
 fn assignor() -> Vec<u8> {
@@ -346,6 +402,8 @@ mod tests {
             include_str!("../hostile-consumer/src/lib.rs"),
             include_str!("../hostile-partitioner/src/lib.rs"),
             include_str!("../hostile-assignor/src/lib.rs"),
+            include_str!("../hostile-typed-producer/src/lib.rs"),
+            include_str!("../hostile-typed-partitioner/src/lib.rs"),
         ];
         for guest in GUESTS.iter().filter(|guest| !guest.mode.is_empty()) {
             // A guest that behaves until later says so in front of what it does then.

@@ -58,7 +58,7 @@ pub enum Action {
 }
 
 /// Why an interceptor refuses a record.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rejection {
     /// A number of the plugin's choosing; 0 for none.
     pub code: u32,
@@ -236,13 +236,49 @@ impl Rejection {
     pub fn sentence(&self) -> String {
         let reason = &self.reason[..self.reason.floor_char_boundary(REASON_BYTES_MAX)];
         match self.code {
-            0 => reason.to_owned(),
+            // A reason that reads like one with a number gets a number too, so that none is taken for another.
+            0 if Rejection::numbered(reason).is_none() => reason.to_owned(),
             code => format!("{reason} (code {code})"),
         }
+    }
+
+    /// The rejection that a producer was told of with this sentence.
+    #[must_use]
+    pub fn of_sentence(sentence: &str) -> Rejection {
+        let (reason, code) = Rejection::numbered(sentence).unwrap_or((sentence, 0));
+        Rejection { code, reason: reason.to_owned() }
+    }
+
+    /// The reason and the number of a sentence that has one.
+    fn numbered(sentence: &str) -> Option<(&str, u32)> {
+        let (reason, code) = sentence.strip_suffix(')')?.rsplit_once(" (code ")?;
+        Some((reason, code.parse().ok()?))
     }
 }
 
 /// What came out of one plugin's memory is shorter than 4 GiB.
 fn as_u32(length: usize) -> u32 {
     u32::try_from(length).expect("an answer comes from a memory of at most 4 GiB")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The sentence is what travels, so the number must come out of it again, whatever the reason reads like.
+    #[test]
+    fn a_rejection_comes_out_of_its_sentence() {
+        for (code, reason, sentence) in [
+            (0, "no", "no"),
+            (7, "no", "no (code 7)"),
+            (u32::MAX, "", " (code 4294967295)"),
+            (0, "no (code 7)", "no (code 7) (code 0)"),
+            (9, "no (code 7)", "no (code 7) (code 9)"),
+            (0, "no (code 99999999999)", "no (code 99999999999)"),
+        ] {
+            let rejection = Rejection { code, reason: reason.to_owned() };
+            assert_eq!(rejection.sentence(), sentence);
+            assert_eq!(Rejection::of_sentence(sentence), rejection);
+        }
+    }
 }

@@ -64,11 +64,14 @@ pub enum Cause {
     Start,
     /// It was not called: too many calls waited for it.
     Busy,
+    /// A batch that was sent again came out differently. Found at the partition; nobody can say which plugin of the
+    /// pipeline it was, so it counts against each of them.
+    Impure,
 }
 
 impl Cause {
     /// Every cause, in the order of the figures.
-    pub const ALL: [Cause; 10] = [
+    pub const ALL: [Cause; 11] = [
         Cause::Refused,
         Cause::Answer,
         Cause::Trap,
@@ -79,6 +82,7 @@ impl Cause {
         Cause::Output,
         Cause::Start,
         Cause::Busy,
+        Cause::Impure,
     ];
 
     /// The label in metrics.
@@ -95,6 +99,7 @@ impl Cause {
             Cause::Output => "output",
             Cause::Start => "start",
             Cause::Busy => "busy",
+            Cause::Impure => "impure",
         }
     }
 
@@ -244,6 +249,7 @@ mod tests {
             reject      output   Reject       resent: Retry
             reject      start    Reject       resent: Retry
             reject      busy     Retry        resent: Retry
+            reject      impure   Reject       resent: Retry
             pass        refused  Pass         resent: Pass
             pass        answer   Pass         resent: Pass
             pass        trap     Pass         resent: Retry
@@ -254,6 +260,7 @@ mod tests {
             pass        output   Pass         resent: Retry
             pass        start    Pass         resent: Retry
             pass        busy     Retry        resent: Retry
+            pass        impure   Pass         resent: Retry
             dead-letter refused  DeadLetter   resent: DeadLetter
             dead-letter answer   DeadLetter   resent: DeadLetter
             dead-letter trap     DeadLetter   resent: Retry
@@ -264,6 +271,7 @@ mod tests {
             dead-letter output   DeadLetter   resent: Retry
             dead-letter start    DeadLetter   resent: Retry
             dead-letter busy     Retry        resent: Retry
+            dead-letter impure   DeadLetter   resent: Retry
         "#]]
         .assert_eq(&table);
     }

@@ -71,16 +71,28 @@ async fn all_topics(
     is_only_staged: bool,
 ) -> Done {
     let mut shown = Vec::new();
+    let mut done = Vec::new();
     for topic in client.list_topics().await?.into_iter().filter(|topic| !topic.name.starts_with("__")) {
-        shown.push(bind(args, &topic.name, change, client, output, is_only_staged).await?);
+        let bound = bind(args, &topic.name, change, client, output, is_only_staged).await;
+        shown.push(bound.map_err(|failure| stopped_at(&format!("topic '{}'", topic.name), failure, &done))?);
+        done.push(topic.name);
     }
     if !is_only_staged {
         let request = StagePipeline { topic: None, expected: None, change: change.clone() };
-        let staged = client.stage_pipeline(&request).await?;
+        let staged = client.stage_pipeline(&request).await;
+        let staged =
+            staged.map_err(|error| stopped_at("topics that are created later", error.into(), &done))?;
         output.line(&format!("topics that are created later: {}", show::chain(&staged.plugins)))?;
     }
     output.result(&serde_json::json!({ "topics": shown }))?;
     Ok(Exit::Success)
+}
+
+/// What stopped a change of all topics, and how far that has come: topics that are bound stay so.
+fn stopped_at(place: &str, failure: Failure, done: &[String]) -> Failure {
+    let Failure::Said(why) = failure else { return failure };
+    let done = if done.is_empty() { "none".to_owned() } else { done.join(", ") };
+    Failure::new(format!("{place}: {why}; done before it: {done}; the others are as they were"))
 }
 
 /// Stages the change for one topic, and puts it in force unless that is left to later.

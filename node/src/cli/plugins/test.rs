@@ -95,7 +95,7 @@ pub(super) async fn run(args: Args, output: Output) -> Done {
     for (name, value) in &args.limits {
         limits.set(name, value).map_err(Failure::new)?;
     }
-    let outside = Outside::real()?.with_workers("weir-compile", 1)?;
+    let outside = Outside::real()?.with_workers("weir-compile", Plugins::WORKERS)?;
     let plugins = Plugins::start(Engines::real()?, outside, Arc::new(NothingKept))?;
     let file = files::read_bytes(&args.file, COMPONENT_BYTES_MAX as u64)?;
     let component = Plugins::component(file.into())?;

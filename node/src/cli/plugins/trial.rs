@@ -95,7 +95,7 @@ impl Trial<'_> {
             }
         };
         let place = Place::of(TOPIC, 1, self.partitions);
-        self.plugins.pipeline(bindings, place, Opening::Stage).await
+        self.plugins.pipeline(bindings, place, Opening::Try).await
     }
 
     /// What it makes of one batch.

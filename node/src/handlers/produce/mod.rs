@@ -544,7 +544,8 @@ impl LaneServer {
                 _ => false,
             };
             if answer.outcomes.iter().any(is_nondeterministic) {
-                self.services.pipelines.answered_differently(&self.lane.topic, self.lane.open.revision);
+                let (topic, revision) = (&self.lane.topic, self.lane.open.revision);
+                self.services.pipelines.answered_differently(topic, revision, pipeline);
             }
             if let Some(batch) = observed.filter(|_| is_settled) {
                 pipeline.acknowledged(Acknowledgement { batch, answer });

@@ -38,6 +38,10 @@ impl Guest for Hostile {
         match MODE.with_borrow(String::clone).as_str() {
             "traps" => core::arch::wasm32::unreachable(),
             "errs" => return Err("this batch is beyond me".to_owned()),
+            "is-slow" => (0..100_000_000_u64).for_each(|round| drop(std::hint::black_box(round))),
+            "loops" => loop {
+                std::hint::black_box(());
+            },
             "drops-all" => answer.edits = (0..batch.count).map(|at| edit(at, EditAction::Drop)).collect(),
             "empties-all" => {
                 answer.edits = (0..batch.count).map(|at| edit(at, EditAction::SetValueNull)).collect();

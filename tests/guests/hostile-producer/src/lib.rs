@@ -33,6 +33,7 @@ impl Guest for Hostile {
         match mode.as_str() {
             "configure-traps" => trap(),
             "configure-loops" => spin(),
+            "configure-grows" => grow(),
             "configure-errs" => return Err("option mode: it is wrong whatever it is".to_owned()),
             "configure-is-slow" => rounds(500_000_000),
             _ => {}
@@ -51,8 +52,13 @@ impl Guest for Hostile {
         })
     }
 
-    fn on_acknowledgement(_: ProducedBatch, _: Vec<Outcome>, _: Vec<OutcomeRun>) {
+    fn on_acknowledgement(batch: ProducedBatch, outcomes: Vec<Outcome>, runs: Vec<OutcomeRun>) {
         match is_mode() {
+            Some("acknowledgement-tells") => {
+                let runs: Vec<_> = runs.iter().map(|run| (run.records, run.outcome)).collect();
+                let told = format!("batch {} of {}: {outcomes:?}, runs {runs:?}", batch.ordinal, batch.count);
+                log::write(log::Level::Info, &told);
+            }
             Some("acknowledgement-traps") => trap(),
             Some("acknowledgement-loops") => spin(),
             _ => {}
@@ -70,7 +76,13 @@ impl Guest for Hostile {
 
 /// The mode, if it is one of an observer.
 fn is_mode() -> Option<&'static str> {
-    const MODES: [&str; 4] = ["acknowledgement-traps", "acknowledgement-loops", "close-traps", "close-loops"];
+    const MODES: [&str; 5] = [
+        "acknowledgement-traps",
+        "acknowledgement-loops",
+        "acknowledgement-tells",
+        "close-traps",
+        "close-loops",
+    ];
     MODE.with_borrow(|mode| MODES.into_iter().find(|known| known == mode))
 }
 
@@ -83,19 +95,18 @@ fn on_send(mode: &str, count: u32, records: Vec<u8>) -> Result<FlatAnswer, Strin
         "traps" => trap(),
         "errs" => return Err("this batch is beyond me".to_owned()),
         // Past any limit of memory; what cannot be had is a trap.
-        "grows" => {
-            let mut all: Vec<Vec<u8>> = Vec::new();
-            loop {
-                all.push(vec![1; 1 << 20]);
-                black_box(&all);
-            }
-        }
+        "grows" => grow(),
         // Memory that stays in use after the call.
         "leaks" => std::mem::forget(black_box(vec![1_u8; 64 << 10])),
         // More in one answer than the binding allows.
         "answers-too-much" => {
             answer.bytes = vec![b'x'; ANSWER_BYTES_MAX.get() as usize + 1];
             answer.edits.push(edit(0, EditAction::SetValue, ANSWER_BYTES_MAX.get() + 1));
+        }
+        // So much that it is not even read.
+        "answers-far-too-much" => {
+            answer.bytes = vec![b'x'; 3 * ANSWER_BYTES_MAX.get() as usize];
+            answer.edits.push(edit(0, EditAction::SetValue, 3 * ANSWER_BYTES_MAX.get()));
         }
         "claims-too-much" => answer.edits.push(edit(0, EditAction::SetValue, 100)),
         "leaves-bytes" => {
@@ -162,6 +173,14 @@ fn trap() -> ! {
 fn spin() -> ! {
     loop {
         black_box(());
+    }
+}
+
+fn grow() -> ! {
+    let mut all: Vec<Vec<u8>> = Vec::new();
+    loop {
+        all.push(vec![1; 1 << 20]);
+        black_box(&all);
     }
 }
 
