@@ -11,6 +11,7 @@ use std::time::Instant;
 use weir_tests::process::{DEADLINE, Running, Signal, Weir};
 
 use super::group_support::{describe, lag, lines, member, numbers, wait_for_group};
+use super::setting;
 use super::three_nodes::{Cluster, create_on_all};
 
 const CONSUMERS: usize = 20;
@@ -41,11 +42,6 @@ impl Processed {
         self.count += numbers.len();
         self.numbers.extend(numbers);
     }
-}
-
-fn setting(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is a whole number, not '{text}'")))
 }
 
 /// One thing happens to one consumer.

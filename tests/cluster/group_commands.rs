@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use weir_tests::process::Signal;
+use weir_tests::process::{DEADLINE, Signal};
 
 use super::group_support::{describe, member, shares, wait_for_group};
 use super::{Place, any_port, text, weir};
@@ -109,9 +109,18 @@ fn groups_are_listed_described_explained_and_deleted() {
     for command in ["describe", "explain", "delete"] {
         run(&[command, "nobody"]).refused(&["no group 'nobody'", "groups list"]);
     }
+    run(&["delete-offsets", "nobody", "--topic", "t"]).refused(&["no group 'nobody'", "groups list"]);
+    run(&["delete-offsets", "g", "--topic", "nope"]).refused(&["'nope'", "topics create"]);
+    place.weir.run(&["consume", "nope", "--group", "g"]).refused(&["'nope'", "topics create"]);
+    assert_eq!(
+        describe(&place.weir, "g")["members"].as_array().unwrap().len(),
+        1,
+        "who mistypes joins nothing"
+    );
     let explained = run(&["explain", "g", "--assignor", "range", "--output", "json"]).ok().json();
     assert_eq!((&explained["assignor"], &explained["moves"]), (&json!("range"), &json!([])), "{explained}");
     assert_eq!(explained["members"][0]["after"], 2, "{explained}");
+    assert_eq!((&explained["fewest"], &explained["most"]), (&json!(2), &json!(2)), "{explained}");
     let set = run(&["set-assignor", "g", "range", "--output", "json"]).ok().json();
     assert!(set["epoch"].as_u64() > group["epoch"].as_u64(), "{set}");
     wait_for_group(&place.weir, "g", "range assigns", |group| {
@@ -156,4 +165,56 @@ fn how_groups_are_looked_after_is_configured_for_the_cluster() {
     std::fs::write(&config, "group.consumer.assignor = \"best\"\n").unwrap();
     let refused = weir.run(&["node", "--data", "x", "--config", &text(&config)]);
     refused.refused(&["group.consumer.assignor", "roundrobin"]);
+}
+
+#[test]
+fn how_even_a_group_would_be_is_explained_before_anything_moves() {
+    let place = Place::new();
+    place.create("t", &["--partitions", "3"]);
+    let members = [(); 2].map(|()| member(&place.weir, "g", &[]));
+    let before = wait_for_group(&place.weir, "g", "two share", |group| shares(group) == [1, 2]);
+    let explain = |flags: &[&str]| place.weir.run(&[&["groups", "explain", "g"], flags].concat()).ok();
+    let explained = explain(&["--assignor", "range", "--output", "json"]).json();
+    assert_eq!((&explained["fewest"], &explained["most"]), (&json!(1), &json!(2)), "{explained}");
+    // Dealt out as 0 and 2 to one and 1 to the other, they would be runs: 0 and 1, and 2.
+    assert_eq!(explained["moves"].as_array().unwrap().len(), 2, "{explained}");
+    let shown = explain(&["--assignor", "range"]).text();
+    assert!(shown.contains("g by range: 2 partitions would move; members would have 1 to 2 each"), "{shown}");
+    assert_eq!(describe(&place.weir, "g")["epoch"], before["epoch"], "nothing was changed by asking");
+    for member in members {
+        member.signal(Signal::Term);
+        member.finish().ok();
+    }
+}
+
+/// A minute is the shortest time that offsets may be kept.
+#[test]
+fn offsets_of_a_group_that_is_empty_for_long_are_forgotten() {
+    let place = Place::new();
+    for (key, value) in [("offsets.retention.minutes", "1"), ("offsets.retention.check.interval.ms", "1000")]
+    {
+        place.weir.run(&["cluster", "configs", "--config", &format!("{key}={value}")]).ok();
+    }
+    place.create("t", &[]);
+    place.weir.run_with_input(&["produce", "t"], b"a\nb\n").ok();
+    let stays = member(&place.weir, "stays", &[]);
+    stays.wait_for_lines(2);
+    let started = Instant::now();
+    member(&place.weir, "leaves", &["--until-end"]).finish().ok();
+    assert_eq!(describe(&place.weir, "leaves")["partitions"][0]["committed_offset"], 2);
+    // One record a second is how this test waits without doing anything.
+    let lines: String = (0..50).map(|number| format!("{number}\n")).collect();
+    place.weir.run_with_input(&["produce", "t", "--rate", "1"], lines.as_bytes()).ok();
+    place.weir.run(&["groups", "describe", "leaves"]).ok();
+    assert!(started.elapsed() < Duration::from_secs(60), "that was too slow to say anything");
+    let deadline = started + Duration::from_secs(60) + DEADLINE;
+    while place.weir.run(&["groups", "describe", "leaves"]).status.success() {
+        assert!(Instant::now() < deadline, "it is not forgotten");
+    }
+    assert!(started.elapsed() > Duration::from_secs(60), "not before that");
+    place.weir.run(&["groups", "describe", "leaves"]).refused(&["no group 'leaves'"]);
+    // A group with a member keeps what it committed, however long ago.
+    let listed = place.weir.run(&["groups", "list", "--output", "json"]).ok().json();
+    assert_eq!(listed["groups"].as_array().unwrap().len(), 1, "{listed}");
+    assert_eq!(listed["groups"][0]["group"], "stays");
 }

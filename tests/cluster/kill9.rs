@@ -7,7 +7,7 @@ use std::sync::mpsc;
 
 use serde_json::Value;
 
-use super::{Place, text};
+use super::{Place, setting, text};
 
 const KEYS: usize = 7;
 const PARTITIONS: &str = "3";
@@ -30,11 +30,6 @@ fn kill9_loses_nothing_and_stores_nothing_twice() {
     place.node.stop().ok();
     let data = text(place.node.data());
     place.weir.run(&["log", "verify", &data]).ok();
-}
-
-fn setting(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is a whole number, not '{text}'")))
 }
 
 fn round(place: &mut Place, topic: &str, records: usize, moment: usize) {

@@ -10,9 +10,11 @@ mod checking;
 mod compaction;
 mod delete_records;
 mod delivery;
+mod exactly_once;
 mod examples;
 mod full_disk;
 mod group_churn;
+mod group_clients;
 mod group_commands;
 mod group_log;
 mod group_members;
@@ -105,6 +107,12 @@ impl Place {
         self.weir.run_with_input(&["produce", name], b"a record\n").ok();
         assert_eq!(self.stored(name), b"a record\n");
     }
+}
+
+/// How much a test is to do, from an environment variable.
+fn setting(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is a whole number, not '{text}'")))
 }
 
 fn weir() -> Weir {

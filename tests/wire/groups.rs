@@ -166,6 +166,35 @@ fn what_groups_cannot_do_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn a_member_commits_for_what_it_holds_only() {
+    attack(|target| async move {
+        let mut client = target.client().await;
+        let topic = client.create("t", 2, &[]).await.id;
+        let all = client.member("g", "one").await;
+        // It is to have one of the two, once the other one lets go.
+        let waits = client.member("g", "two").await;
+        for partition in [0, 1] {
+            let early = client.commit("two", waits.member_epoch, at(topic, partition, 0, "")).await;
+            assert_eq!(early, Err(ErrorCode::NotPartitionOwner));
+            let until_then = client.commit("one", all.member_epoch, at(topic, partition, 0, "")).await;
+            assert_eq!(until_then, Ok(()));
+        }
+        let told = client.ask(&beat("g", "one", all.member_epoch, 3_000)).await.unwrap();
+        client.ask(&beat("g", "one", told.member_epoch, 0)).await.unwrap();
+        let given = client.ask(&beat("g", "two", waits.member_epoch, 3_000)).await.unwrap();
+        let mut outcomes = Vec::new();
+        for (member, epoch) in [("one", told.member_epoch), ("two", given.member_epoch)] {
+            for partition in [0, 1] {
+                outcomes.push(client.commit(member, epoch, at(topic, partition, 0, "")).await.is_ok());
+            }
+        }
+        assert_eq!(outcomes, [true, false, false, true], "each for its own");
+        let none = client.commit("one", told.member_epoch, at(topic, 1, 0, "")).await;
+        assert_eq!(none, Err(ErrorCode::NotPartitionOwner));
+    });
+}
+
+#[test]
 fn two_members_with_one_instance_id_are_not_both_members() {
     attack(|target| async move {
         let mut client = target.client().await;

@@ -30,6 +30,8 @@ pub struct NodeConfig {
     pub throttled_rate: Option<u64>,
     /// `num.partitions`.
     pub num_partitions: u32,
+    /// `offsets.retention.check.interval.ms`.
+    pub offsets_retention_check_interval_ms: u64,
     /// `offsets.retention.minutes`.
     pub offsets_retention_minutes: u32,
     /// `replica.lag.time.max.ms`.
@@ -49,6 +51,7 @@ impl Default for NodeConfig {
             leader_imbalance_percentage: 10,
             throttled_rate: None,
             num_partitions: 1,
+            offsets_retention_check_interval_ms: 10 * 60 * 1000,
             offsets_retention_minutes: 7 * 24 * 60,
             replica_lag_time_max_ms: 10_000,
         }
@@ -174,6 +177,15 @@ impl Configurable for NodeConfig {
             get: |config| config.num_partitions.to_string(),
         },
         ConfigKey {
+            name: "offsets.retention.check.interval.ms",
+            doc: "How often it is looked for groups whose offsets are kept no longer.",
+            valid: "milliseconds, from 1000 to 86400000",
+            set: |config, text| {
+                whole(text, 1_000..=86_400_000).map(|ms| config.offsets_retention_check_interval_ms = ms)
+            },
+            get: |config| config.offsets_retention_check_interval_ms.to_string(),
+        },
+        ConfigKey {
             name: "offsets.retention.minutes",
             doc: "How long a group without members keeps what it committed.",
             valid: "minutes, from 1 to 2147483647",
@@ -217,6 +229,7 @@ mod tests {
             leader.imbalance.per.broker.percentage=10
             leader.replication.throttled.rate=off
             num.partitions=1
+            offsets.retention.check.interval.ms=600000
             offsets.retention.minutes=10080
             replica.lag.time.max.ms=10000
         "#]]
@@ -240,6 +253,7 @@ mod tests {
             ("leader.imbalance.per.broker.percentage", "0"),
             ("leader.replication.throttled.rate", "1000000"),
             ("num.partitions", "10000"),
+            ("offsets.retention.check.interval.ms", "1000"),
             ("offsets.retention.minutes", "1"),
             ("replica.lag.time.max.ms", "100"),
         ];
@@ -255,7 +269,7 @@ mod tests {
             NodeConfig::check_per_node(&overrides(key, value)).unwrap_err().to_string() + "\n"
         };
         expect![[r#"
-            unknown node config 'replica.lag.max.ms', did you mean 'replica.lag.time.max.ms'?; known are: auto.leader.rebalance.enable, default.replication.factor, group.consumer.assignor, group.consumer.heartbeat.interval.ms, group.consumer.max.size, group.consumer.session.timeout.ms, leader.imbalance.check.interval.seconds, leader.imbalance.per.broker.percentage, leader.replication.throttled.rate, num.partitions, offsets.retention.minutes, replica.lag.time.max.ms
+            unknown node config 'replica.lag.max.ms', did you mean 'replica.lag.time.max.ms'?; known are: auto.leader.rebalance.enable, default.replication.factor, group.consumer.assignor, group.consumer.heartbeat.interval.ms, group.consumer.max.size, group.consumer.session.timeout.ms, leader.imbalance.check.interval.seconds, leader.imbalance.per.broker.percentage, leader.replication.throttled.rate, num.partitions, offsets.retention.check.interval.ms, offsets.retention.minutes, replica.lag.time.max.ms
             node config replica.lag.time.max.ms=99 is not valid: replica.lag.time.max.ms takes milliseconds, from 100 to 3600000
             node config leader.replication.throttled.rate=0 is not valid: leader.replication.throttled.rate takes bytes per second, from 1, or 'off' (as fast as it goes)
             node config 'num.partitions' holds for the whole cluster: set it for all nodes, not for one

@@ -223,11 +223,11 @@ impl<'a> Serving<'a> {
     }
 
     /// A node whose lease ran out may have a successor that does not know of this answer: a member that hears it would
-    /// go on with what the successor gives to others.
+    /// go on with what the successor gives to others, or where a group was before it.
     fn respond(&mut self, request: RequestId, answer: Result<Reply, GroupError>) {
         let Some(asking) = self.asking.remove(&request) else { return };
         let answer = match answer {
-            Ok(Reply::Membership(_)) if !self.shared.controller.holds_lease() => {
+            Ok(Reply::Membership(_) | Reply::Fetched(_)) if !self.shared.controller.holds_lease() => {
                 Err(GroupError::NotCoordinator)
             }
             answer => answer,

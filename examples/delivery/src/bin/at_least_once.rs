@@ -3,7 +3,8 @@
 //!
 //! With a node on this machine (`weir node` in the same folder) and numbers in the topic (`seq 1000 | weir produce
 //! payments`): `CRASH_IN_BATCH=1 cargo run -p weir-example-delivery --bin weir-example-at-least-once`, and again without
-//! the crash. The group waits for the session of the one that crashed to end before others go on.
+//! the crash. The group waits for the session of the one that crashed to end before others go on. With `KEEP_READING=1` a
+//! program waits for more payments at the end; several of them share the partitions, and the file.
 
 mod ledger;
 
@@ -25,7 +26,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut consumer = client.consumer(config)?;
     consumer.subscribe([TOPIC])?;
     let mut ledger = Ledger::open("at-least-once.db")?;
-    let mut unread = Unread::default();
+    let mut unread = Unread::new();
     loop {
         let event = consumer.next_event().await?;
         if let ConsumerEvent::Records(batch) = &event {

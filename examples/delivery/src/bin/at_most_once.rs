@@ -23,7 +23,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut consumer = client.consumer(config)?;
     consumer.subscribe([TOPIC])?;
     let mut ledger = Ledger::open("at-most-once.db")?;
-    let mut unread = Unread::default();
+    let mut unread = Unread::new();
     loop {
         let event = consumer.next_event().await?;
         if let ConsumerEvent::Records(batch) = &event {

@@ -33,19 +33,23 @@ async fn main() -> Result<(), Box<dyn Error>> {
     consumer.subscribe([TOPIC])?;
     let mut ledger = Ledger::open("exactly-once.db")?;
     ledger.connection.execute(POSITIONS, ())?;
-    let mut unread = Unread::default();
+    let mut unread = Unread::new();
     loop {
         let event = consumer.next_event().await?;
         match &event {
-            // Before the next event is asked for: nothing of these partitions was read yet.
+            // Before the next event is asked for: nothing of these partitions was read yet. What the group remembers
+            // may be anything.
             ConsumerEvent::Group(GroupEvent::Assigned { partitions }) => {
                 for (topic, partition) in partitions {
                     consumer.seek(topic, *partition, start(&ledger, *partition)?)?;
                 }
             }
-            ConsumerEvent::Records(batch) if !book(&mut ledger, &consumer, batch)? => {
-                eprintln!("another member has booked more of partition {} already", batch.partition());
-                consumer.seek(TOPIC, batch.partition(), start(&ledger, batch.partition())?)?;
+            ConsumerEvent::Records(batch) => {
+                let partition = batch.partition();
+                if !book(&mut ledger, &consumer, batch)? {
+                    eprintln!("another member has booked more of partition {partition} already");
+                    consumer.seek(TOPIC, partition, start(&ledger, partition)?)?;
+                }
             }
             _ => {}
         }
@@ -77,9 +81,10 @@ fn stored(ledger: &Ledger, partition: PartitionIndex) -> Result<Option<Position>
 fn book(ledger: &mut Ledger, consumer: &Consumer, batch: &ConsumedBatch) -> Result<bool, Box<dyn Error>> {
     let partition = batch.partition();
     let Some(behind) = consumer.position(TOPIC, partition) else { return Ok(true) };
+    let first = batch.iter().next().map_or(behind.offset, |record| record.offset);
+    eprintln!("{} payments of partition {partition} from offset {first}", batch.record_count());
     // Nobody else writes between this and the commit.
     ledger.connection.execute_batch("BEGIN IMMEDIATE")?;
-    let first = batch.iter().next().map_or(behind.offset, |record| record.offset);
     if stored(ledger, partition)?.is_some_and(|stored| stored.offset > first) {
         ledger.connection.execute_batch("ROLLBACK")?;
         return Ok(false);

@@ -348,8 +348,12 @@ impl Session {
     }
 
     /// The positions that are not committed yet, of all partitions or of some.
-    fn uncommitted(&self, only: Option<&[TopicPartition]>) -> BTreeMap<TopicPartition, CommittedOffset> {
-        let Some(grouped) = &self.grouped else { return BTreeMap::new() };
+    fn uncommitted(&mut self, only: Option<&[TopicPartition]>) -> BTreeMap<TopicPartition, CommittedOffset> {
+        let Some(grouped) = &mut self.grouped else { return BTreeMap::new() };
+        if grouped.commits.has_failed() {
+            // Of some or all of it: it is committed once more.
+            grouped.committed.clear();
+        }
         let positions = self.assigned.values().filter_map(|assigned| {
             let (partition, position) = ((assigned.topic_id, assigned.partition), assigned.position()?);
             let is_news = grouped.committed.get(&partition) != Some(&position.offset);

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 use weir_wire::error::WireError;
@@ -29,13 +30,20 @@ struct Asked {
 /// Where to commit. Commits go on when this is dropped.
 pub(crate) struct Commits {
     asked: mpsc::UnboundedSender<Asked>,
+    has_failed: Arc<AtomicBool>,
 }
 
 impl Commits {
     pub(crate) fn of_group(client: &Arc<Inner>, group: &str) -> Commits {
         let (asked, inbox) = mpsc::unbounded_channel();
-        tokio::spawn(commit_all(Arc::clone(client), group.to_owned(), inbox));
-        Commits { asked }
+        let has_failed = Arc::new(AtomicBool::new(false));
+        tokio::spawn(commit_all(Arc::clone(client), group.to_owned(), inbox, Arc::clone(&has_failed)));
+        Commits { asked, has_failed }
+    }
+
+    /// Whether any commit failed since this was asked last: nobody knows what is stored then.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.has_failed.swap(false, Ordering::AcqRel)
     }
 
     /// Asks for a commit; what becomes of it, and of all before it, comes later. Without offsets, it only waits.
@@ -51,7 +59,12 @@ impl Commits {
     }
 }
 
-async fn commit_all(client: Arc<Inner>, group: String, mut inbox: mpsc::UnboundedReceiver<Asked>) {
+async fn commit_all(
+    client: Arc<Inner>,
+    group: String,
+    mut inbox: mpsc::UnboundedReceiver<Asked>,
+    has_failed: Arc<AtomicBool>,
+) {
     let mut next = inbox.recv().await;
     while let Some(first) = next.take() {
         let Asked { mut offsets, committer, done } = first;
@@ -67,6 +80,9 @@ async fn commit_all(client: Arc<Inner>, group: String, mut inbox: mpsc::Unbounde
             waiting.push(more.done);
         }
         let outcome = commit(&client, &group, offsets, committer).await;
+        if outcome.is_err() {
+            has_failed.store(true, Ordering::Release);
+        }
         for done in waiting {
             // Who asked may not care.
             let _ = done.send(outcome.clone());

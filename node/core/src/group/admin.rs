@@ -54,6 +54,7 @@ impl Group {
             target_epoch: self.stored.value.target_epoch,
             assignor: self.assignor(desk.config).to_owned(),
             assigned_by: self.stored.value.assigned_by.clone(),
+            failure: self.failure.clone(),
             members: members.collect(),
             partitions: partitions.collect(),
         })

@@ -187,8 +187,10 @@ impl Group {
 
     fn fall_back(&mut self, desk: &mut Desk<'_>, input: &AssignInput, assignor: &str, why: String) {
         let (group, failed) = (self.name.clone(), assignor.to_owned());
-        desk.effects.push(Effect::Report(Report::AssignorFailed { group, assignor: failed, why }));
+        let report = Report::AssignorFailed { group, assignor: failed, why: why.clone() };
+        desk.effects.push(Effect::Report(report));
         self.install(desk, &assignors::range(input), FALLBACK);
+        self.failure = Some(why);
     }
 
     fn explained(

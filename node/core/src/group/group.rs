@@ -29,6 +29,8 @@ pub(crate) struct Group {
     pub(crate) targets: BTreeMap<TopicPartition, String>,
     /// What is not stored of each member.
     pub(crate) live: BTreeMap<String, LiveMember>,
+    /// What was wrong with the assignor, while another stands in for it. A successor does not know it.
+    pub(crate) failure: Option<String>,
     /// A new target is wanted.
     pub(crate) wanted: Option<Wanted>,
     /// The newest write of this group.
@@ -121,6 +123,7 @@ impl Group {
             owners: of_members(|member| member.holding.partitions().collect()),
             targets: of_members(|member| member.target.iter().copied().collect()),
             live: stored.members.keys().map(|id| (id.clone(), LiveMember::default())).collect(),
+            failure: None,
             wanted: None,
             last_write: WriteId(0),
             is_over: false,

@@ -54,11 +54,6 @@ pub enum Input {
     Topics(Arc<Topics>),
     /// Settings changed.
     Configure(GroupConfig),
-    /// An assignor goes by the same name but answers otherwise from now on: an operator swapped it.
-    AssignorReplaced {
-        /// Its name.
-        assignor: String,
-    },
     /// An assignor answered, or failed with a reason.
     Assigned {
         /// The question.
@@ -250,8 +245,10 @@ pub struct GroupConfig {
     pub heartbeat_interval_ms: u32,
     /// How long an assignor may take before `range` stands in for it.
     pub assign_timeout_ms: u32,
-    /// `offsets.retention.ms`: how long an empty group is remembered.
+    /// `offsets.retention.minutes`: how long an empty group is remembered.
     pub offsets_retention_ms: u64,
+    /// `offsets.retention.check.interval.ms`: how often it is looked for groups that are to be forgotten.
+    pub offsets_check_interval_ms: u64,
     /// The assignor of groups that chose none.
     pub assignor: String,
     /// Every assignor that may be chosen.
@@ -270,6 +267,7 @@ impl GroupConfig {
             session_timeout_ms: config.group_session_timeout_ms,
             heartbeat_interval_ms: config.group_heartbeat_interval_ms,
             offsets_retention_ms: u64::from(config.offsets_retention_minutes) * 60 * 1000,
+            offsets_check_interval_ms: config.offsets_retention_check_interval_ms,
             assignor: config.group_assignor.clone(),
             members_max: usize::try_from(config.group_max_size).unwrap_or(usize::MAX),
             ..GroupConfig::default()
@@ -284,6 +282,7 @@ impl Default for GroupConfig {
             heartbeat_interval_ms: 3_000,
             assign_timeout_ms: 2_000,
             offsets_retention_ms: 7 * 24 * 60 * 60 * 1000,
+            offsets_check_interval_ms: 10 * 60 * 1000,
             assignor: "roundrobin".to_owned(),
             assignors: ["range", "roundrobin"].map(str::to_owned).into(),
             members_max: 1_000,

@@ -19,8 +19,8 @@
 //! - a member that does not let go in time is heard no more, and its partitions move when its session is over, when
 //!   it has stopped by itself.
 //!
-//! The shell must answer heartbeats only while its node's lease holds: a deposed coordinator that goes on answering
-//! would keep members going that its successor has given up.
+//! The shell must answer heartbeats, and what was committed, only while its node's lease holds: a deposed coordinator that
+//! goes on answering would keep members going that its successor has given up, or send others back to where they were.
 //!
 //! | file | what it decides |
 //! |---|---|
@@ -73,9 +73,6 @@ use rules::Rules;
 use timers::{Timer, Timers};
 use waiting::Waiting;
 
-/// How often old groups are looked for (Kafka's `offsets.retention.check.interval.ms`).
-const SWEEP_MS: u64 = 10 * 60 * 1000;
-
 /// The most timers that one tick looks at, so that it ends; the next deadline is then in the past.
 const TIMERS_PER_TICK_MAX: usize = 1_000;
 
@@ -89,7 +86,8 @@ pub struct Coordinator {
     waiting: Waiting,
     timers: Timers,
     calls: Calls,
-    next_sweep_ns: u64,
+    /// When it was looked for old groups last.
+    swept_ns: u64,
     /// Ended: everything is refused.
     is_stopped: bool,
 }
@@ -115,14 +113,6 @@ impl Coordinator {
             Input::Stop => self.stop(effects),
             Input::Topics(topics) => self.follow_topics(now, topics, effects),
             Input::Configure(config) => self.configure(now, config, effects),
-            Input::AssignorReplaced { assignor } => {
-                let config = self.config.clone();
-                self.each(now, effects, |group, desk| {
-                    if group.assignor(&config) == assignor && !group.stored.members.is_empty() {
-                        group.want_target(desk);
-                    }
-                });
-            }
             Input::Assigned { call, answer } => self.assigned(now, call, answer, effects),
             Input::Tick => self.tick(now, effects),
         }
@@ -131,7 +121,12 @@ impl Coordinator {
     /// When [`Input::Tick`] is wanted, on the monotonic clock.
     #[must_use]
     pub fn deadline_ns(&self) -> u64 {
-        self.timers.first().map_or(self.next_sweep_ns, |timer| timer.min(self.next_sweep_ns))
+        self.timers.first().map_or(self.next_sweep_ns(), |timer| timer.min(self.next_sweep_ns()))
+    }
+
+    /// When it is looked for old groups.
+    fn next_sweep_ns(&self) -> u64 {
+        self.swept_ns.saturating_add(self.config.offsets_check_interval_ms * 1_000_000)
     }
 
     /// The records that make a coordinator like this one, without those that were written over: what a compacted log
@@ -401,8 +396,8 @@ impl Coordinator {
                 }
             }
         }
-        if now.monotonic_ns >= self.next_sweep_ns {
-            self.next_sweep_ns = now.monotonic_ns.saturating_add(SWEEP_MS * 1_000_000);
+        if now.monotonic_ns >= self.next_sweep_ns() {
+            self.swept_ns = now.monotonic_ns;
             self.each(now, effects, |group, desk| group.expire(desk));
         }
     }

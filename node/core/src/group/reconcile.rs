@@ -31,7 +31,7 @@ impl Group {
 
     /// Makes `target` what members should hold.
     pub(crate) fn install(&mut self, desk: &mut Desk<'_>, target: &Target, assigned_by: &str) {
-        self.wanted = None;
+        (self.wanted, self.failure) = (None, None);
         self.targets.clear();
         self.stored.value.target_epoch = self.stored.value.epoch;
         self.stored.value.metadata_index = desk.topics.index;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use weir_wire::group_log::GroupRecord;
 
+use super::Coordinator;
 use super::calls::Calls;
 use super::group::Group;
 use super::messages::{Effect, GroupConfig, Topics};
@@ -12,7 +13,6 @@ use super::rules::{Rule, Rules};
 use super::state::{self, StoredGroups};
 use super::timers::Timers;
 use super::waiting::Waiting;
-use super::{Coordinator, SWEEP_MS};
 use crate::time::Now;
 
 /// Reads a partition of `__consumer_offsets`, from its start to the end that the log had when this node began to lead
@@ -68,7 +68,7 @@ impl Replay {
             waiting: Waiting::default(),
             timers: Timers::default(),
             calls: Calls::default(),
-            next_sweep_ns: now.monotonic_ns.saturating_add(SWEEP_MS * 1_000_000),
+            swept_ns: now.monotonic_ns,
             is_stopped: false,
         };
         coordinator.each(now, effects, |group, desk| group.take_over(desk));

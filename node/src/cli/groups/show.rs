@@ -43,6 +43,8 @@ pub(super) struct Described {
     assignor: String,
     /// Another than the assignor, where that one failed.
     assigned_by: String,
+    /// What was wrong with that one, as far as the coordinator knows.
+    failure: Option<String>,
     members: Vec<Member>,
     partitions: Vec<Partition>,
 }
@@ -135,6 +137,7 @@ impl Described {
             target_epoch: group.target_epoch.0,
             assignor: group.assignor,
             assigned_by: group.assigned_by,
+            failure: group.failure,
             members: group.members.into_iter().map(|member| Member::of(member, &names)).collect(),
             partitions,
         }
@@ -144,7 +147,8 @@ impl Described {
         let Described { group, state, epoch, assignor, .. } = self;
         output.line(&format!("{group}: {state}, epoch {epoch}, assigned by {assignor}"))?;
         if !self.assigned_by.is_empty() && self.assigned_by != *assignor {
-            output.line(&format!("  {assignor} failed; {} stood in for it", self.assigned_by))?;
+            let why = self.failure.as_ref().map_or(String::new(), |why| format!(" ({why})"));
+            output.line(&format!("  {assignor} failed{why}; {} stood in for it", self.assigned_by))?;
         }
         if !self.members.is_empty() {
             let head = ["MEMBER", "INSTANCE", "EPOCH", "HOST", "STATE", "PARTITIONS"].map(str::to_owned);

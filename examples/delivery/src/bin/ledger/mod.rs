@@ -3,12 +3,17 @@
 
 use std::collections::BTreeSet;
 use std::error::Error;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use weir_client::{ConsumedBatch, ConsumedRecord, ConsumerEvent, GroupEvent, PartitionIndex};
 
 /// Its records are numbers; each is a payment.
 pub(crate) const TOPIC: &str = "payments";
+
+/// How long a member waits for the transactions of others that share its file, one that was stopped in the middle of one
+/// among them.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// An SQLite file with a line for each booking. A payment that was booked twice has two.
 pub(crate) struct Ledger {
@@ -27,6 +32,7 @@ struct Crash {
 impl Ledger {
     pub(crate) fn open(file: &str) -> Result<Ledger, Box<dyn Error>> {
         let connection = Connection::open(file)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.execute("CREATE TABLE IF NOT EXISTS bookings (payment INTEGER NOT NULL)", ())?;
         let batches_left = std::env::var("CRASH_IN_BATCH").ok().map(|text| text.parse()).transpose()?;
@@ -73,24 +79,31 @@ fn payment(record: &ConsumedRecord<'_>) -> Result<u64, Box<dyn Error>> {
 }
 
 /// The partitions that this program reads and has not read to their ends.
-#[derive(Default)]
-pub(crate) struct Unread(BTreeSet<PartitionIndex>);
+pub(crate) struct Unread {
+    left: BTreeSet<PartitionIndex>,
+    goes_on: bool,
+}
 
 impl Unread {
-    /// Whether everything that there is was read. A program that is not an example goes on.
+    /// With the variable `KEEP_READING` there is always something left, as for a program that is not an example.
+    pub(crate) fn new() -> Unread {
+        Unread { left: BTreeSet::new(), goes_on: std::env::var_os("KEEP_READING").is_some() }
+    }
+
+    /// Whether everything that there is was read.
     pub(crate) fn is_nothing_after(&mut self, event: &ConsumerEvent) -> bool {
         match event {
             ConsumerEvent::Group(GroupEvent::Assigned { partitions }) => {
-                self.0.extend(partitions.iter().map(|(_, partition)| *partition));
+                self.left.extend(partitions.iter().map(|(_, partition)| *partition));
                 return false;
             }
             ConsumerEvent::Group(GroupEvent::Revoked { partitions } | GroupEvent::Lost { partitions }) => {
-                self.0.retain(|kept| !partitions.iter().any(|(_, partition)| partition == kept));
+                self.left.retain(|kept| !partitions.iter().any(|(_, partition)| partition == kept));
                 return false;
             }
-            ConsumerEvent::CaughtUp { partition, .. } => self.0.retain(|kept| kept != partition),
+            ConsumerEvent::CaughtUp { partition, .. } => self.left.retain(|kept| kept != partition),
             ConsumerEvent::Records(_) | ConsumerEvent::Reset { .. } => return false,
         }
-        self.0.is_empty()
+        self.left.is_empty() && !self.goes_on
     }
 }

@@ -229,7 +229,7 @@ impl World {
         self.clients[client].is_up = false;
     }
 
-    /// A topic comes, or grows, or goes.
+    /// A topic comes, or grows, or stays as it is in a newer image.
     fn change_topics(&mut self) {
         let name = ["a", "b1", "b2"][self.random.below(3)].to_owned();
         self.index += 1;

@@ -15,15 +15,15 @@ fn every_wrong_answer_falls_back_to_range_and_is_reported() {
         answer m2:a/0,a/1
         join m2 topics=b
         answer m1:a/0,a/1,b/0
-        replaced roundrobin
+        assignor roundrobin
         answer m1:a/0,a/1,a/2 m2:b/0
-        replaced roundrobin
+        assignor roundrobin
         answer m1:a/0,a/1,a/0 m2:b/0
-        replaced roundrobin
+        assignor roundrobin
         answer m1:a/0,a/1 m2:
-        replaced roundrobin
+        assignor roundrobin
         answer late
-        replaced roundrobin
+        assignor roundrobin
         answer m1:a/0,a/1 m2:b/0
         describe
         ",
@@ -45,33 +45,38 @@ fn every_wrong_answer_falls_back_to_range_and_is_reported() {
             > answer m1:a/0,a/1,b/0
               write 4: group e5 target e5 by range; target m2 [b/0]; current m2 e6 [b/0@6]
               report: roundrobin failed: it gives a partition of 'b' to 'm1', who does not subscribe to it
-            > replaced roundrobin
+            > assignor roundrobin
               write 5: group e7 target e5 by range
               ask roundrobin: ax2 bx1 for m1 m2
+              assignor <- roundrobin from e7
             > answer m1:a/0,a/1,a/2 m2:b/0
               write 6: group e7 target e7 by range
               report: roundrobin failed: it gives away partition 2 of topic 01010101010101010101010101010101, which does not exist
-            > replaced roundrobin
+            > assignor roundrobin
               write 7: group e8 target e7 by range
               ask roundrobin: ax2 bx1 for m1 m2
+              assignor <- roundrobin from e8
             > answer m1:a/0,a/1,a/0 m2:b/0
               write 8: group e8 target e8 by range
               report: roundrobin failed: it gives partition 0 of 'a' away twice
-            > replaced roundrobin
+            > assignor roundrobin
               write 9: group e9 target e8 by range
               ask roundrobin: ax2 bx1 for m1 m2
+              assignor <- roundrobin from e9
             > answer m1:a/0,a/1 m2:
               write 10: group e9 target e9 by range
               report: roundrobin failed: it gives partition 0 of 'b' to nobody
-            > replaced roundrobin
+            > assignor roundrobin
               write 11: group e10 target e9 by range
               ask roundrobin: ax2 bx1 for m1 m2
+              assignor <- roundrobin from e10
             > answer late
               write 12: group e10 target e10 by range
               report: roundrobin failed: it trapped
-            > replaced roundrobin
+            > assignor roundrobin
               write 13: group e11 target e10 by range
               ask roundrobin: ax2 bx1 for m1 m2
+              assignor <- roundrobin from e11
             > answer m1:a/0,a/1 m2:b/0
               write 14: group e11 target e11 by roundrobin
             > describe
@@ -175,7 +180,7 @@ fn a_group_that_keeps_changing_is_not_kept_waiting_for_ever() {
               write 3: group e4 target e4 by range; target m1 [a/0]; target m2 [a/1]; current m1 e5 [a/0@5]; current m2 e6 [a/1@6]
               report: roundrobin failed: it did not answer within 2000 ms
             > describe
-              describe <- Stable e4 target e4 roundrobin by range
+              describe <- Stable e4 target e4 roundrobin by range since it did not answer within 2000 ms
                 m1 Stable e5 [a/0] revoking [] target [a/0] alice@h
                 m2 Stable e6 [a/1] revoking [] target [a/1] alice@h
                 a/0 member Some("m1") committed None

@@ -11,7 +11,7 @@ use weir_core::group::{
 };
 use weir_core::time::Now;
 use weir_wire::group_log::{GroupRecord, PartitionSince};
-use weir_wire::ids::{MemberEpoch, MetadataIndex, Offset, PartitionIndex, TopicId};
+use weir_wire::ids::{LeaderEpoch, MemberEpoch, MetadataIndex, Offset, PartitionIndex, TopicId};
 use weir_wire::request::{
     CommitOffsets, CommittedOffset, Committer, DeleteGroup, DeleteOffsets, DescribeGroup, ExplainGroup,
     FetchOffsets, GroupDescription, GroupHeartbeat, JoinGroup, LeaveGroup, PartitionOffset, ResetOffsets,
@@ -156,7 +156,6 @@ impl Runner {
             "committed" => self.commit_all(),
             "manual" => self.manual = true,
             "answer" => self.answer(line),
-            "replaced" => self.input(Input::AssignorReplaced { assignor: line.first() }),
             "config" => self.configure(line),
             "ends" => {
                 let ends = line.values.iter().map(|(at, end)| (self.partition(at), Offset(parse(end))));
@@ -259,7 +258,7 @@ impl Runner {
             let (topic, partition) = self.partition(at);
             let committed = CommittedOffset {
                 offset: Offset(parse(offset)),
-                leader_epoch: None,
+                leader_epoch: line.number("leader").map(LeaderEpoch),
                 metadata: metadata.clone(),
             };
             PartitionOffset { topic, partition, committed }
@@ -278,6 +277,7 @@ impl Runner {
                 "assignors" => self.config.assignors = value.split(',').map(str::to_owned).collect(),
                 "members" => self.config.members_max = parse(value),
                 "groups" => self.config.groups_max = parse(value),
+                "sweep" => self.config.offsets_check_interval_ms = parse(value),
                 other => panic!("unknown config '{other}'"),
             }
         }
@@ -428,7 +428,8 @@ impl Runner {
                 format!("current {member} e{} [{}]{revoking}", value.epoch, assigned.join(" "))
             }
             GroupRecord::Offset(_, topic, partition, Some(value)) => {
-                format!("offset {} {}", self.name((*topic, *partition)), value.offset)
+                let epoch = led_in(value.leader_epoch);
+                format!("offset {} {}{epoch}", self.name((*topic, *partition)), value.offset)
             }
             GroupRecord::Group(group, None) => format!("no group {group}"),
             GroupRecord::Member(_, member, None) => format!("no member {member}"),
@@ -442,7 +443,8 @@ impl Runner {
 
     fn describe_answer(&self, answer: &Result<Reply, GroupError>) -> String {
         let offset = |offset: &PartitionOffset| {
-            format!("{} {}", self.name((offset.topic, offset.partition)), offset.committed.offset)
+            let CommittedOffset { offset: next, leader_epoch, .. } = &offset.committed;
+            format!("{} {next}{}", self.name((offset.topic, offset.partition)), led_in(*leader_epoch))
         };
         match answer {
             Err(error) => format!("{}: {error}", error.code()),
@@ -501,6 +503,9 @@ impl Runner {
             "{:?} e{} target e{} {} by {}",
             group.state, group.epoch, group.target_epoch, group.assignor, group.assigned_by
         );
+        if let Some(why) = &group.failure {
+            write!(out, " since {why}").unwrap();
+        }
         for member in &group.members {
             let (holds, revoking) = (self.names(&member.assigned), self.names(&member.revoking));
             let target = self.names(&member.target);
@@ -522,6 +527,11 @@ impl Runner {
         }
         out
     }
+}
+
+/// The leader epoch of the record before an offset, where it was said.
+fn led_in(epoch: Option<LeaderEpoch>) -> String {
+    epoch.map_or_else(String::new, |epoch| format!(" of leader e{epoch}"))
 }
 
 fn by_rule(rule: &str, input: &AssignInput) -> Assignment {

@@ -5,9 +5,10 @@
 //! join M [topics=A,B] [pattern=P] [instance=I] [rebalance=MS]
 //! beat M [confirmed=E] [heard=E] [wait=MS] [topics=A,B] [pattern=P]
 //! leave M [epoch=E] [returns]
-//! commit [M] [epoch=E] [metadata=BYTES] A/0=OFFSET...   ends A/0=OFFSET...     the log ends that the shell knows
+//! commit [M] [epoch=E] [leader=E] [metadata=BYTES] A/0=OFFSET...
+//! ends A/0=OFFSET...      the log ends that the shell knows
 //! fetch [A/0...]   delete-offsets A/0...   reset [dry-run] A/0=OFFSET...
-//! list   describe   delete   assignor [NAME]   explain [NAME]   replaced NAME   config KEY=VALUE
+//! list   describe   delete   assignor [NAME]   explain [NAME]   config KEY=VALUE
 //! wait MS   tick   stop   failover [lose]
 //! hold   committed        writes are committed at once, unless held
 //! manual   answer RULE|late|M:A/0,A/1...      assignors answer at once, unless told by hand

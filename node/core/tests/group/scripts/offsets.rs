@@ -45,6 +45,90 @@ fn a_member_commits_what_it_holds_and_reads_it_back() {
     );
 }
 
+/// KIP-320: by the leader epoch the cluster recognises that what was read before a position is gone.
+#[test]
+fn the_leader_epoch_of_a_commit_is_kept_and_outlives_the_coordinator() {
+    check(
+        "
+        topic a 2
+        join m1 topics=a
+        beat m1
+        commit m1 leader=3 a/0=5 a/1=7
+        commit m1 leader=4 a/1=9
+        fetch
+        failover
+        fetch
+        leave m1
+        commit a/0=6
+        reset leader=2 a/1=1
+        fetch
+        ",
+        expect![[r#"
+            > topic a 2
+            > join m1 topics=a
+              write 1: member m1 since e1; current m1 e1 []; group e2 target e0 by nobody
+              ask roundrobin: ax2 for m1
+              m1 <- e1 []
+              write 2: group e2 target e2 by roundrobin; target m1 [a/0 a/1]; current m1 e3 [a/0@3 a/1@3]
+            > beat m1
+              m1 <- e3 [a/0 a/1]
+            > commit m1 leader=3 a/0=5 a/1=7
+              write 3: offset a/0 5 of leader e3; offset a/1 7 of leader e3
+              commit <- ok, ok
+            > commit m1 leader=4 a/1=9
+              write 4: offset a/1 9 of leader e4
+              commit <- ok
+            > fetch
+              fetch <- a/0 5 of leader e3, a/1 9 of leader e4
+            > failover
+            > fetch
+              fetch <- a/0 5 of leader e3, a/1 9 of leader e4
+            > leave m1
+              write 1: no current m1; no target m1; no member m1; group e4 target e4 by roundrobin empty since 0
+              m1 <- left
+            > commit a/0=6
+              write 2: offset a/0 6
+              commit <- ok
+            > reset leader=2 a/1=1
+              write 3: offset a/1 1 of leader e2
+              reset <- was 9
+            > fetch
+              fetch <- a/0 6, a/1 1 of leader e2
+        "#]],
+    );
+}
+
+#[test]
+fn how_often_it_is_looked_for_old_offsets_is_configured_and_changes_at_once() {
+    check(
+        "
+        topic a 1
+        wait 1000
+        commit a/0=5
+        wait 604799000
+        config sweep=1000
+        fetch
+        wait 1000
+        fetch
+        ",
+        expect![[r#"
+            > topic a 1
+            > wait 1000
+            > commit a/0=5
+              write 1: group e1 target e1 by nobody empty since 1000; offset a/0 5
+              commit <- ok
+            > wait 604799000
+            > config sweep=1000
+            > fetch
+              fetch <- a/0 5
+            > wait 1000
+              write 2: no offset a/0; no group g
+            > fetch
+              fetch <- 
+        "#]],
+    );
+}
+
 #[test]
 fn who_lets_go_may_commit_until_it_confirms_and_not_after() {
     check(

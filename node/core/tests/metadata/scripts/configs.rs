@@ -50,7 +50,7 @@ fn keys_are_checked_and_the_nearest_is_named() {
             > node-config 1 num.partitions=3
               refused: node config 'num.partitions' holds for the whole cluster: set it for all nodes, not for one
             > node-config 1 -replica.lag.time
-              refused: unknown node config 'replica.lag.time', did you mean 'replica.lag.time.max.ms'?; known are: auto.leader.rebalance.enable, default.replication.factor, group.consumer.assignor, group.consumer.heartbeat.interval.ms, group.consumer.max.size, group.consumer.session.timeout.ms, leader.imbalance.check.interval.seconds, leader.imbalance.per.broker.percentage, leader.replication.throttled.rate, num.partitions, offsets.retention.minutes, replica.lag.time.max.ms
+              refused: unknown node config 'replica.lag.time', did you mean 'replica.lag.time.max.ms'?; known are: auto.leader.rebalance.enable, default.replication.factor, group.consumer.assignor, group.consumer.heartbeat.interval.ms, group.consumer.max.size, group.consumer.session.timeout.ms, leader.imbalance.check.interval.seconds, leader.imbalance.per.broker.percentage, leader.replication.throttled.rate, num.partitions, offsets.retention.check.interval.ms, offsets.retention.minutes, replica.lag.time.max.ms
             > node-config 9 replica.lag.time.max.ms=500
               refused: there is no node 9; 'weir cluster nodes' shows which there are
             > node-config all leader.imbalance.per.broker.percentage=101

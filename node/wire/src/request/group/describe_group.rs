@@ -28,6 +28,8 @@ pub struct GroupDescription {
     pub assignor: String,
     /// Who made the target: another one than the assignor when that one failed.
     pub assigned_by: String,
+    /// What was wrong with that one, as far as this coordinator knows.
+    pub failure: Option<String>,
     /// Its members, by id.
     pub members: Vec<MemberDescription>,
     /// Every partition that is assigned or that something was committed for.
