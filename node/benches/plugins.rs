@@ -1,6 +1,7 @@
 //! What the way through plugins costs: `cargo bench -p weir-node --bench plugins`.
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on fails where it stands")]
+#![allow(clippy::disallowed_methods, reason = "a bench takes the machine's time and reads its files")]
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
