@@ -49,6 +49,9 @@ pub(super) struct Args {
     /// How often plugins are swapped
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     swaps: u32,
+    /// The pause between two swaps
+    #[arg(long, value_name = "MS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=60_000))]
+    pause_ms: u64,
     /// How long records flow without a swap, before and after
     #[arg(long, value_name = "S", default_value_t = 10.0, value_parser = some_seconds)]
     calm_seconds: f64,
@@ -214,6 +217,7 @@ async fn flow(
     for _ in 0..args.swaps {
         swaps.next(client, &traffic.topic).await?;
         swaps.memory.extend(resident_bytes(pids));
+        tokio::time::sleep(Duration::from_millis(args.pause_ms)).await;
     }
     let span = (traffic.sent() - before, started.elapsed());
     traffic.swapping(false);
