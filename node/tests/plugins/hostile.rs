@@ -222,6 +222,10 @@ guests! {
         sent again: 3 rejected: plugin 'typed_edits_beyond@1' failed in 'on-send': the answer is wrong: record 3 is edited, but the batch has records 0 to 2 (PLUGIN_FAILED)
         the next one: 3 rejected: plugin 'typed_edits_beyond@1' failed in 'on-send': the answer is wrong: record 3 is edited, but the batch has records 0 to 2 (PLUGIN_FAILED)
         calls 3, kept 0, dropped 0, rejected 0, failures [("answer", 3)]"#]];
+    typed_edits_beyond_in_on_consume: expect![[r#"
+        not staged: plugin 'typed_edits_beyond_in_on_consume@1' failed in 'on-consume': the answer is wrong: record 1 is edited, but the batch has records 0 to 0
+        not fetched: plugin 'typed_edits_beyond_in_on_consume@1' failed in 'on-consume': the answer is wrong: record 3 is edited, but the batch has records 0 to 2 (PLUGIN_FAILED)
+        calls 1, kept 0, dropped 0, rejected 0, failures [("answer", 1)]"#]];
     typed_edits_twice: expect![[r#"
         not staged: plugin 'typed_edits_twice@1' failed in 'on-send': the answer is wrong: the edit of record 0 follows that of record 0; edits come by rising index, one per record
         first sent: 3 rejected: plugin 'typed_edits_twice@1' failed in 'on-send': the answer is wrong: the edit of record 0 follows that of record 0; edits come by rising index, one per record (PLUGIN_FAILED)
