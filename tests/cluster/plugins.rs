@@ -315,6 +315,34 @@ fn what_plugins_write_can_be_followed() {
     );
 }
 
+/// A rejected batch is no success, and its plugin's number travels with it to a hook that observes.
+#[test]
+fn a_hook_hears_of_rejected_records_with_their_number() {
+    let place = Place::new();
+    place.create("q", &[]);
+    place.weir.run(&push(HOSTILE, "teller", "1")).ok();
+    let bind = ["plugins", "bind", "q", "--interceptor", "require-json:required=id", "--interceptor"];
+    place.weir.run(&[&bind[..], &["teller:mode=acknowledgement-tells"]].concat()).ok();
+    let follower = place.weir.spawn(&["plugins", "logs", "-f", "--plugin", "teller"]);
+    follower.wait_for_stderr("following; Ctrl-C ends");
+    let beginning = "batch 0 of 3: [Outcome::Stored(Stored { partition: 0, base-offset: Some(";
+    let end = "duplicate: false }), \
+                Outcome::Rejected(Rejection { code: 2, reason: \"field id is missing\" }), \
+                Outcome::Rejected(Rejection { code: 1, reason: \"not JSON: no value at byte 0\" })], \
+                runs [(1, 0), (1, 1), (1, 2)]";
+    // When a node hears of a follower nobody is told: a line of one of these rounds reaches it.
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let produced = place.weir.run_with_input(&["produce", "q"], b"{\"id\":1}\n{}\nnothing\n");
+        assert_eq!(produced.status.code(), Some(1), "{produced}");
+        let shown = follower.stdout().text();
+        if shown.lines().any(|line| line.contains(beginning) && line.ends_with(end)) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{shown}");
+    }
+}
+
 /// Every topic and those to come; what stops it half-way says how far it came.
 #[test]
 fn all_topics_are_bound_at_once_and_an_error_says_how_far_it_came() {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use expect_test::expect;
 use weir_core::pipeline::failing::OnFailure;
 use weir_core::pipeline::placing::DefaultPartitioner;
-use weir_node::plugins::{BatchContext, BatchTarget, BindingConfig, Bindings, Place, Plugins, Processed};
+use weir_node::plugins::{
+    BatchContext, BatchTarget, BindingConfig, Bindings, Kind, Place, Plugins, Processed,
+};
 use weir_wire::batch::{self, Compression};
 use weir_wire::ids::{PartitionIndex, ProducerId};
 
@@ -181,16 +183,40 @@ async fn a_revision_in_use_outlives_its_successor() {
     assert!(on_new.contains("weir-revision:4"), "{on_new}");
 }
 
-/// A plugin that was built against the contract as it was first published still loads.
+/// A plugin that was built against the contract as it was first published still loads and answers, of every kind.
 #[tokio::test]
 async fn a_plugin_of_contract_1_0_loads() {
     let plugins = host();
-    let loaded = load(&plugins, weir_guests::CONTRACT_1_0).await.unwrap();
-    let pipeline = pipeline(&plugins, alone(binding(&loaded, "first", &[]))).await.unwrap();
-    let Processed::Placed { batches, .. } = run(&pipeline, &["a"], &context()).await else {
-        panic!("a batch is placed")
-    };
-    assert_eq!(contents(&batches[0]), "0@1000 k0=a");
+    let mut kinds = Vec::new();
+    for component in weir_guests::CONTRACT_1_0_OTHERS.into_iter().chain([weir_guests::CONTRACT_1_0]) {
+        let loaded = load(&plugins, component).await.unwrap();
+        kinds.push(format!("{} {}", loaded.shape().name(), loaded.kind().name()));
+        let config = binding(&loaded, "first", &[]);
+        if loaded.kind() == Kind::Assignor {
+            let answered = crate::hostile::assigned(&plugins, config).await;
+            assert!(answered.starts_with("assigned: "), "{answered}");
+            continue;
+        }
+        let pipeline = pipeline(&plugins, alone(config)).await.unwrap();
+        let Processed::Placed { batches, .. } = run(&pipeline, &["a"], &context()).await else {
+            panic!("a batch is placed")
+        };
+        assert_eq!(contents(&batches[0]), "0@1000 k0=a");
+        let fetched = crate::hostile::fetched(&pipeline).await;
+        assert_eq!(fetched, ["fetched: 0@1000 k0=a, 1@1001 k1=b, 2@1002 k2=c up to delta 2"]);
+        let [figures] = &pipeline.snapshots()[..] else { panic!("one plugin is bound") };
+        assert!(figures.calls == 1 && figures.failures.is_empty(), "{figures:?}");
+    }
+    kinds.sort();
+    expect![[r#"
+        flat consumer interceptor
+        flat partitioner
+        flat producer interceptor
+        typed assignor
+        typed consumer interceptor
+        typed partitioner
+        typed producer interceptor"#]]
+    .assert_eq(&kinds.join("\n"));
 }
 
 /// Where in a guest it was when it trapped stands with the dead letter.

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use expect_test::{Expect, expect};
 use weir_core::pipeline::assignment::{Member, Topic};
-use weir_guests::{GUESTS, Guest};
+use weir_guests::Guest;
 use weir_node::plugins::{
-    Acknowledgement, BatchContext, BindingConfig, Commit, Engines, Grants, Kind, ObservedBatch, Pipeline,
-    Plugins, Purpose,
+    Acknowledgement, BatchContext, BindingConfig, Commit, Grants, Kind, ObservedBatch, Pipeline, Plugins,
+    Purpose,
 };
 use weir_wire::batch::Compression;
 use weir_wire::error::{ErrorCode, WireError};
@@ -17,8 +17,7 @@ use weir_wire::ids::{LeaderEpoch, Offset, PartitionIndex, Revision};
 use weir_wire::lane::{LaneAnswer, Outcome, Promise, Run};
 
 use crate::support::{
-    alone, batch, binding, contents, context, described, host, host_with, load, pipeline, reopen, run,
-    shared_blobs,
+    alone, batch, binding, contents, context, described, host, load, pipeline, reopen, run,
 };
 
 mod listed {
@@ -73,7 +72,7 @@ async fn produced(pipeline: &Pipeline) -> Vec<String> {
     lines
 }
 
-async fn fetched(pipeline: &Pipeline) -> Vec<String> {
+pub(crate) async fn fetched(pipeline: &Pipeline) -> Vec<String> {
     let (bytes, _) = batch(&["a", "b", "c"], Compression::None);
     let mut stored = bytes::BytesMut::from(bytes);
     weir_wire::batch::stamp(&mut stored, Offset(1000), LeaderEpoch(7));
@@ -87,7 +86,7 @@ async fn fetched(pipeline: &Pipeline) -> Vec<String> {
     }]
 }
 
-async fn assigned(plugins: &Plugins, config: BindingConfig) -> String {
+pub(crate) async fn assigned(plugins: &Plugins, config: BindingConfig) -> String {
     let assignor = match plugins.assignor(config, "readers").await {
         Ok(assignor) => assignor,
         Err(failure) => return format!("bind: {failure}"),
@@ -223,6 +222,10 @@ guests! {
         sent again: 3 rejected: plugin 'typed_edits_beyond@1' failed in 'on-send': the answer is wrong: record 3 is edited, but the batch has records 0 to 2 (PLUGIN_FAILED)
         the next one: 3 rejected: plugin 'typed_edits_beyond@1' failed in 'on-send': the answer is wrong: record 3 is edited, but the batch has records 0 to 2 (PLUGIN_FAILED)
         calls 3, kept 0, dropped 0, rejected 0, failures [("answer", 3)]"#]];
+    typed_edits_beyond_in_on_consume: expect![[r#"
+        not staged: plugin 'typed_edits_beyond_in_on_consume@1' failed in 'on-consume': the answer is wrong: record 1 is edited, but the batch has records 0 to 0
+        not fetched: plugin 'typed_edits_beyond_in_on_consume@1' failed in 'on-consume': the answer is wrong: record 3 is edited, but the batch has records 0 to 2 (PLUGIN_FAILED)
+        calls 1, kept 0, dropped 0, rejected 0, failures [("answer", 1)]"#]];
     typed_edits_twice: expect![[r#"
         not staged: plugin 'typed_edits_twice@1' failed in 'on-send': the answer is wrong: the edit of record 0 follows that of record 0; edits come by rising index, one per record
         first sent: 3 rejected: plugin 'typed_edits_twice@1' failed in 'on-send': the answer is wrong: the edit of record 0 follows that of record 0; edits come by rising index, one per record (PLUGIN_FAILED)
@@ -473,7 +476,7 @@ async fn imports_wasi() {
 }
 
 /// Waits until no more than so many live: who only observes may hold one for a moment longer than the answer takes.
-async fn instances_come_down_to(pipeline: &Pipeline, most: u64) {
+pub(crate) async fn instances_come_down_to(pipeline: &Pipeline, most: u64) {
     let coming_down = async {
         while pipeline.snapshots()[0].instances > most {
             tokio::task::yield_now().await;
@@ -505,11 +508,11 @@ async fn leaks() {
     instances_come_down_to(&pipeline, 1).await;
 }
 
-fn commit() -> Commit {
+pub(crate) fn commit() -> Commit {
     Commit { group: "readers".to_owned(), positions: vec![(PartitionIndex(1), Offset(8))] }
 }
 
-fn acknowledgement() -> Acknowledgement {
+pub(crate) fn acknowledgement() -> Acknowledgement {
     let stored = Outcome::Stored { partition: PartitionIndex(1), base_offset: None, duplicate: false };
     let promise = Promise { replicas: 1, flushed: true, revision: Revision(3) };
     let runs = vec![Run { records: 1, outcome: 0 }];
@@ -643,23 +646,6 @@ async fn floods_metrics() {
     assert!(told.starts_with("staged\nfirst sent: 1 to partition"), "{told}");
 }
 
-/// What a failed call had is seen, though its instance is gone: the next call waits until so much is free.
-#[tokio::test]
-async fn the_memory_of_failed_calls_is_seen() {
-    let plugins = host();
-    for name in ["grows", "grows_after_its_trial", "grows_in_configure"] {
-        let guest = Guest::named(name);
-        let loaded = load(&plugins, guest.component()).await.unwrap();
-        let config = binding(&loaded, name, &guest.options());
-        let limit = config.limits.memory_bytes as u64;
-        let pipeline = reopen(&plugins, alone(config)).await;
-        run(&pipeline, &["a"], &context()).await;
-        let high = pipeline.snapshots()[0].memory_high_bytes;
-        // It takes a mebibyte and a little at a time.
-        assert!((limit - (2 << 20)..=limit).contains(&high), "{name}: {high} of {limit}");
-    }
-}
-
 /// What became of the records of a batch, as the hook is told it, with the numbers of rejections.
 #[tokio::test]
 async fn tells_what_became() {
@@ -703,53 +689,4 @@ async fn tells_what_became() {
         Outcome::Failed("too large"),
         Outcome::Unknown("nobody answered")], runs [(1, 0), (2, 1), (3, 2), (4, 3), (5, 4), (6, 5), (7, 6), (8, 7)]"#]]
     .assert_eq(&told);
-}
-
-/// Does one call of each hook that a guest has, where it gets as far as that.
-async fn called(plugins: &Plugins, guest: &Guest) -> bool {
-    let Ok(component) = Plugins::component(guest.component().into()) else { return false };
-    let Ok(loaded) = plugins.load(component, Grants { wasi: true }, Purpose::Run).await else { return false };
-    let mut config = binding(&loaded, guest.name, &guest.options());
-    // Most spoil one instance with each call; a long one shows no more than a short one.
-    config.limits.call_time = Duration::from_millis(10);
-    if loaded.kind() == Kind::Assignor {
-        assigned(plugins, config).await;
-        return true;
-    }
-    let pipeline = reopen(plugins, alone(config)).await;
-    if loaded.kind() == Kind::ConsumerInterceptor {
-        fetched(&pipeline).await;
-        pipeline.committed(commit());
-    } else {
-        run(&pipeline, &["a"], &context()).await;
-        pipeline.acknowledged(acknowledgement());
-    }
-    instances_come_down_to(&pipeline, 0).await;
-    let [figures] = &pipeline.snapshots()[..] else { panic!("one plugin is bound") };
-    assert_eq!(figures.instances, 0, "{}", guest.name);
-    true
-}
-
-/// After any guest, everything that it held is free again: the pool has all its slots.
-#[tokio::test]
-async fn nothing_stays_behind() {
-    // Engines that no other test uses, so that their pools are empty in between.
-    let engines = Engines::real().unwrap();
-    let plugins = host_with(engines.clone(), shared_blobs());
-    let mut count = 0;
-    for guest in GUESTS {
-        let is_called = called(&plugins, guest).await;
-        count += usize::from(is_called);
-        // An observing call may be about to give its instance back.
-        let coming_down = async {
-            while engines.live_instances() > 0 {
-                tokio::task::yield_now().await;
-            }
-        };
-        let live = || format!("{} of {} live", engines.live_instances(), guest.name);
-        tokio::time::timeout(Duration::from_secs(30), coming_down)
-            .await
-            .unwrap_or_else(|_| panic!("{}", live()));
-    }
-    assert!(count > 60, "{count} guests were called");
 }

@@ -7,6 +7,7 @@ mod caching;
 mod chains;
 mod compiling;
 mod hostile;
+mod leftovers;
 mod sandbox;
 mod shares;
 mod support;

@@ -38,6 +38,15 @@ pub const PASS_FLAT_CORE: &[u8] = include_bytes!("../pass-flat/pass-flat.core.wa
 /// A producer interceptor that keeps everything and was built against contract 1.0.0. It is never built again: a
 /// node that speaks a later 1.x must load it.
 pub const CONTRACT_1_0: &[u8] = include_bytes!("../contract-1.0.wasm");
+/// The same for the other worlds; what they are asked without options they answer like who has nothing to say.
+pub const CONTRACT_1_0_OTHERS: [&[u8]; 6] = [
+    include_bytes!("../contract-1.0/producer-interceptor.wasm"),
+    include_bytes!("../contract-1.0/consumer-interceptor.wasm"),
+    include_bytes!("../contract-1.0/consumer-interceptor-flat.wasm"),
+    include_bytes!("../contract-1.0/partitioner.wasm"),
+    include_bytes!("../contract-1.0/partitioner-flat.wasm"),
+    include_bytes!("../contract-1.0/assignor.wasm"),
+];
 
 /// A guest that misbehaves.
 #[derive(Clone, Copy, Debug)]
@@ -207,6 +216,8 @@ guests! {
     typed_answers_too_much = typed_producer("typed-answers-too-much");
     /// Puts three times as much into its typed answer as the binding allows.
     typed_answers_far_too_much = typed_producer("typed-answers-far-too-much");
+    /// Changes a fetched record behind the last one, typed.
+    typed_edits_beyond_in_on_consume = typed_consumer("typed-consumer-edits-beyond");
     /// Answers one partition too few, typed.
     typed_partitions_too_few = typed_partitioner("typed-too-few");
     /// Answers one partition too many, typed.
@@ -294,6 +305,10 @@ fn partitioner() -> Vec<u8> {
 
 fn typed_producer() -> Vec<u8> {
     include_bytes!("../hostile-typed-producer/hostile-typed-producer.wasm").to_vec()
+}
+
+fn typed_consumer() -> Vec<u8> {
+    include_bytes!("../hostile-typed-consumer/hostile-typed-consumer.wasm").to_vec()
 }
 
 fn typed_partitioner() -> Vec<u8> {
@@ -403,6 +418,7 @@ mod tests {
             include_str!("../hostile-partitioner/src/lib.rs"),
             include_str!("../hostile-assignor/src/lib.rs"),
             include_str!("../hostile-typed-producer/src/lib.rs"),
+            include_str!("../hostile-typed-consumer/src/lib.rs"),
             include_str!("../hostile-typed-partitioner/src/lib.rs"),
         ];
         for guest in GUESTS.iter().filter(|guest| !guest.mode.is_empty()) {

@@ -21,7 +21,8 @@ pub(super) struct Args {
     /// Grant an empty WASI to a language runtime that cannot do without
     #[arg(long, value_name = "wasi", value_parser = ["wasi"])]
     allow: Option<String>,
-    /// One instance serves many batches: for runtimes that start slowly. Try it with `weir plugins test --reuse` first
+    /// One instance serves many batches: for runtimes that start slowly. Try it with `weir plugins test --reuse` first:
+    /// one that remembers what it saw is not staged
     #[arg(long)]
     reuse: bool,
 }

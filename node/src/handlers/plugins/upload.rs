@@ -123,7 +123,26 @@ mod tests {
         }
         assert!(uploads.take(&part(1, 1, 2, b"b")).unwrap_err().message.contains("push again"));
         assert_eq!(uploads.take(&part(2, 1, 2, b"b")), Ok(2));
-        let large = uploads.take(&part(6, 0, 1 << 40, b"a")).unwrap_err();
-        assert!(large.message.contains("at most"), "{large}");
+    }
+
+    /// 60 MB are refused with their first part; what says less and sends more comes no further than it said.
+    #[test]
+    fn no_more_is_kept_than_a_component_may_have() {
+        let uploads = Uploads::default();
+        for total in [60_000_000, COMPONENT_BYTES_MAX as u64 + 1, 1 << 40, u64::MAX] {
+            let large = uploads.take(&part(1, 0, total, b"a")).unwrap_err();
+            assert!(large.message.contains("bytes, at most 33554432 are allowed"), "{large}");
+            assert!(uploads.take(&part(1, 1, total, b"a")).is_err(), "nothing of it is kept");
+        }
+        let longest = vec![0; UploadComponent::BYTES_MAX];
+        let total = COMPONENT_BYTES_MAX as u64;
+        let mut at = 0;
+        while at < total {
+            at = uploads.take(&part(2, at, total, &longest)).unwrap();
+        }
+        assert!(uploads.take(&part(2, at, total, b"a")).unwrap_err().message.contains("does not follow"));
+        assert_eq!(uploads.finish([2; 16]).unwrap().len(), COMPONENT_BYTES_MAX);
+        let longer = vec![0; UploadComponent::BYTES_MAX + 1];
+        assert!(uploads.take(&part(3, 0, total, &longer)).unwrap_err().message.contains("does not follow"));
     }
 }
