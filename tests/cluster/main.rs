@@ -13,6 +13,7 @@ mod delivery;
 mod exactly_once;
 mod examples;
 mod full_disk;
+mod group_assignors;
 mod group_churn;
 mod group_clients;
 mod group_commands;

@@ -1,4 +1,4 @@
-//! An assignor that does what its option `mode` says.
+//! An assignor that does what its option `mode` says; without one, as in a group, what the name of its first topic says.
 #![cfg(target_family = "wasm")]
 
 #[allow(missing_docs, unsafe_code, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated")]
@@ -24,7 +24,9 @@ impl Guest for Hostile {
     }
 
     fn assign(members: Vec<Member>, topics: Vec<Topic>) -> Result<Vec<Vec<TopicPartitions>>, String> {
-        let mode = MODE.with_borrow(String::clone);
+        let told = MODE.with_borrow(String::clone);
+        let named = topics.first().map(|topic| topic.name.clone()).unwrap_or_default();
+        let mode = if told.is_empty() { named } else { told };
         // Right: each topic as a whole to the first who subscribes.
         let mut answer: Vec<Vec<TopicPartitions>> = members.iter().map(|_| Vec::new()).collect();
         for (topic, of) in (0..).zip(&topics) {
