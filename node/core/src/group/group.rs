@@ -50,6 +50,8 @@ pub(crate) struct LiveMember {
     pub(crate) parked: Option<Parked>,
     /// When it is expelled, if it has not let go by then.
     pub(crate) let_go_by_ns: Option<u64>,
+    /// When it gets what is free by then.
+    pub(crate) gather_by_ns: Option<u64>,
     /// It has not let go in time: it is heard no more, so its session runs out.
     pub(crate) expelled: bool,
     /// The earliest timer that was set for it.
@@ -207,7 +209,8 @@ impl Group {
         let Some(live) = self.live.get_mut(member) else { return };
         let parked = live.parked.map(|parked| parked.until_ns);
         let let_go_by = live.let_go_by_ns.filter(|_| !live.expelled);
-        let due = [parked, let_go_by].into_iter().flatten().fold(live.session_ends_ns, u64::min);
+        let due =
+            [parked, let_go_by, live.gather_by_ns].into_iter().flatten().fold(live.session_ends_ns, u64::min);
         if live.timer_ns.is_none_or(|set| due < set) {
             live.timer_ns = Some(due);
             desk.timers.set(due, Timer::Member(self.name.clone(), member.to_owned()));

@@ -1,6 +1,6 @@
 //! Joining, staying, leaving, and being given up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use weir_wire::group_log::{GroupRecord, MemberValue, TargetValue};
 use weir_wire::ids::MemberEpoch;
@@ -223,6 +223,10 @@ impl Group {
         let ended = live.session_ends_ns <= now_ns;
         let waited = live.parked.is_some_and(|parked| parked.until_ns <= now_ns);
         let late = !ended && !live.expelled && live.let_go_by_ns.is_some_and(|by_ns| by_ns <= now_ns);
+        let gathered = live.gather_by_ns.is_some_and(|by_ns| by_ns <= now_ns);
+        if gathered {
+            self.reconcile(desk, &BTreeSet::from([id.to_owned()]));
+        }
         if waited {
             self.unpark(desk, id);
         }

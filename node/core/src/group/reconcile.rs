@@ -13,6 +13,9 @@ use super::messages::TopicPartition;
 use super::rules::Rule;
 use super::state::{Holding, Revoking};
 
+/// How long partitions that are free wait for others that the same member gets.
+const GATHER_MS: u32 = 20;
+
 impl Group {
     /// Something changed that decides who should read what: the group's epoch moves, and a new target is wanted.
     pub(crate) fn want_target(&mut self, desk: &mut Desk<'_>) {
@@ -51,7 +54,8 @@ impl Group {
         self.reconcile(desk, &members);
     }
 
-    /// A member let go of these partitions: who should have them gets them.
+    /// A member let go of these partitions: who should have them gets them. Where all partitions of a large group move, each
+    /// member waits for several others; it is told once or twice what it got, not of each partition by itself.
     pub(crate) fn free(&mut self, desk: &mut Desk<'_>, from: &str, partitions: &[TopicPartition]) {
         let mut waiting = BTreeSet::new();
         for partition in partitions {
@@ -60,7 +64,28 @@ impl Group {
             }
             waiting.extend(self.targets.get(partition).cloned());
         }
-        self.reconcile(desk, &waiting);
+        self.reconcile_gathered(desk, waiting);
+    }
+
+    /// Moves these members towards their targets: now where all of it is free, else in a moment.
+    fn reconcile_gathered(&mut self, desk: &mut Desk<'_>, mut members: BTreeSet<String>) {
+        members.retain(|id| self.gets_all_now(id) || !self.gathers(desk, id));
+        self.reconcile(desk, &members);
+    }
+
+    /// Whether nobody else holds anything that a member should have.
+    fn gets_all_now(&self, id: &str) -> bool {
+        let others_hold = |partition| self.owners.get(partition).is_some_and(|owner| owner != id);
+        self.stored.members.get(id).is_some_and(|member| !member.target.iter().any(others_hold))
+    }
+
+    /// Has a member wait for the rest of what it should have, for a moment.
+    fn gathers(&mut self, desk: &mut Desk<'_>, id: &str) -> bool {
+        let by_ns = desk.in_ms(GATHER_MS);
+        let Some(live) = self.live.get_mut(id) else { return false };
+        live.gather_by_ns.get_or_insert(by_ns);
+        self.set_timer(desk, id);
+        true
     }
 
     /// Moves these members towards their targets, as far as it goes now.
@@ -86,6 +111,9 @@ impl Group {
             }
         }
         for id in members {
+            if let Some(live) = self.live.get_mut(id) {
+                live.gather_by_ns = None;
+            }
             let Some(member) = self.stored.members.get(id) else { continue };
             let is_free = |partition: &TopicPartition| {
                 !self.owners.contains_key(partition) || !desk.rules.hold(Rule::OneOwner)
@@ -151,6 +179,7 @@ impl Group {
             self.wanted = Some(Wanted::default());
         }
         self.follow_topics(desk);
-        self.reconcile(desk, &members);
+        // What the one before gathered is not stored.
+        self.reconcile_gathered(desk, members);
     }
 }

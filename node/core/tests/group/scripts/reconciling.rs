@@ -87,8 +87,9 @@ fn a_partition_moves_when_its_owner_confirmed_and_not_before() {
     );
 }
 
+/// Who waits for partitions of several members is told once of all of them, where they let go within a moment.
 #[test]
-fn one_member_that_is_slow_holds_up_nobody_else() {
+fn what_several_let_go_of_is_gathered() {
     check(
         "
         topic a 6
@@ -102,6 +103,8 @@ fn one_member_that_is_slow_holds_up_nobody_else() {
         beat m1
         beat m2
         beat m2
+        wait 10
+        beat m1
         beat m3
         describe
         ",
@@ -136,8 +139,83 @@ fn one_member_that_is_slow_holds_up_nobody_else() {
             > beat m2
               m2 <- e11 [a/1]
             > beat m2
-              write 8: current m2 e11 [a/1@7]; current m1 e12 [a/0@3 a/3@12] revoking [a/2@3 told e10 a/4@3 told e10]; current m3 e13 [a/5@13]
+              write 8: current m2 e11 [a/1@7]; current m1 e12 [a/0@3 a/3@12] revoking [a/2@3 told e10 a/4@3 told e10]
               m2 <- e11 as heard
+            > wait 10
+            > beat m1
+              write 9: current m1 e12 [a/0@3 a/3@12]; current m2 e13 [a/1@7 a/4@13]; current m3 e14 [a/2@14 a/5@14]
+              m1 <- e12 [a/0 a/3]
+            > beat m3
+              m3 <- e14 [a/2 a/5]
+            > describe
+              describe <- Stable e9 target e9 roundrobin by roundrobin
+                m1 Stable e12 [a/0 a/3] revoking [] target [a/0 a/3] alice@h
+                m2 Stable e13 [a/1 a/4] revoking [] target [a/1 a/4] alice@h
+                m3 Stable e14 [a/2 a/5] revoking [] target [a/2 a/5] alice@h
+                a/0 member Some("m1") committed None
+                a/1 member Some("m2") committed None
+                a/2 member Some("m3") committed None
+                a/3 member Some("m1") committed None
+                a/4 member Some("m2") committed None
+                a/5 member Some("m3") committed None
+        "#]],
+    );
+}
+
+#[test]
+fn one_member_that_is_slow_holds_up_nobody_else() {
+    check(
+        "
+        topic a 6
+        join m1 topics=a
+        beat m1
+        join m2 topics=a
+        beat m1
+        beat m1
+        beat m2
+        join m3 topics=a
+        beat m1
+        beat m2
+        beat m2
+        wait 20
+        beat m3
+        describe
+        ",
+        expect![[r#"
+            > topic a 6
+            > join m1 topics=a
+              write 1: member m1 since e1; current m1 e1 []; group e2 target e0 by nobody
+              ask roundrobin: ax6 for m1
+              m1 <- e1 []
+              write 2: group e2 target e2 by roundrobin; target m1 [a/0 a/1 a/2 a/3 a/4 a/5]; current m1 e3 [a/0@3 a/1@3 a/2@3 a/3@3 a/4@3 a/5@3]
+            > beat m1
+              m1 <- e3 [a/0 a/1 a/2 a/3 a/4 a/5]
+            > join m2 topics=a
+              write 3: member m2 since e4; current m2 e4 []; group e5 target e2 by roundrobin
+              ask roundrobin: ax6 for m1 m2
+              m2 <- e4 []
+              write 4: group e5 target e5 by roundrobin; target m1 [a/0 a/2 a/4]; target m2 [a/1 a/3 a/5]; current m1 e6 [a/0@3 a/2@3 a/4@3] revoking [a/1@3 told e6 a/3@3 told e6 a/5@3 told e6]
+            > beat m1
+              m1 <- e6 [a/0 a/2 a/4]
+            > beat m1
+              write 5: current m1 e6 [a/0@3 a/2@3 a/4@3]; current m2 e7 [a/1@7 a/3@7 a/5@7]
+              m1 <- e6 as heard
+            > beat m2
+              m2 <- e7 [a/1 a/3 a/5]
+            > join m3 topics=a
+              write 6: member m3 since e8; current m3 e8 []; group e9 target e5 by roundrobin
+              ask roundrobin: ax6 for m1 m2 m3
+              m3 <- e8 []
+              write 7: group e9 target e9 by roundrobin; target m1 [a/0 a/3]; target m2 [a/1 a/4]; target m3 [a/2 a/5]; current m1 e10 [a/0@3] revoking [a/2@3 told e10 a/4@3 told e10]; current m2 e11 [a/1@7] revoking [a/3@7 told e11 a/5@7 told e11]
+            > beat m1
+              m1 <- e10 [a/0]
+            > beat m2
+              m2 <- e11 [a/1]
+            > beat m2
+              write 8: current m2 e11 [a/1@7]; current m1 e12 [a/0@3 a/3@12] revoking [a/2@3 told e10 a/4@3 told e10]
+              m2 <- e11 as heard
+            > wait 20
+              write 9: current m3 e13 [a/5@13]
             > beat m3
               m3 <- e13 [a/5]
             > describe
