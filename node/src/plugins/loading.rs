@@ -170,6 +170,10 @@ impl Loader {
         let (cache, engines) = (Arc::clone(&self.cache), self.engines.clone());
         let compile = move || {
             let engine = &engine;
+            // Several topics may want the same component at once: one compiles it, those that waited read it.
+            if let Some(ready) = cache.get(&digest, engine).and_then(|code| from_cache(engine, &code)) {
+                return Ok(ready);
+            }
             let code = engines.compile(engine, digest, &bytes).map_err(|error| compile_error(&error))?;
             cache.put(&digest, engine, &code);
             // What was just written is read back as every later start will read it.

@@ -1,8 +1,11 @@
 //! Compiled code on disk is believed only where this node wrote it.
 
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use weir_node::plugins::Engines;
+use weir_node::outside::{BlobStore, Outside};
+use weir_node::plugins::{Engines, Plugins};
 
 use crate::support::{Blobs, alone, binding, context, described, engines, host_with, load, pipeline, run};
 
@@ -101,4 +104,38 @@ async fn a_key_that_is_none_is_made_anew() {
     use_it(engines(), &blobs).await;
     assert_eq!(blobs.0.lock().unwrap()["key"].len(), 32);
     assert_ne!(entry(&blobs), (name, old));
+}
+
+/// Blobs that count how often one is written.
+#[derive(Default)]
+struct Counted {
+    blobs: Blobs,
+    written: AtomicUsize,
+}
+
+impl BlobStore for Counted {
+    fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        self.blobs.read(name)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.written.fetch_add(1, Ordering::SeqCst);
+        self.blobs.write(name, bytes)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.blobs.remove(name)
+    }
+}
+
+/// A node that starts with an empty cache has as many topics ask for a plugin as it is bound to.
+#[tokio::test]
+async fn what_many_ask_for_at_once_is_compiled_once() {
+    let counted = Arc::new(Counted::default());
+    let outside = Outside::real().unwrap().with_workers("compile", Plugins::WORKERS).unwrap();
+    let plugins = Plugins::start(engines(), outside, Arc::clone(&counted) as _).unwrap();
+    let load = || load(&plugins, weir_guests::PASS_FLAT);
+    let (one, two, three) = tokio::join!(load(), load(), load());
+    assert!(one.is_ok() && two.is_ok() && three.is_ok());
+    assert_eq!(counted.written.load(Ordering::SeqCst), 2, "the key of the cache, and the code");
 }
