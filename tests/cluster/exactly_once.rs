@@ -139,6 +139,7 @@ fn a_member_that_wakes_up_with_payments_in_hand_books_none_of_them() {
     assert_eq!(bank.booked(), (10, 10), "it has them in hand, and has not booked them");
     let successor = bank.reader();
     // Not before the session of the one that sleeps is over.
+    successor.wait_for_stderr("of partition 0 from offset 10");
     bank.wait_until_booked();
     sleeper.signal(Signal::Continue);
     sleeper.wait_for_stderr("another member has booked more of partition 0 already");
