@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
-use weir_tests::process::{DEADLINE, Node, Running, Signal, Weir};
+use weir_tests::process::{DEADLINE, Node, Running, Signal, Weir, free_address};
 
 use super::group_support::{describe, lines, wait_for_group};
-use super::{any_port, setting, text, weir};
+use super::{setting, text, weir};
 
 const GROUP: &str = "exactly-once";
 const CONSUMERS: usize = 5;
@@ -40,7 +40,8 @@ impl Bank {
         let settings =
             "group.consumer.session.timeout.ms = 6000\ngroup.consumer.heartbeat.interval.ms = 1000\n";
         std::fs::write(&config, settings).unwrap();
-        let node = weir().node_with(&folder.path().join("data"), any_port(), &["--config", &text(&config)]);
+        let node =
+            weir().node_with(&folder.path().join("data"), free_address(), &["--config", &text(&config)]);
         let weir = node.client();
         weir.run(&["topics", "create", "payments", "--partitions", &partitions.to_string()]).ok();
         let (output, input) = std::io::pipe().unwrap();
@@ -139,6 +140,7 @@ fn a_member_that_wakes_up_with_payments_in_hand_books_none_of_them() {
     assert_eq!(bank.booked(), (10, 10), "it has them in hand, and has not booked them");
     let successor = bank.reader();
     // Not before the session of the one that sleeps is over.
+    successor.wait_for_stderr("of partition 0 from offset 10");
     bank.wait_until_booked();
     sleeper.signal(Signal::Continue);
     sleeper.wait_for_stderr("another member has booked more of partition 0 already");
@@ -238,6 +240,11 @@ fn members_come_and_go_and_every_payment_is_booked_once() {
         let index = random.usize(..CONSUMERS);
         let what = happen(&mut bank, &mut seats[index], &mut random);
         println!("event {event}: member {index} {what}");
+        if event == events / 2 {
+            println!("the node killed, and started");
+            bank.node.kill();
+            bank.node.start();
+        }
         bank.pay(PAYMENTS_PER_EVENT);
         // Now and then until the sessions of those that are gone or frozen are over, and others have what they had.
         if random.u8(..3) == 0 && seats.iter().any(Seat::stays) {

@@ -120,3 +120,29 @@ fn a_coordinator_that_is_killed_takes_no_assignment_and_no_offset_along() {
     assert_eq!(times.keys().copied().collect::<Vec<_>>(), (0..900).collect::<Vec<_>>());
     assert!(times.values().all(|times| *times == 1), "nobody read what another had read");
 }
+
+/// `__consumer_offsets` has as many replicas as there were nodes when the first group was made, until an operator gives it
+/// more.
+#[test]
+fn a_group_that_began_on_one_node_outlives_it_once_its_log_has_replicas() {
+    let mut cluster = Cluster::grown_from_one(|weir| {
+        weir.run(&["topics", "create", "t", "--partitions", "1"]).ok();
+        produce(weir, 0..100);
+        member(weir, "g", &["--until-end"]).finish().ok();
+    });
+    let client = cluster.client_of_all();
+    assert_eq!(cluster.voters(&[0, 1, 2]), 3);
+    let of_group = placement::coordinator_of("g", weir_wire::group_log::PARTITIONS).to_string();
+    let alone = partition(&client, weir_wire::group_log::TOPIC, of_group.parse().unwrap());
+    assert_eq!(alone["replicas"], serde_json::json!([1]), "nothing adds replicas by itself");
+    for (topic, partition) in [("t", "0"), (weir_wire::group_log::TOPIC, &of_group)] {
+        let place = ["--topic", topic, "--partition", partition, "--replicas", "1,2,3", "--wait"];
+        client.run(&[&["cluster", "reassign"], &place[..]].concat()).ok();
+    }
+    cluster.nodes[0].kill();
+    produce(&client, 100..200);
+    let group = describe(&client, "g");
+    assert_eq!(group["partitions"][0]["committed_offset"], 100, "{group}");
+    let read = numbers(&member(&client, "g", &["--until-end"]).finish().ok().text());
+    assert_eq!(read, (100..200).collect::<Vec<_>>(), "it goes on where it was");
+}

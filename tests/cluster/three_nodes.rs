@@ -32,28 +32,47 @@ impl Cluster {
 
     /// As [`Cluster::configured`], with another number of nodes.
     pub(crate) fn of(count: usize, configuration: &str) -> Cluster {
-        let folder = tempfile::tempdir().unwrap();
-        let config = folder.path().join("weir.toml");
-        fs::write(&config, configuration).unwrap();
-        let config = text(&config);
-        let certs = folder.path().join("certs");
+        let mut cluster = Cluster::empty(configuration);
         let addresses: Vec<SocketAddr> = (0..count).map(|_| free_address()).collect();
-        let start = |index: usize| {
-            let (id, certs) = ((index + 1).to_string(), text(&certs));
-            let first = addresses[0].to_string();
-            let mut flags = vec!["--node-id", &id, "--certs", &certs, "--config", &config];
-            if index > 0 {
-                flags.extend(["--join", &first]);
-            }
-            weir().node_with(&folder.path().join(format!("data-{id}")), addresses[index], &flags)
-        };
+        let starting = &cluster;
+        let start = |index: usize| starting.start(index, addresses[index], addresses[0]);
         let nodes = std::thread::scope(|scope| {
             let starting: Vec<_> = (0..count).map(|index| scope.spawn(move || start(index))).collect();
             starting.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
-        let cluster = Cluster { nodes, certs, folder };
+        cluster.nodes = nodes;
         cluster.wait_for_quorum();
         cluster
+    }
+
+    /// Three nodes that were one until that had done something.
+    pub(crate) fn grown_from_one(begin: impl FnOnce(&Weir)) -> Cluster {
+        let mut cluster = Cluster::empty("");
+        let first = free_address();
+        cluster.nodes.push(cluster.start(0, first, first));
+        begin(&cluster.client(0));
+        for index in 1..3 {
+            cluster.nodes.push(cluster.start(index, free_address(), first));
+        }
+        cluster.wait_for_quorum();
+        cluster
+    }
+
+    fn empty(configuration: &str) -> Cluster {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("weir.toml"), configuration).unwrap();
+        let certs = folder.path().join("certs");
+        Cluster { nodes: Vec::new(), certs, folder }
+    }
+
+    fn start(&self, index: usize, address: SocketAddr, first: SocketAddr) -> Node {
+        let (id, certs, config) = ((index + 1).to_string(), text(&self.certs), text(&self.path("weir.toml")));
+        let first = first.to_string();
+        let mut flags = vec!["--node-id", &id, "--certs", &certs, "--config", &config];
+        if index > 0 {
+            flags.extend(["--join", &first]);
+        }
+        weir().node_with(&self.path(&format!("data-{id}")), address, &flags)
     }
 
     pub(crate) fn wait_for_quorum(&self) {
