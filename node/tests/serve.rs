@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use weir_node::outside::Outside;
@@ -203,12 +204,8 @@ async fn again(world: &World, at: (Revision, TopicId), target: LaneTarget, batch
     produce(&mut lane, 0, true, batch.clone()).await.outcomes
 }
 
-/// Under a pipeline that is a pure function a part that is sent again has the keys of what is stored. One that has not, in
-/// this life of the leader or the next, is no success; without plugins nobody looks.
-#[tokio::test]
-async fn a_part_that_is_stored_already_with_other_keys_is_unknown() {
-    let world = start(tempfile::tempdir().unwrap()).await;
-    let (plain, epoch) = world.create("plain", 1).await;
+/// A topic `t` of one partition whose records a plugin places, and the revision that says so.
+async fn bound_to_hash(world: &World) -> (TopicId, Revision) {
     let (topic, _) = world.create("t", 1).await;
     let hash = PluginBinding {
         plugin: "hash".to_owned(),
@@ -223,6 +220,17 @@ async fn a_part_that_is_stored_already_with_other_keys_is_unknown() {
     let activate =
         ActivatePipeline { topic: topic_name(), revision: None, expected: None, without: Vec::new() };
     let revision = world.ask(&activate).await.revision;
+    (topic, revision)
+}
+
+/// Under a pipeline that is a pure function a part that is sent again has the keys of what is stored. One that has not, in
+/// this life of the leader or the next, is no success; without plugins nobody looks.
+#[tokio::test]
+async fn a_part_that_is_stored_already_with_other_keys_is_unknown() {
+    let world = start(tempfile::tempdir().unwrap()).await;
+    let (plain, epoch) = world.create("plain", 1).await;
+    let (topic, revision) = bound_to_hash(&world).await;
+    let topic_name = || "t".to_owned();
     let partition = PartitionIndex(0);
     let target = |leader_epoch| LaneTarget::Guessed { partition, leader_epoch };
     let mine = batch_of(7, 0, &[("a", "1"), ("b", "2")]);
@@ -261,6 +269,33 @@ async fn a_part_that_is_stored_already_with_other_keys_is_unknown() {
     let epoch = metadata.topics[0].partitions[0].leader_epoch;
     assert!(is_unknown(&again(&world, at, target(epoch), &other).await), "read back from the log");
     assert_eq!(again(&world, at, target(epoch), &mine).await, stored_again);
+}
+
+/// A pipeline that answers differently again and again is not kept in force.
+#[tokio::test]
+async fn a_pipeline_that_is_not_pure_is_rolled_back() {
+    let world = start(tempfile::tempdir().unwrap()).await;
+    let (topic, revision) = bound_to_hash(&world).await;
+    let metadata = world.ask(&Metadata { topics: Some(vec!["t".to_owned()]) }).await;
+    let leader_epoch = metadata.topics[0].partitions[0].leader_epoch;
+    let target = LaneTarget::Guessed { partition: PartitionIndex(0), leader_epoch };
+    let mut lane = world.lane_at(revision, topic, 7, target).await;
+    produce(&mut lane, 0, false, batch_of(7, 0, &[("a", "1")])).await;
+    for _ in 0..5 {
+        again(&world, (revision, topic), target, &batch_of(7, 0, &[("b", "1")])).await;
+    }
+    let rolled_back = async {
+        loop {
+            let described = world.ask(&DescribePipelines { topic: Some("t".to_owned()) }).await;
+            let topic = described.topics.into_iter().next().unwrap();
+            if topic.revision > revision {
+                return topic;
+            }
+        }
+    };
+    let topic = tokio::time::timeout(Duration::from_secs(60), rolled_back).await.unwrap();
+    assert_eq!(topic.revision, Revision(revision.0 + 1));
+    assert!(topic.plugins.is_empty() && topic.origin.contains("rolled back"), "{topic:?}");
 }
 
 #[tokio::test]
