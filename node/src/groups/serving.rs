@@ -222,16 +222,9 @@ impl<'a> Serving<'a> {
         }
     }
 
-    /// A node whose lease ran out may have a successor that does not know of this answer: a member that hears it would
-    /// go on with what the successor gives to others, or where a group was before it.
     fn respond(&mut self, request: RequestId, answer: Result<Reply, GroupError>) {
         let Some(asking) = self.asking.remove(&request) else { return };
-        let answer = match answer {
-            Ok(Reply::Membership(_) | Reply::Fetched(_)) if !self.shared.controller.holds_lease() => {
-                Err(GroupError::NotCoordinator)
-            }
-            answer => answer,
-        };
+        let answer = as_told(answer, || self.shared.controller.holds_lease());
         // Who asked may be gone.
         let _ = asking.send(answer.map_err(|error| error.to_wire()));
     }
@@ -249,6 +242,16 @@ impl<'a> Serving<'a> {
             // The reign may be over.
             let _ = reply.send((call, answer));
         });
+    }
+}
+
+/// A node whose lease ran out may have a successor that does not know of this answer: a member that hears it would go on
+/// with what the successor gives to others, or where the group was before. What was done is told in any case: it is in the
+/// log, where the successor finds it.
+fn as_told(answer: Result<Reply, GroupError>, holds_lease: impl Fn() -> bool) -> Result<Reply, GroupError> {
+    match answer {
+        Ok(Reply::Membership(_) | Reply::Fetched(_)) if !holds_lease() => Err(GroupError::NotCoordinator),
+        answer => answer,
     }
 }
 
@@ -274,5 +277,35 @@ fn tell(report: Report) {
         Report::MemberExpelled { group, member } => {
             tracing::warn!(group, member, "a member did not let go of partitions in time and was expelled");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_wire::ids::MemberEpoch;
+    use weir_wire::request::{Membership, OffsetsCommitted, OffsetsFetched};
+
+    use super::*;
+
+    #[test]
+    fn what_a_member_goes_on_with_is_told_under_a_lease_only() {
+        let membership = Membership {
+            member_epoch: MemberEpoch(1),
+            assignment: None,
+            heartbeat_interval_ms: 3_000,
+            session_timeout_ms: 15_000,
+        };
+        let goes_on_with =
+            [Reply::Membership(membership), Reply::Fetched(OffsetsFetched { offsets: Vec::new() })];
+        for reply in goes_on_with {
+            assert_eq!(as_told(Ok(reply.clone()), || true), Ok(reply.clone()));
+            assert_eq!(as_told(Ok(reply), || false), Err(GroupError::NotCoordinator));
+        }
+        for done in [Reply::Left, Reply::Deleted, Reply::Committed(OffsetsCommitted { results: Vec::new() })]
+        {
+            assert_eq!(as_told(Ok(done.clone()), || false), Ok(done));
+        }
+        let refused = Err(GroupError::UnknownMember("m".to_owned()));
+        assert_eq!(as_told(refused.clone(), || false), refused);
     }
 }
