@@ -36,6 +36,10 @@ struct State {
     since: Instant,
     /// From whom to whom partitions moved, and how long each was without its reader.
     moved: Vec<(usize, usize, Duration)>,
+    /// When the last of them did, and of each record since the change began that came from a partition which did not: when
+    /// it was sent, and how late it came.
+    last_moved_ns: u64,
+    stayed: Vec<(u64, Duration)>,
     kept: Latencies,
     committed: Latencies,
 }
@@ -49,6 +53,8 @@ impl Board {
             assigned: Vec::new(),
             since: now,
             moved: Vec::new(),
+            last_moved_ns: 0,
+            stayed: Vec::new(),
             kept: Latencies::new(),
             committed: Latencies::new(),
         };
@@ -76,7 +82,7 @@ impl Board {
     /// A change begins now.
     pub(super) fn watch(&self) {
         let mut state = self.state();
-        (state.since, state.moved) = (Instant::now(), Vec::new());
+        (state.since, state.moved, state.stayed) = (Instant::now(), Vec::new(), Vec::new());
     }
 
     /// A member reads a record, which was sent at `sent_ns`.
@@ -90,13 +96,14 @@ impl Board {
         let before = state.readers[at].replace(member);
         if before == Some(member) {
             if sent_ns >= state.since_ns[at] {
-                state.kept.record(Duration::from_nanos(now_ns.saturating_sub(sent_ns)));
+                state.stayed.push((sent_ns, Duration::from_nanos(now_ns.saturating_sub(sent_ns))));
             }
             return;
         }
         state.since_ns[at] = now_ns;
         if let Some(before) = before {
             state.moved.push((before, member, since.elapsed()));
+            state.last_moved_ns = now_ns;
         }
     }
 
@@ -130,9 +137,16 @@ impl Board {
         self.state().readers.iter().all(|reader| *reader != Some(member))
     }
 
-    /// Counts those of the partitions that moved since the change began.
+    /// Counts those of the partitions that moved since the change began, and how late records of the others came meanwhile.
     pub(super) fn moved_into(&self, times: &Latencies, which: Moved) {
-        for (from, to, took) in self.state().moved.drain(..) {
+        let mut state = self.state();
+        let (until_ns, stayed) = (state.last_moved_ns, std::mem::take(&mut state.stayed));
+        // What was sent later says nothing of the change.
+        stayed
+            .iter()
+            .filter(|(sent_ns, _)| *sent_ns <= until_ns)
+            .for_each(|(_, took)| state.kept.record(*took));
+        for (from, to, took) in state.moved.drain(..) {
             let counts = match which {
                 Moved::From(member) => from == member,
                 Moved::To(member) => to == member,

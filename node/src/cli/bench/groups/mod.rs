@@ -36,6 +36,9 @@ use crate::cli::output::{Failure, Output, grouped, per_second};
 const OFFSETS_TOPIC: &str = weir_wire::group_log::TOPIC;
 /// How long a change of the group may take.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// The pause before the group is described again. All its partitions are in the answer: asked for at every look it would be
+/// half of what is measured.
+const DESCRIBE_PAUSE: Duration = Duration::from_millis(250);
 /// Into how many parts the partitions are divided, so that not all of them get a record at the same moment.
 const SLICES: u32 = 20;
 /// The threads that members share.
@@ -218,6 +221,8 @@ impl Bench {
         let until = Instant::now() + PATIENCE;
         loop {
             if is_so(&self.board) {
+                // What moves, moves undisturbed.
+                tokio::time::sleep(DESCRIBE_PAUSE).await;
                 let group = self.client.describe_group(self.board.group()).await?;
                 let is_all = group.members.len() == self.members.iter().filter(|one| one.is_there()).count();
                 if group.state == GroupState::Stable && is_all && is_so(&self.board) {
