@@ -1,5 +1,6 @@
 //! Who reads which partition since when: every member notes what it reads here.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -34,12 +35,12 @@ struct State {
     assigned: Vec<Vec<PartitionIndex>>,
     /// The beginning of the change that is watched.
     since: Instant,
-    /// From whom to whom partitions moved, and how long each was without its reader.
-    moved: Vec<(usize, usize, Duration)>,
+    /// Which partitions moved, from whom to whom, and how long each was without its reader.
+    moved: Vec<(usize, usize, usize, Duration)>,
     /// When the last of them did, and of each record since the change began that came from a partition which did not: when
     /// it was sent, and how late it came.
     last_moved_ns: u64,
-    stayed: Vec<(u64, Duration)>,
+    stayed: Vec<(usize, u64, Duration)>,
     kept: Latencies,
     committed: Latencies,
 }
@@ -96,13 +97,13 @@ impl Board {
         let before = state.readers[at].replace(member);
         if before == Some(member) {
             if sent_ns >= state.since_ns[at] {
-                state.stayed.push((sent_ns, Duration::from_nanos(now_ns.saturating_sub(sent_ns))));
+                state.stayed.push((at, sent_ns, Duration::from_nanos(now_ns.saturating_sub(sent_ns))));
             }
             return;
         }
         state.since_ns[at] = now_ns;
         if let Some(before) = before {
-            state.moved.push((before, member, since.elapsed()));
+            state.moved.push((at, before, member, since.elapsed()));
             state.last_moved_ns = now_ns;
         }
     }
@@ -141,12 +142,14 @@ impl Board {
     pub(super) fn moved_into(&self, times: &Latencies, which: Moved) {
         let mut state = self.state();
         let (until_ns, stayed) = (state.last_moved_ns, std::mem::take(&mut state.stayed));
-        // What was sent later says nothing of the change.
-        stayed
-            .iter()
-            .filter(|(sent_ns, _)| *sent_ns <= until_ns)
-            .for_each(|(_, took)| state.kept.record(*took));
-        for (from, to, took) in state.moved.drain(..) {
+        let moved: BTreeSet<usize> = state.moved.iter().map(|(at, ..)| *at).collect();
+        for (at, sent_ns, took) in stayed {
+            // What was sent later says nothing of the change, and what moves later has not stayed.
+            if sent_ns <= until_ns && !moved.contains(&at) {
+                state.kept.record(took);
+            }
+        }
+        for (_, from, to, took) in state.moved.drain(..) {
             let counts = match which {
                 Moved::From(member) => from == member,
                 Moved::To(member) => to == member,
