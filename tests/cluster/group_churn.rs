@@ -1,5 +1,5 @@
-//! Twenty consumers that are killed, frozen, stopped and started at random while records come: every acknowledged record
-//! is processed at least once.
+//! Twenty consumers that are killed, frozen, stopped and started at random, and nodes that are killed, while two producers
+//! write: every acknowledged record is processed at least once.
 //!
 //! `WEIR_CHURN_EVENTS=500 cargo test --release -p weir-tests --test cluster group_churn` is the long form.
 
@@ -17,8 +17,10 @@ use super::three_nodes::{Cluster, create_on_all};
 const CONSUMERS: usize = 20;
 /// More than there are consumers, so that each has something to lose.
 const PARTITIONS: usize = 24;
-/// How many records come with each event.
-const RECORDS_PER_EVENT: u32 = 100;
+/// How many records each producer sends with each event.
+const RECORDS_PER_EVENT: u32 = 50;
+/// A node is killed and started again each time that so many events have happened.
+const EVENTS_PER_NODE: u32 = 15;
 
 /// A place where a consumer runs, or not.
 #[derive(Default)]
@@ -82,9 +84,32 @@ fn count(places: &[Place], processed: &Processed) -> usize {
     processed.count + running.map(|running| running.stdout().text().lines().count()).sum::<usize>()
 }
 
-fn send(input: &mut PipeWriter, next: &mut u32, records: u32) {
-    input.write_all(lines(*next..*next + records).as_bytes()).unwrap();
-    *next += records;
+/// A producer, and what it was given.
+struct Source {
+    producer: Running,
+    input: PipeWriter,
+    sent: u32,
+}
+
+impl Source {
+    fn start(client: &Weir, flags: &[&str]) -> Source {
+        let (records, input) = std::io::pipe().unwrap();
+        let arguments = [&["produce", "t", "--key-separator", ":", "--output", "json"], flags].concat();
+        Source { producer: client.spawn_with(&arguments, Stdio::from(records)), input, sent: 0 }
+    }
+
+    fn send(&mut self, next: &mut u32) {
+        self.input.write_all(lines(*next..*next + RECORDS_PER_EVENT).as_bytes()).unwrap();
+        *next += RECORDS_PER_EVENT;
+        self.sent += RECORDS_PER_EVENT;
+    }
+
+    /// Waits until all of it was acknowledged.
+    fn finish(self) {
+        drop(self.input);
+        let summary = self.producer.finish().ok().json();
+        assert_eq!(summary["acknowledged"], self.sent, "{summary}");
+    }
 }
 
 #[test]
@@ -97,9 +122,8 @@ fn twenty_consumers_come_and_go_and_every_record_is_processed() {
     let client = cluster.client_of_all();
     create_on_all(&client, "t");
     client.run(&["topics", "alter", "t", "--partitions", &PARTITIONS.to_string()]).ok();
-    let (input, mut records) = std::io::pipe().unwrap();
-    let produce = ["produce", "t", "--key-separator", ":", "--output", "json"];
-    let producer = client.spawn_with(&produce, Stdio::from(input));
+    // Keys spread over all partitions, and a partition that is named.
+    let mut sources = [Source::start(&client, &[]), Source::start(&client, &["--partition", "7"])];
     let mut next = 0;
     let mut places: Vec<Place> = (0..CONSUMERS).map(|_| Place::default()).collect();
     let mut processed = Processed::default();
@@ -113,7 +137,7 @@ fn twenty_consumers_come_and_go_and_every_record_is_processed() {
         let index = random.usize(..CONSUMERS);
         let what = happen(&mut places[index], &mut random, &client, &mut processed);
         println!("event {event}: consumer {index} {what}");
-        if event == events / 2 {
+        if event % EVENTS_PER_NODE == EVENTS_PER_NODE - 1 {
             let node = random.usize(..3);
             println!("node {} killed, and started", node + 1);
             cluster.nodes[node].kill();
@@ -121,7 +145,9 @@ fn twenty_consumers_come_and_go_and_every_record_is_processed() {
         }
         // Somebody reads on, if somebody is there: the moments are of the log, not of a clock.
         let before = count(&places, &processed);
-        send(&mut records, &mut next, RECORDS_PER_EVENT);
+        for source in &mut sources {
+            source.send(&mut next);
+        }
         let deadline = Instant::now() + DEADLINE;
         let is_anybody_there = places.iter().any(|place| place.running.is_some() && !place.is_frozen);
         while is_anybody_there && count(&places, &processed) == before {
@@ -129,9 +155,9 @@ fn twenty_consumers_come_and_go_and_every_record_is_processed() {
             describe(&client, "g");
         }
     }
-    drop(records);
-    let summary = producer.finish().ok().json();
-    assert_eq!(summary["acknowledged"], next, "{summary}");
+    for source in sources {
+        source.finish();
+    }
 
     for place in places.iter_mut().filter(|place| place.is_frozen || place.running.is_none()) {
         happen(place, &mut random, &client, &mut processed);
