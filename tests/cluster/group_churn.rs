@@ -20,7 +20,7 @@ const PARTITIONS: usize = 24;
 /// How many records each producer sends with each event.
 const RECORDS_PER_EVENT: u32 = 50;
 /// A node is killed and started again each time that so many events have happened.
-const EVENTS_PER_NODE: u32 = 15;
+const EVENTS_PER_NODE: u64 = 15;
 
 /// A place where a consumer runs, or not.
 #[derive(Default)]
