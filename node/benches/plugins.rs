@@ -126,7 +126,7 @@ fn benches(c: &mut Criterion) {
         let options = [("mask", "card"), ("remove", "address.street")];
         bind(&runtime, &plugins, include_bytes!("../../plugins/redact/redact.wasm"), &options, reuse)
     };
-    let hash = bind(&runtime, &plugins, include_bytes!("../../plugins/hash/hash.wasm"), &[], false);
+    let hash = |reuse| bind(&runtime, &plugins, include_bytes!("../../plugins/hash/hash.wasm"), &[], reuse);
 
     let mut group = c.benchmark_group("a megabyte of 1000-byte records");
     let (bytes, records) = megabyte(&[b'x'; 976]);
@@ -165,7 +165,9 @@ fn benches(c: &mut Criterion) {
     let bytes = builder.finish(None);
     let (_, records) = batch::validate(&bytes, &batch::Limits::default()).unwrap();
     let unguessed = BatchContext { target: BatchTarget::Unguessed, ..context() };
-    for (name, partitioner) in [("native", None), ("component", Some(hash))] {
+    let partitioners =
+        [("native", None), ("component", Some(hash(false))), ("component, reused", Some(hash(true)))];
+    for (name, partitioner) in partitioners {
         let pipeline = open(&runtime, &plugins, Bindings { partitioner, ..Bindings::default() });
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
