@@ -8,6 +8,7 @@ mod bursts;
 mod certificates;
 mod checking;
 mod compaction;
+mod configs;
 mod delete_records;
 mod delivery;
 mod exactly_once;

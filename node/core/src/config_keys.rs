@@ -40,6 +40,15 @@ pub trait Configurable: Default + Sized + 'static {
         Ok(())
     }
 
+    /// Whether values that are each valid go together. Asked of what is about to change: what is stored was taken by the
+    /// rules of its time, and is used as it is.
+    ///
+    /// # Errors
+    /// For the first two that contradict each other.
+    fn check_together(&self) -> Result<(), ConfigError> {
+        Ok(())
+    }
+
     /// Whether there is such a key.
     ///
     /// # Errors
@@ -113,6 +122,22 @@ pub enum ConfigError {
         what: String,
         /// The key.
         key: String,
+    },
+    /// Two values that are each valid, and contradict each other.
+    #[error("{what} {key}={value} is not valid beside {other}={other_value}: {reason}")]
+    Contradiction {
+        /// What is configured.
+        what: String,
+        /// The one key.
+        key: String,
+        /// Its value, given or in force.
+        value: String,
+        /// The other key.
+        other: String,
+        /// Its value, given or in force.
+        other_value: String,
+        /// What would have to hold.
+        reason: String,
     },
 }
 

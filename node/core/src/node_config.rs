@@ -28,6 +28,8 @@ pub struct NodeConfig {
     pub leader_imbalance_percentage: u64,
     /// `leader.replication.throttled.rate`, in bytes a second; `None` is as fast as it goes.
     pub throttled_rate: Option<u64>,
+    /// `log.retention.check.interval.ms`.
+    pub log_retention_check_interval_ms: u64,
     /// `num.partitions`.
     pub num_partitions: u32,
     /// `offsets.retention.check.interval.ms`.
@@ -50,6 +52,7 @@ impl Default for NodeConfig {
             leader_imbalance_check_interval_s: 300,
             leader_imbalance_percentage: 10,
             throttled_rate: None,
+            log_retention_check_interval_ms: 30_000,
             num_partitions: 1,
             offsets_retention_check_interval_ms: 10 * 60 * 1000,
             offsets_retention_minutes: 7 * 24 * 60,
@@ -62,7 +65,7 @@ impl Default for NodeConfig {
 pub const THROTTLE_KEY: &str = "leader.replication.throttled.rate";
 
 /// The keys that may differ from node to node. The others are read by the active controller, whichever node that is.
-const PER_NODE: [&str; 2] = [THROTTLE_KEY, "replica.lag.time.max.ms"];
+const PER_NODE: [&str; 3] = [THROTTLE_KEY, "log.retention.check.interval.ms", "replica.lag.time.max.ms"];
 
 impl NodeConfig {
     /// Whether these values can be set for one node.
@@ -168,6 +171,15 @@ impl Configurable for NodeConfig {
             get: |config| config.throttled_rate.map_or("off".into(), |rate| rate.to_string()),
         },
         ConfigKey {
+            name: "log.retention.check.interval.ms",
+            doc: "How often a node looks for segments that are too old or too many, or written to for too long.",
+            valid: "milliseconds, from 100 to 3600000",
+            set: |config, text| {
+                whole(text, 100..=3_600_000).map(|ms| config.log_retention_check_interval_ms = ms)
+            },
+            get: |config| config.log_retention_check_interval_ms.to_string(),
+        },
+        ConfigKey {
             name: "num.partitions",
             doc: "How many partitions a topic gets when nobody says.",
             valid: "a number of partitions, from 1 to 10000",
@@ -228,6 +240,7 @@ mod tests {
             leader.imbalance.check.interval.seconds=300
             leader.imbalance.per.broker.percentage=10
             leader.replication.throttled.rate=off
+            log.retention.check.interval.ms=30000
             num.partitions=1
             offsets.retention.check.interval.ms=600000
             offsets.retention.minutes=10080
@@ -252,6 +265,7 @@ mod tests {
             ("leader.imbalance.check.interval.seconds", "1"),
             ("leader.imbalance.per.broker.percentage", "0"),
             ("leader.replication.throttled.rate", "1000000"),
+            ("log.retention.check.interval.ms", "100"),
             ("num.partitions", "10000"),
             ("offsets.retention.check.interval.ms", "1000"),
             ("offsets.retention.minutes", "1"),
@@ -269,7 +283,7 @@ mod tests {
             NodeConfig::check_per_node(&overrides(key, value)).unwrap_err().to_string() + "\n"
         };
         expect![[r#"
-            unknown node config 'replica.lag.max.ms', did you mean 'replica.lag.time.max.ms'?; known are: auto.leader.rebalance.enable, default.replication.factor, group.consumer.assignor, group.consumer.heartbeat.interval.ms, group.consumer.max.size, group.consumer.session.timeout.ms, leader.imbalance.check.interval.seconds, leader.imbalance.per.broker.percentage, leader.replication.throttled.rate, num.partitions, offsets.retention.check.interval.ms, offsets.retention.minutes, replica.lag.time.max.ms
+            unknown node config 'replica.lag.max.ms', did you mean 'replica.lag.time.max.ms'?; known are: auto.leader.rebalance.enable, default.replication.factor, group.consumer.assignor, group.consumer.heartbeat.interval.ms, group.consumer.max.size, group.consumer.session.timeout.ms, leader.imbalance.check.interval.seconds, leader.imbalance.per.broker.percentage, leader.replication.throttled.rate, log.retention.check.interval.ms, num.partitions, offsets.retention.check.interval.ms, offsets.retention.minutes, replica.lag.time.max.ms
             node config replica.lag.time.max.ms=99 is not valid: replica.lag.time.max.ms takes milliseconds, from 100 to 3600000
             node config leader.replication.throttled.rate=0 is not valid: leader.replication.throttled.rate takes bytes per second, from 1, or 'off' (as fast as it goes)
             node config 'num.partitions' holds for the whole cluster: set it for all nodes, not for one

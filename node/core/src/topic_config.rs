@@ -30,6 +30,10 @@ pub struct TopicConfig {
     pub compression: Option<Compression>,
     /// `delete.retention.ms`.
     pub delete_retention_ms: u64,
+    /// `flush.messages`.
+    pub flush_messages: u64,
+    /// `flush.ms`.
+    pub flush_ms: u64,
     /// `index.interval.bytes`.
     pub index_interval_bytes: u32,
     /// `max.compaction.lag.ms`; `None` is for ever.
@@ -107,6 +111,8 @@ impl Default for TopicConfig {
             cleanup_policy: CleanupPolicy::Delete,
             compression: None,
             delete_retention_ms: DAY_MS,
+            flush_messages: i64::MAX as u64,
+            flush_ms: 30_000,
             index_interval_bytes: 4096,
             max_compaction_lag_ms: None,
             max_message_bytes: 1024 * 1024 + 12,
@@ -139,6 +145,14 @@ impl TopicConfig {
         Configurable::values(self)
     }
 
+    /// How long a segment is written to at most: of a compacted topic no longer than a record may wait for compaction,
+    /// which takes closed segments only (KIP-354).
+    #[must_use]
+    pub fn segment_ms_max(&self) -> u64 {
+        let lag_ms = self.max_compaction_lag_ms.filter(|_| self.cleanup_policy.compacts());
+        lag_ms.map_or(self.segment_ms, |lag_ms| lag_ms.min(self.segment_ms))
+    }
+
     /// How many replicas must be in sync for anything to be committed: never more than there are (KIP-966 counts
     /// the same way).
     #[must_use]
@@ -150,6 +164,21 @@ impl TopicConfig {
 
 impl Configurable for TopicConfig {
     const WHAT: &'static str = "topic config";
+
+    fn check_together(&self) -> Result<(), ConfigError> {
+        match self.max_compaction_lag_ms.filter(|max| *max < self.min_compaction_lag_ms) {
+            None => Ok(()),
+            Some(max) => Err(ConfigError::Contradiction {
+                what: Self::WHAT.into(),
+                key: "max.compaction.lag.ms".into(),
+                value: max.to_string(),
+                other: "min.compaction.lag.ms".into(),
+                other_value: self.min_compaction_lag_ms.to_string(),
+                reason: "a record would be due for compaction before it may be touched".into(),
+            }),
+        }
+    }
+
     const KEYS: &'static [ConfigKey<TopicConfig>] = &[
         ConfigKey {
             name: "cleanup.policy",
@@ -185,6 +214,22 @@ impl Configurable for TopicConfig {
             get: |config| config.delete_retention_ms.to_string(),
         },
         ConfigKey {
+            name: "flush.messages",
+            doc: "How many records write.caching leaves unflushed before they are flushed. What is acknowledged does not \
+                  wait for that.",
+            valid: "a number of records, from 1 to 9223372036854775807 (which says nothing)",
+            set: |config, text| whole(text, 1..=i64::MAX as u64).map(|count| config.flush_messages = count),
+            get: |config| config.flush_messages.to_string(),
+        },
+        ConfigKey {
+            name: "flush.ms",
+            doc: "How long write.caching leaves a record unflushed before it is flushed, and up to a quarter of a \
+                  second more. What is acknowledged does not wait for that.",
+            valid: "milliseconds, from 0",
+            set: |config, text| whole(text, 0..=i64::MAX as u64).map(|ms| config.flush_ms = ms),
+            get: |config| config.flush_ms.to_string(),
+        },
+        ConfigKey {
             name: "index.interval.bytes",
             doc: "How many bytes of log lie between two index entries: less finds faster, more saves memory.",
             valid: "bytes, from 0 to 2147483647",
@@ -195,7 +240,8 @@ impl Configurable for TopicConfig {
         },
         ConfigKey {
             name: "max.compaction.lag.ms",
-            doc: "How long a record may wait for compaction, however little else is to be done.",
+            doc: "How long a record may wait for compaction, however little else is to be done; at least \
+                  min.compaction.lag.ms. The segment that is written to is ended in time for that.",
             valid: "milliseconds from 1, or -1 for ever",
             set: |config, text| {
                 or_unlimited(text).filter(|ms| *ms != Some(0)).map(|ms| config.max_compaction_lag_ms = ms)
@@ -291,7 +337,8 @@ impl Configurable for TopicConfig {
         ConfigKey {
             name: "write.caching",
             doc: "Whether a record counts as stored when it is written but not yet flushed to the disk: faster, and \
-                  lost if as many replicas as min.insync.replicas asks for lose power before it is flushed.",
+                  lost if as many replicas as min.insync.replicas asks for lose power before it is flushed, which \
+                  flush.ms and flush.messages bring about.",
             valid: "'true' or 'false'",
             set: |config, text| text.parse().ok().map(|on| config.write_caching = on),
             get: |config| config.write_caching.to_string(),
@@ -329,6 +376,8 @@ mod tests {
             cleanup.policy=delete
             compression.type=producer
             delete.retention.ms=86400000
+            flush.messages=9223372036854775807
+            flush.ms=30000
             index.interval.bytes=4096
             max.compaction.lag.ms=-1
             max.message.bytes=1048588
@@ -347,11 +396,24 @@ mod tests {
     }
 
     #[test]
+    fn a_segment_of_a_compacted_topic_is_ended_in_time_for_its_compaction() {
+        let segment_ms_max = |overrides: &[(&str, &str)]| parse(overrides).unwrap().segment_ms_max();
+        let lag = ("max.compaction.lag.ms", "1000");
+        assert_eq!(segment_ms_max(&[lag]), 7 * 24 * 60 * 60 * 1000, "nothing is compacted");
+        assert_eq!(segment_ms_max(&[lag, ("cleanup.policy", "compact")]), 1000);
+        assert_eq!(segment_ms_max(&[lag, ("cleanup.policy", "compact,delete")]), 1000);
+        assert_eq!(segment_ms_max(&[lag, ("cleanup.policy", "compact"), ("segment.ms", "999")]), 999);
+        assert_eq!(segment_ms_max(&[("cleanup.policy", "compact"), ("segment.ms", "999")]), 999);
+    }
+
+    #[test]
     fn every_key_can_be_set_and_is_shown_as_set() {
         let given = [
             ("cleanup.policy", "compact,delete"),
             ("compression.type", "uncompressed"),
             ("delete.retention.ms", "0"),
+            ("flush.messages", "1"),
+            ("flush.ms", "0"),
             ("index.interval.bytes", "1"),
             ("max.compaction.lag.ms", "1"),
             ("max.message.bytes", "33554432"),
@@ -385,14 +447,14 @@ mod tests {
             "retnetion.ms",
             "1",
             &expect![
-                "unknown topic config 'retnetion.ms', did you mean 'retention.ms'?; known are: cleanup.policy, compression.type, delete.retention.ms, index.interval.bytes, max.compaction.lag.ms, max.message.bytes, min.cleanable.dirty.ratio, min.compaction.lag.ms, min.insync.replicas, pipeline.revision.grace.ms, producer.id.expiration.ms, retention.bytes, retention.ms, segment.bytes, segment.ms, write.caching"
+                "unknown topic config 'retnetion.ms', did you mean 'retention.ms'?; known are: cleanup.policy, compression.type, delete.retention.ms, flush.messages, flush.ms, index.interval.bytes, max.compaction.lag.ms, max.message.bytes, min.cleanable.dirty.ratio, min.compaction.lag.ms, min.insync.replicas, pipeline.revision.grace.ms, producer.id.expiration.ms, retention.bytes, retention.ms, segment.bytes, segment.ms, write.caching"
             ],
         );
         refused(
             "xyz",
             "1",
             &expect![
-                "unknown topic config 'xyz'; known are: cleanup.policy, compression.type, delete.retention.ms, index.interval.bytes, max.compaction.lag.ms, max.message.bytes, min.cleanable.dirty.ratio, min.compaction.lag.ms, min.insync.replicas, pipeline.revision.grace.ms, producer.id.expiration.ms, retention.bytes, retention.ms, segment.bytes, segment.ms, write.caching"
+                "unknown topic config 'xyz'; known are: cleanup.policy, compression.type, delete.retention.ms, flush.messages, flush.ms, index.interval.bytes, max.compaction.lag.ms, max.message.bytes, min.cleanable.dirty.ratio, min.compaction.lag.ms, min.insync.replicas, pipeline.revision.grace.ms, producer.id.expiration.ms, retention.bytes, retention.ms, segment.bytes, segment.ms, write.caching"
             ],
         );
     }

@@ -100,7 +100,7 @@ impl TopicSettings {
             },
             log: LogConfig {
                 segment_bytes: topic.segment_bytes,
-                segment_ms: topic.segment_ms,
+                segment_ms: topic.segment_ms_max(),
                 index_interval_bytes: topic.index_interval_bytes,
                 ..LogConfig::default()
             },

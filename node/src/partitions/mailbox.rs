@@ -180,7 +180,8 @@ impl Mail {
 pub(super) struct Mailbox {
     waiting: Mutex<Waiting>,
     arrived: Notify,
-    /// Whether anything may have to be done because time passed: not on a replica that has no others beside it.
+    /// Whether anything may have to be done because time passed: on a replica that has others beside it, or something
+    /// to flush in time.
     wants_ticks: AtomicBool,
 }
 

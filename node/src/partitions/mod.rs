@@ -36,6 +36,7 @@ use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{Instrument, field};
 use weir_core::metadata::{CutLog, Image, LogTail, ProcessId};
+use weir_core::node_config::NodeConfig;
 use weir_core::partition::Rule;
 use weir_wire::ids::{Incarnation, MetadataIndex, NodeId, Offset, PartitionIndex, TopicId};
 
@@ -181,7 +182,8 @@ impl Partitions {
         self.sweep().await;
         let mut background = vec![
             tokio::spawn(follow_metadata(self.clone())).abort_handle(),
-            tokio::spawn(upkeep::run(self.clone())).abort_handle(),
+            tokio::spawn(upkeep::checkpoints(self.clone())).abort_handle(),
+            tokio::spawn(upkeep::housekeeping(self.clone())).abort_handle(),
             tokio::spawn(failures::report(self.clone())).abort_handle(),
             tokio::spawn(upkeep::compact(self.clone())).abort_handle(),
         ];
@@ -380,8 +382,12 @@ impl Partitions {
 
     /// `replica.lag.time.max.ms`.
     fn lag_time_max_ms(&self, image: &Image) -> u64 {
-        let started_with = self.shared.controller.started_with();
-        image.node_config(self.shared.node, started_with).replica_lag_time_max_ms
+        self.node_config(image).replica_lag_time_max_ms
+    }
+
+    /// What this node goes by.
+    fn node_config(&self, image: &Image) -> NodeConfig {
+        image.node_config(self.shared.node, self.shared.controller.started_with())
     }
 
     /// This node as it is registered, if the metadata means this process.

@@ -1,11 +1,11 @@
-//! What is due now and then, for all replicas together: ticks, retention, flushes of what `write.caching` left,
-//! checkpoints, compaction. One timer for all, so that an idle replica costs none.
+//! What is due now and then, for all replicas together: ticks, retention, checkpoints, compaction. One timer for all, so
+//! that an idle replica costs none.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use super::Partitions;
 use super::handle::Message;
@@ -13,13 +13,12 @@ use super::handle::Message;
 /// How often the high watermarks are checkpointed (Kafka's `replica.high.watermark.checkpoint.interval.ms`). A stale
 /// one is legal: it only hides records from consumers until the log is flushed again after a restart.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
-/// How many checkpoints pass between two rounds of housekeeping.
-const CHECKPOINTS_PER_ROUND: u32 = 6;
 
 /// How long the cleaner rests when it has gone round (Kafka's `log.cleaner.backoff.ms`, which is longer).
 const COMPACT_EVERY: Duration = Duration::from_secs(5);
 
-/// How often replicas that have others beside them hear that time passed: who lags is noticed within this.
+/// How often replicas that have others beside them, or something to flush in time, hear that time passed: who lags is
+/// noticed within this.
 const TICK_EVERY: Duration = Duration::from_millis(250);
 
 /// Ticks for the replicas of one thread, until the runtime ends.
@@ -34,18 +33,31 @@ pub(super) async fn tick(partitions: Partitions, thread: usize) {
     }
 }
 
-/// Runs until the runtime ends.
-pub(super) async fn run(partitions: Partitions) {
+/// Saves checkpoints until the runtime ends.
+pub(super) async fn checkpoints(partitions: Partitions) {
     let mut ticks = interval_at(Instant::now() + CHECKPOINT_EVERY, CHECKPOINT_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut passed = 0;
     loop {
         ticks.tick().await;
-        passed += 1;
-        if passed % CHECKPOINTS_PER_ROUND == 0 {
-            housekeep(&partitions).await;
-        }
         checkpoint(&partitions).await;
+    }
+}
+
+/// Keeps house every `log.retention.check.interval.ms`, until the runtime ends. A new interval holds for the round that
+/// is waited for.
+pub(super) async fn housekeeping(partitions: Partitions) {
+    let mut last = Instant::now();
+    let mut image = partitions.shared.controller.image();
+    loop {
+        let interval_ms = partitions.node_config(&image).log_retention_check_interval_ms;
+        tokio::select! {
+            biased;
+            () = sleep_until(last + Duration::from_millis(interval_ms)) => {
+                housekeep(&partitions).await;
+                last = Instant::now();
+            }
+            newer = partitions.shared.controller.newer_than(image.index) => image = newer,
+        }
     }
 }
 

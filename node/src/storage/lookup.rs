@@ -85,6 +85,22 @@ pub(super) fn max_timestamp(shared: &Shared, view: &SegmentView) -> Result<Optio
     Ok(known)
 }
 
+/// The timestamp of a segment's first batch; `None` if it has no batch that can be read.
+pub(super) fn first_timestamp(shared: &Shared, view: &SegmentView) -> Result<Option<i64>, StorageError> {
+    if view.segment.first_timestamp_ms.is_some() {
+        return Ok(view.segment.first_timestamp_ms);
+    }
+    let file = shared.file(&view.segment, FileKind::Log)?;
+    let mut walk = Walk::new(file, 0, view.segment.bytes, NEAR_WINDOW_BYTES);
+    let path = shared.path(view.segment.base, FileKind::Log);
+    let Step::Found(header) = walk.next_header().doing("reading", &path)? else { return Ok(None) };
+    let known = Some(header.max_timestamp_ms);
+    if let Some(segment) = shared.state().segment_mut(view.segment.number) {
+        segment.first_timestamp_ms = known;
+    }
+    Ok(known)
+}
+
 /// Walks from the floor entry of `target` to the first batch of which `wanted` is true; `None` if there is none up to
 /// the segment's end.
 fn find(

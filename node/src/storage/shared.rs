@@ -88,6 +88,8 @@ pub(super) struct Segment {
     pub(super) suspect: bool,
     /// The highest timestamp in it, once that was looked up; only for segments that do not grow any more.
     pub(super) max_timestamp_ms: Option<i64>,
+    /// That of its first batch, once it was looked up.
+    pub(super) first_timestamp_ms: Option<i64>,
     /// Where it ends, while its files may still have the names under which they wait for their place.
     pub(super) swap_end: Option<Offset>,
 }
@@ -100,6 +102,7 @@ impl Segment {
             number: storage.segment_number(),
             suspect: false,
             max_timestamp_ms: None,
+            first_timestamp_ms: None,
             swap_end: None,
         }
     }

@@ -127,6 +127,13 @@ impl Tail {
         }
     }
 
+    /// The batches that begin below `end` go: the disk has others in their place.
+    pub(super) fn forget_below(&mut self, end: Offset) {
+        while let Some(batch) = self.batches.pop_front_if(|batch| batch.base < end) {
+            self.cost -= batch.cost();
+        }
+    }
+
     /// The batches from `end` on go.
     pub(super) fn truncate(&mut self, end: Offset) {
         while let Some(batch) = self.batches.pop_back_if(|batch| batch.next > end) {
@@ -243,6 +250,10 @@ impl Tail {
 
 #[cfg(test)]
 mod tests {
+    use weir_wire::batch::{BatchBuilder, Compression, check};
+    use weir_wire::ids::LeaderEpoch;
+
+    use super::super::walk::STORED_LIMITS;
     use super::*;
 
     fn tail_of(lengths: &[usize]) -> Tail {
@@ -281,12 +292,48 @@ mod tests {
     }
 
     #[test]
+    fn a_gap_begins_where_it_is_read_from_and_nothing_else_is_touched() {
+        let (epoch, timestamp_ms) = (LeaderEpoch(7), 1234);
+        let one = |from, next| gap(Offset(from), Offset(next), epoch, timestamp_ms);
+        let of = |chunks: &[&[Bytes]]| Slice {
+            chunks: chunks.iter().map(|batches| Bytes::from(batches.concat())).collect(),
+            next_offset: Offset(30),
+        };
+        let (whole, behind) = (one(10, 20), one(20, 30));
+        let alone = of(&[&[whole.clone()], &[behind.clone()]]);
+        let together = of(&[&[whole, behind.clone()]]);
+        for from in [9, 10, 20, 25] {
+            assert_eq!(alone.clone().with_gap_from(Offset(from)), alone, "{from} does not lie within it");
+        }
+        let shorter = one(15, 20);
+        assert!(check(&shorter, &STORED_LIMITS).is_ok(), "its checksum is its own");
+        let header = BatchHeader::parse(&shorter).unwrap();
+        assert_eq!((header.base_offset, header.next_offset()), (Offset(15), Offset(20)));
+        assert_eq!((header.leader_epoch, header.max_timestamp_ms), (epoch, timestamp_ms));
+        let expected = of(&[&[shorter], &[behind]]);
+        assert_eq!(alone.with_gap_from(Offset(15)), expected);
+        assert_eq!(together.with_gap_from(Offset(15)), expected, "what shares its piece comes behind it");
+
+        let mut builder = BatchBuilder::new(Compression::None);
+        for _ in 0..10 {
+            builder.push(0, None, Some(b"value"), &[]);
+        }
+        let records = Slice { chunks: vec![builder.finish(None)], next_offset: Offset(10) };
+        assert_eq!(records.clone().with_gap_from(Offset(5)), records, "records are never cut");
+        assert_eq!(Slice::empty(Offset(5)).with_gap_from(Offset(5)), Slice::empty(Offset(5)));
+    }
+
+    #[test]
     fn cutting_and_shrinking_keep_the_cost_right() {
         let mut tail = tail_of(&[10, 20, 30]);
         tail.truncate(Offset(120));
         assert_eq!(tail.cost(), 30 + 2 * BATCH_OVERHEAD_BYTES);
         tail.truncate(Offset(115));
         assert_eq!(tail.cost(), 10 + BATCH_OVERHEAD_BYTES);
+        tail.forget_below(Offset(100));
+        assert_eq!(tail.cost(), 10 + BATCH_OVERHEAD_BYTES);
+        tail.forget_below(Offset(101));
+        assert_eq!(tail.cost(), 0);
         tail.shrink_to(0);
         assert_eq!((tail.cost(), tail.batches.capacity()), (0, 0));
         tail.push(Offset(7), Offset(8), Bytes::from_static(b"x"));

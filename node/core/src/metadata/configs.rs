@@ -21,7 +21,7 @@ impl ConfigChange {
         let mut changed = configs.clone();
         changed.retain(|key, _| !self.delete.contains(key));
         changed.extend(self.set.iter().map(|(key, value)| (key.clone(), value.clone())));
-        C::from_overrides(&changed)?;
+        C::from_overrides(&changed)?.check_together()?;
         Ok(changed)
     }
 }

@@ -10,6 +10,7 @@ use super::{
     Applied, Image, MetadataError, Origin, PARTITIONS_PER_CLUSTER_MAX, PartitionState, PipelineSpec,
     PipelineState, TopicState, placement,
 };
+use crate::config_keys::Configurable;
 use crate::topic_config::TopicConfig;
 
 /// How many replicas a partition gets when nobody says, as far as there are nodes.
@@ -116,7 +117,7 @@ impl Image {
         replication_factor: u32,
         configs: &BTreeMap<String, String>,
     ) -> Result<Applied, MetadataError> {
-        TopicConfig::from_overrides(configs)?;
+        TopicConfig::from_overrides(configs)?.check_together()?;
         self.check_replication_factor(replication_factor)?;
         let placed = placement::spread(self, partitions, replication_factor);
         let partitions_placed = placed.into_iter().map(PartitionState::new).collect();

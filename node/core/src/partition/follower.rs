@@ -4,7 +4,7 @@
 use weir_wire::ids::{LeaderEpoch, Offset};
 
 use super::epochs::EpochEnd;
-use super::log_state::LogState;
+use super::log_state::{LogEnds, LogState};
 use super::messages::{Effect, RetireCause, StoredBatch};
 use super::reign::{Following, Member};
 use super::rules::Rule;
@@ -144,27 +144,33 @@ impl Follower {
 
     /// Takes in a frame. Batches that are in the log already are left out: under one subscription the leader's log only
     /// grows, so they are the same. A frame that does not go on where the log ends, or that cannot be, ends the
-    /// subscription; the next one starts from where the log ends.
+    /// subscription; the next one starts from where the log ends. Returns what it demands of the log.
     pub(crate) fn replicated(
         &mut self,
         log: &mut LogState,
         now: Now,
         frame: &Replicated,
         effects: &mut Vec<Effect>,
-    ) {
+    ) -> Option<Cut> {
         if matches!(self.link, Link::Asked { subscription, .. } if subscription == frame.subscription) {
             // The answer comes on another stream and was overtaken. What comes under a subscription says that it was
             // accepted: dropped, it would be missed for as long as the subscription stands.
             self.answered(log, frame.subscription, SubscribeAnswer::Subscribed, effects);
         }
-        let Some(in_force) = self.subscription() else { return };
+        let in_force = self.subscription()?;
         if frame.subscription != in_force && log.rules.hold(Rule::SubscriptionNumbers) {
-            return;
+            return None;
         }
         let skip = frame.batches.iter().take_while(|batch| batch.end() <= log.ends.end).count();
         let new = &frame.batches[skip..];
         if frame.from > log.ends.end || !self.continues(log, new) {
-            return self.leave(effects);
+            self.leave(effects);
+            return None;
+        }
+        if !log.is_bare() && new.first().is_some_and(|first| first.base_offset < log.ends.end) {
+            // What lies in the files is deleted, every record of it, and ends where no batch of the leader's does.
+            self.leave(effects);
+            return Some(Cut::StartOver(log.ends.end));
         }
         if let (Some(first), Some(last)) = (new.first(), new.last()) {
             record(log, now, new, effects);
@@ -173,14 +179,17 @@ impl Follower {
         }
         self.leader_high_watermark = self.leader_high_watermark.max(frame.high_watermark);
         self.leader_log_start = self.leader_log_start.max(frame.log_start);
+        None
     }
 
-    /// Whether the batches could stand in the leader's log right behind this one.
+    /// Whether the batches could stand in the leader's log right behind this one. An empty log may start within the first
+    /// of them: records are deleted one by one, batches are sent whole (Kafka's `UnexpectedAppendOffsetException`).
     fn continues(&self, log: &LogState, batches: &[StoredBatch]) -> bool {
-        let mut end = log.ends.end;
+        let LogEnds { log_start, mut end, .. } = log.ends;
         let mut epoch = log.epochs.newest().map(|newest| newest.epoch);
         batches.iter().all(|batch| {
-            let fits = batch.base_offset >= end
+            let is_behind = batch.base_offset >= end || (log_start == end && batch.end() > end);
+            let fits = is_behind
                 && Offset::MAX.since(batch.base_offset) > u64::from(batch.batch.last_offset_delta)
                 && epoch.is_none_or(|epoch| epoch <= batch.leader_epoch)
                 && batch.leader_epoch <= self.epoch;
@@ -207,7 +216,7 @@ impl Follower {
         last_subscription: &mut SubscriptionNumber,
         effects: &mut Vec<Effect>,
     ) {
-        log.flush_if_needed(effects);
+        log.flush_if_needed(now, effects);
         log.commit(self.leader_high_watermark.min(log.durable_end()), effects);
         log.move_log_start(self.leader_log_start, effects);
         let Some(leader) = self.leader else { return };
@@ -255,7 +264,7 @@ fn record(log: &mut LogState, now: Now, batches: &[StoredBatch], effects: &mut V
     let known = log.epochs.newest();
     for stored in batches {
         if log.epochs.newest().is_none_or(|newest| newest.epoch < stored.leader_epoch) {
-            log.epochs.assign(stored.leader_epoch, stored.base_offset);
+            log.epochs.assign(stored.leader_epoch, stored.base_offset.max(log.ends.log_start));
         }
         log.producers.record(now, &log.config, log.rules, stored.base_offset, &stored.batch);
         if let Some(revision) = stored.batch.revision {

@@ -8,6 +8,7 @@ use super::producers::Producers;
 use super::revisions::Revisions;
 use super::rules::{Rule, Rules};
 use super::settings::PartitionConfig;
+use crate::time::Now;
 
 /// The state that every role works on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,10 +19,21 @@ pub(crate) struct LogState {
     pub(crate) producers: Producers,
     pub(crate) revisions: Revisions,
     pub(crate) rules: Rules,
+    /// Where the log was begun anew.
+    pub(crate) bare_at: Option<Offset>,
     /// What an operator has deleted lies below this.
     pub(crate) deleted_before: Offset,
-    /// What the flush under way was asked to cover.
-    flush_under_way: Option<Offset>,
+    /// The flush under way.
+    flush_under_way: Option<AskedFlush>,
+    /// Since when something is written and not flushed.
+    unflushed_since_ns: Option<u64>,
+}
+
+/// A flush that was asked for and is not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct AskedFlush {
+    up_to: Offset,
+    at_ns: u64,
 }
 
 /// The marks of a log:
@@ -61,8 +73,10 @@ impl LogState {
             producers,
             revisions,
             rules: Rules::default(),
+            bare_at: None,
             deleted_before: Offset::ZERO,
             flush_under_way: None,
+            unflushed_since_ns: None,
         }
     }
 
@@ -74,6 +88,11 @@ impl LogState {
     /// Whether an end counts, on any replica, only as far as it is flushed.
     pub(crate) fn only_flushed_counts(&self) -> bool {
         !self.config.write_caching && self.rules.hold(Rule::OnlyFlushedCounts)
+    }
+
+    /// Whether the storage holds nothing, not even deleted records: the first batch may then hold the log's start.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.bare_at == Some(self.ends.end)
     }
 
     /// The log was cut, and this is what is left. What is committed stays committed as far as the log goes.
@@ -99,28 +118,48 @@ impl LogState {
         }
     }
 
-    /// Asks for a flush where the promise needs one and none is under way. With `write.caching` the storage flushes
-    /// when it likes: at a roll, at an interval, at shutdown.
-    pub(crate) fn flush_if_needed(&mut self, effects: &mut Vec<Effect>) {
-        let needed = !self.config.write_caching && self.ends.written > self.ends.flushed;
-        if needed && self.flush_under_way.is_none() {
-            self.flush_under_way = Some(self.ends.written);
-            effects.push(Effect::Flush { up_to: self.ends.written });
+    /// Asks for a flush where one is needed and none is under way. Beyond those that are asked for the storage flushes
+    /// when it likes: at a roll, at shutdown.
+    pub(crate) fn flush_if_needed(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        if self.flush_under_way.is_none() && self.needs_flush(now) {
+            let up_to = self.ends.written;
+            self.flush_under_way = Some(AskedFlush { up_to, at_ns: now.monotonic_ns });
+            effects.push(Effect::Flush { up_to });
         }
     }
 
-    pub(crate) fn written(&mut self, end: Offset) {
+    /// Whether the promise needs a flush, or what `write.caching` left is as old or as much as it may be.
+    fn needs_flush(&self, now: Now) -> bool {
+        // What was found unflushed when the log was opened or cut has waited for who knows how long.
+        let is_overdue = || self.unflushed_since_ns.is_none_or(|ns| now.ms_since(ns) >= self.config.flush_ms);
+        let LogEnds { written, flushed, .. } = self.ends;
+        written > flushed
+            && (!self.config.write_caching
+                || written.since(flushed) >= self.config.flush_messages
+                || is_overdue())
+    }
+
+    /// Whether time alone will make a flush needed.
+    pub(crate) fn awaits_flush(&self) -> bool {
+        self.ends.written > self.ends.flushed && self.flush_under_way.is_none()
+    }
+
+    pub(crate) fn written(&mut self, now: Now, end: Offset) {
         assert!(self.ends.written <= end, "the written end never falls");
         assert!(end <= self.ends.end, "only what was asked for is written");
         self.ends.written = end;
+        if end > self.ends.flushed {
+            self.unflushed_since_ns.get_or_insert(now.monotonic_ns);
+        }
     }
 
-    pub(crate) fn flushed(&mut self, end: Offset) {
+    pub(crate) fn flushed(&mut self, now: Now, end: Offset) {
         assert!(end <= self.ends.written, "only what was written is flushed");
         self.ends.flushed = self.ends.flushed.max(end);
-        if self.flush_under_way.is_some_and(|asked| asked <= end) {
-            self.flush_under_way = None;
-        }
+        let done = self.flush_under_way.take_if(|asked| asked.up_to <= end);
+        // What is left was written after the flush was asked for.
+        let since_ns = done.map_or(now.monotonic_ns, |asked| asked.at_ns);
+        self.unflushed_since_ns = (self.ends.written > self.ends.flushed).then_some(since_ns);
     }
 
     /// Moves the high watermark up; never down.

@@ -312,7 +312,7 @@ pub enum Effect {
     WriteReplicated {
         /// How many to leave out.
         skip: usize,
-        /// Where the first one to be written starts.
+        /// Where the first one to be written starts: at the log's end, or, right after [`Effect::StartOver`], below it.
         base_offset: Offset,
         /// Where the last one ends.
         end: Offset,

@@ -114,6 +114,8 @@ pub struct Partition {
 #[derive(Clone, Debug)]
 struct Cutting {
     to: Offset,
+    /// Nothing is left.
+    starts_over: bool,
     /// The newest role that was assigned meanwhile.
     then: Option<Input>,
 }
@@ -206,8 +208,8 @@ impl Partition {
             // Reports of what was under way when the replica stopped, and orders that came too late.
             Input::Written { .. } | Input::Flushed { .. } | Input::MoveLogStart { .. }
                 if self.is_resting() => {}
-            Input::Written { end } => self.log.written(end),
-            Input::Flushed { end } => self.log.flushed(end),
+            Input::Written { end } => self.log.written(now, end),
+            Input::Flushed { end } => self.log.flushed(now, end),
             Input::MoveLogStart { to } => self.log.move_log_start(to, effects),
             Input::IsrRefused(_)
             | Input::IsrUnknown(_)
@@ -262,7 +264,10 @@ impl Partition {
                     None => self.cut(cut, effects),
                 }
             }
-            Input::Replicated(frame) => follower.replicated(&mut self.log, now, &frame, effects),
+            Input::Replicated(frame) => {
+                let cut = follower.replicated(&mut self.log, now, &frame, effects);
+                self.cut(cut, effects);
+            }
             Input::SubscriptionEnded(subscription) => follower.ended(subscription),
             _ => unreachable!("the caller hands over what is for followers"),
         }
@@ -279,12 +284,12 @@ impl Partition {
 
     /// Has the log cut. What was being flushed is not waited for: its report would tell of bytes that are gone.
     fn cut(&mut self, cut: Option<Cut>, effects: &mut Vec<Effect>) {
-        let (to, effect) = match cut {
+        let (to, starts_over, effect) = match cut {
             None => return,
-            Some(Cut::To(to)) => (to, Effect::Truncate { to }),
-            Some(Cut::StartOver(at)) => (at, Effect::StartOver { at }),
+            Some(Cut::To(to)) => (to, false, Effect::Truncate { to }),
+            Some(Cut::StartOver(at)) => (at, true, Effect::StartOver { at }),
         };
-        self.cutting = Some(Cutting { to, then: None });
+        self.cutting = Some(Cutting { to, starts_over, then: None });
         effects.push(effect);
     }
 
@@ -292,6 +297,7 @@ impl Partition {
         let Some(cutting) = self.cutting.take() else { return };
         assert!(left.log.ends.end <= cutting.to, "a log that was cut ends at or below the cut");
         self.log.truncated(*left.log, effects);
+        self.log.bare_at = cutting.starts_over.then_some(self.log.ends.end);
         if let Some(role) = cutting.then {
             self.assign_role(now, role, effects);
         }

@@ -13,6 +13,10 @@ pub const REPLICA_LAG_TIME_MAX_MS: u64 = 10_000;
 pub struct PartitionConfig {
     /// `write.caching`: whether what is written counts, or only what is flushed.
     pub write_caching: bool,
+    /// `flush.ms`: how long what `write.caching` left may stay unflushed.
+    pub flush_ms: u64,
+    /// `flush.messages`: how many records may.
+    pub flush_messages: u64,
     /// `min.insync.replicas`; `None` is half the replication factor plus one.
     pub min_insync_replicas: Option<u32>,
     /// `max.message.bytes`: the largest batch that is stored.
@@ -38,6 +42,8 @@ impl From<&TopicConfig> for PartitionConfig {
     fn from(topic: &TopicConfig) -> PartitionConfig {
         PartitionConfig {
             write_caching: topic.write_caching,
+            flush_ms: topic.flush_ms,
+            flush_messages: topic.flush_messages,
             min_insync_replicas: topic.min_insync_replicas,
             max_message_bytes: topic.max_message_bytes,
             producer_id_expiration_ms: topic.producer_id_expiration_ms,

@@ -69,6 +69,12 @@ impl Partition {
         self.log.ends.flushed
     }
 
+    /// Whether a flush is due once time has passed: then [`Input::Tick`](super::Input::Tick) is wanted.
+    #[must_use]
+    pub fn awaits_flush(&self) -> bool {
+        self.log.awaits_flush()
+    }
+
     /// The reign in which this replica leads, if it does.
     #[must_use]
     pub fn leading(&self) -> Option<LeaderEpoch> {

@@ -22,6 +22,7 @@
 //! group.consumer.session.timeout.ms = 15000
 //! group.consumer.heartbeat.interval.ms = 3000
 //! group.consumer.max.size = 1000
+//! log.retention.check.interval.ms = 30000
 //! offsets.retention.check.interval.ms = 600000
 //! offsets.retention.minutes = 10080
 //! ```
@@ -294,7 +295,7 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_answered_with_the_nearest() {
-        let known = "known are: advertised.listeners, auto.leader.rebalance.enable, broker.heartbeat.interval.ms, broker.rack, broker.session.timeout.ms, certs.dir, controller.quorum.bootstrap.servers, controller.quorum.election.timeout.ms, controller.quorum.voters.max, default.replication.factor, group.consumer.assignor, group.consumer.heartbeat.interval.ms, group.consumer.max.size, group.consumer.session.timeout.ms, leader.imbalance.check.interval.seconds, leader.imbalance.per.broker.percentage, leader.replication.throttled.rate, listeners, log.dirs, metrics.listener, node.id, num.network.threads, num.partitions, offsets.retention.check.interval.ms, offsets.retention.minutes, replica.lag.time.max.ms";
+        let known = "known are: advertised.listeners, auto.leader.rebalance.enable, broker.heartbeat.interval.ms, broker.rack, broker.session.timeout.ms, certs.dir, controller.quorum.bootstrap.servers, controller.quorum.election.timeout.ms, controller.quorum.voters.max, default.replication.factor, group.consumer.assignor, group.consumer.heartbeat.interval.ms, group.consumer.max.size, group.consumer.session.timeout.ms, leader.imbalance.check.interval.seconds, leader.imbalance.per.broker.percentage, leader.replication.throttled.rate, listeners, log.dirs, log.retention.check.interval.ms, metrics.listener, node.id, num.network.threads, num.partitions, offsets.retention.check.interval.ms, offsets.retention.minutes, replica.lag.time.max.ms";
         let says = |text: &str| ConfigFile::parse(text).unwrap_err();
         assert_eq!(
             says("log.dir = 'x'"),

@@ -44,6 +44,10 @@ pub(super) struct Args {
     /// The key is this field of the line's JSON object; a line without it has no key
     #[arg(long, value_name = "NAME")]
     key_field: Option<String>,
+    /// A key or a value that is S is none (Kafka's null.marker); a key without a value is deleted where cleanup.policy is
+    /// compact
+    #[arg(long, value_name = "S", value_parser = not_empty)]
+    null_marker: Option<String>,
     /// Send to this partition, whatever the topic's partitioner says
     #[arg(long, value_name = "N")]
     partition: Option<u32>,
@@ -182,18 +186,21 @@ impl Sending<'_> {
             pace.wait().await;
         }
         let Split { key, value } = self.rule.split(bytes);
+        let marker = self.args.null_marker.as_deref().map(str::as_bytes);
+        let key = key.filter(|key| marker != Some(&**key));
+        let value = Some(value).filter(|value| marker != Some(value));
         let record = Record {
             topic: &self.args.topic,
             partition: self.args.partition.map(PartitionIndex),
             key: key.as_deref(),
-            value: Some(value),
+            value,
             headers: &[],
             timestamp_ms: None,
         };
         self.tally.make_room().await;
         match self.producer.send(record).await {
             Ok(delivery) => {
-                let sent = key.as_deref().map_or(0, <[u8]>::len) + value.len();
+                let sent = key.as_deref().map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
                 self.tally.sent(number, sent, key.is_none() && self.rule.wants_keys(), delivery);
             }
             Err(error @ SendError::RecordTooLarge { .. }) => {

@@ -26,6 +26,7 @@ mod peers;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
@@ -106,12 +107,16 @@ pub(super) struct State {
     /// Whether a snapshot is due: a segment was rolled since the last one.
     snapshot_due: bool,
     flushing: Flushing,
+    /// When the newest flush began.
+    flush_began_ns: u64,
     /// The flush that is under way began before the log was cut: it says nothing about what was written since.
     flush_is_stale: bool,
     /// Who waits for the round of compaction that is under way.
     compaction: Option<oneshot::Sender<()>>,
     /// The storage failed: nothing is written any more.
     is_broken: bool,
+    /// The partition has other replicas.
+    has_others: bool,
 }
 
 /// At most one flush is under way; who wants one meanwhile shares the next.
@@ -155,9 +160,11 @@ impl State {
             effects: Vec::new(),
             snapshot_due: false,
             flushing: Flushing::No,
+            flush_began_ns: 0,
             flush_is_stale: false,
             compaction: None,
             is_broken: false,
+            has_others: false,
         }
     }
 }
@@ -271,7 +278,7 @@ impl Replica {
                 (following.leader_epoch, true)
             }
         };
-        self.mailbox.want_ticks(has_others);
+        self.state.has_others = has_others;
         if self.core.leading() != before {
             self.state.peers.forget();
         }
@@ -317,6 +324,7 @@ impl Replica {
             self.carry_out(effect);
         }
         self.state.effects = effects;
+        self.mailbox.want_ticks(self.state.has_others || self.core.awaits_flush());
     }
 
     fn carry_out(&mut self, effect: Effect) {
@@ -456,6 +464,7 @@ impl Replica {
             return self.handle(Input::Flushed { end: self.log().flushed_end() });
         };
         self.state.flushing = Flushing::UnderWay;
+        self.state.flush_began_ns = self.outside.clock.now().monotonic_ns;
         self.start(move || Done::Flush(job.run()));
     }
 
@@ -497,6 +506,9 @@ impl Replica {
         let is_stale = std::mem::take(&mut self.state.flush_is_stale);
         match self.log_mut().flush_done(outcome) {
             Ok(end) => {
+                let took_ns = self.outside.clock.now().monotonic_ns.saturating_sub(self.state.flush_began_ns);
+                metrics::counter!("weir_log_flushes_total").increment(1);
+                metrics::histogram!("weir_log_flush_seconds").record(Duration::from_nanos(took_ns));
                 self.view.set_recovery_point(self.log().recovery_point());
                 if was == Flushing::UnderWayAndWanted {
                     self.start_flush();
@@ -573,7 +585,7 @@ impl Replica {
         self.settings = settings;
     }
 
-    /// What is due now and then: retention, rolling by time, a flush of what `write.caching` left unflushed, indexes.
+    /// What is due now and then: retention, rolling by time, indexes.
     fn housekeep(&mut self) {
         if self.core.retired().is_some() {
             return;
@@ -582,8 +594,17 @@ impl Replica {
         if let Err(error) = self.retain() {
             tracing::warn!(partition = %self.name, %error, "retention could not be applied; trying again");
         }
-        if self.core.flushed_end() < self.core.written_end() {
-            self.start_flush();
+        let now_ms = self.outside.clock.now().wall_ms;
+        match self.log_mut().roll_if_overdue(now_ms) {
+            Ok(None) => {}
+            Ok(Some(_)) => {
+                self.save_snapshot();
+                // Compaction keeps off the segment up to which the log is durable.
+                self.start_flush();
+            }
+            Err(error) => {
+                tracing::warn!(partition = %self.name, %error, "a segment could not be ended; trying again");
+            }
         }
         match self.log_mut().prepare_repair() {
             Ok(Some(job)) => self.start(move || Done::Repair(job.run())),

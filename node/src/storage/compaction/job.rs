@@ -309,8 +309,8 @@ impl CompactionJob {
 
 impl From<&SegmentView> for Closed {
     fn from(view: &SegmentView) -> Closed {
-        let Segment { base, bytes, max_timestamp_ms, .. } = view.segment;
-        Closed { base, end: view.end, bytes, max_timestamp_ms }
+        let Segment { base, bytes, max_timestamp_ms, first_timestamp_ms, .. } = view.segment;
+        Closed { base, end: view.end, bytes, max_timestamp_ms, first_timestamp_ms }
     }
 }
 

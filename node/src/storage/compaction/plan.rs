@@ -26,6 +26,8 @@ pub(crate) struct Closed {
     pub(crate) bytes: u64,
     /// The highest timestamp in it, if it is known.
     pub(crate) max_timestamp_ms: Option<i64>,
+    /// The timestamp of its first batch, if it is known.
+    pub(crate) first_timestamp_ms: Option<i64>,
 }
 
 /// What a round is to do.
@@ -59,8 +61,9 @@ pub(crate) fn plan(
     let is_dirty_enough = dirty_bytes > 0
         && u128::from(dirty_bytes) * 1000 >= u128::from(all_bytes) * u128::from(limits.min_dirty_per_mille);
     let is_overdue = limits.max_lag_ms.is_some_and(|lag_ms| {
-        let oldest = cleanable.iter().find(is_dirty).and_then(|segment| segment.max_timestamp_ms);
-        oldest.is_some_and(|max| is_older(max, now_ms, lag_ms))
+        let begun = cleanable.iter().filter(is_dirty).filter_map(|segment| segment.first_timestamp_ms);
+        // Timestamps before 1970 mean that there was none.
+        begun.filter(|first| *first >= 0).any(|first| is_older(first, now_ms, lag_ms))
     });
     let tombstones_go = cleaned.tombstones_due_ms.is_some_and(|due| due <= now_ms);
     (is_dirty_enough || is_overdue || tombstones_go)
@@ -97,7 +100,7 @@ mod tests {
 
     use super::*;
 
-    /// `base..end bytes @timestamp` on each line, then what was decided.
+    /// `base..end bytes @timestamp` or `base..end bytes @first..highest` on each line, then what was decided.
     fn check(now_ms: i64, cleaned: &str, limits: &str, segments: &str, expected: &Expect) {
         let number = |text: &str| text.parse::<u64>().unwrap();
         let mut limited = CompactionLimits {
@@ -129,12 +132,17 @@ mod tests {
         let mut words = line.split_whitespace();
         let (base, end) = words.next().unwrap().split_once("..").unwrap();
         let bytes = words.next().unwrap().parse().unwrap();
-        let max_timestamp_ms = words.next().map(|word| word.strip_prefix('@').unwrap().parse().unwrap());
+        let timestamps = words.next().map(|word| {
+            let word = word.strip_prefix('@').unwrap();
+            let (first, highest) = word.split_once("..").unwrap_or((word, word));
+            (first.parse().unwrap(), highest.parse().unwrap())
+        });
         Closed {
             base: Offset(base.parse().unwrap()),
             end: Offset(end.parse().unwrap()),
             bytes,
-            max_timestamp_ms,
+            first_timestamp_ms: timestamps.map(|(first, _)| first),
+            max_timestamp_ms: timestamps.map(|(_, highest)| highest),
         }
     }
 
@@ -172,6 +180,21 @@ mod tests {
         let segments = "0..10 5000 @10\n10..20 5 @60";
         check(100, "10", "max=50", segments, &expect!["nothing"]);
         check(111, "10", "max=50", segments, &expect!["2 segments, dirty from 10"]);
+    }
+
+    /// The first record of a segment has waited longest, and counts (KIP-354).
+    #[test]
+    fn a_segment_waits_no_longer_than_its_first_record_may() {
+        check(61, "10", "max=50", "0..10 5000 @1\n10..20 5 @10..60", &expect!["2 segments, dirty from 10"]);
+        check(60, "10", "max=50", "0..10 5000 @1\n10..20 5 @10..60", &expect!["nothing"]);
+        check(
+            100,
+            "10",
+            "max=50",
+            "0..10 5000 @1\n10..20 5 @60..70\n20..30 5 @40",
+            &expect!["3 segments, dirty from 10"],
+        );
+        check(100, "10", "max=50", "0..10 5000 @1\n10..20 5 @-1..70", &expect!["nothing"]);
     }
 
     #[test]

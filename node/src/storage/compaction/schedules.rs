@@ -1,5 +1,5 @@
-//! Random schedules of a log that is appended to, compacted, cut and restarted, with crashes between any two operations
-//! of the disk, against a model that knows every record that was ever appended.
+//! Random schedules of a log that is appended to, compacted, shortened at either end and restarted, with crashes between
+//! any two operations of the disk, against a model that knows every record that was ever appended.
 //!
 //! `WEIR_SEED=N` replays one schedule and prints its steps; `WEIR_SEEDS=N` runs that many.
 
@@ -13,12 +13,12 @@ use weir_wire::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence};
 use super::super::testing::{FOLDER, key, try_open_folder};
 use super::super::{
     CompactionJob, CompactionLimits, CompactionProgress, DataFolder, FlushJob, Log, LogConfig, OnDamage,
-    STORED_LIMITS, SimDisk, SimRandom, StampedBatch, verify_partition,
+    RemovalJob, RetentionLimits, STORED_LIMITS, SimDisk, SimRandom, StampedBatch, verify_partition,
 };
 
 const SEEDS_DEFAULT: u64 = 100;
-const CANARY_SEEDS: u64 = 40;
-const STEPS: usize = 250;
+const CANARY_SEEDS: u64 = 120;
+const STEPS: usize = 300;
 const DELETE_RETENTION_MS: u64 = 400;
 const LIMITS: CompactionLimits = CompactionLimits {
     min_dirty_per_mille: 0,
@@ -27,9 +27,9 @@ const LIMITS: CompactionLimits = CompactionLimits {
     delete_retention_ms: DELETE_RETENTION_MS,
 };
 
-/// So small that many segments come together.
+/// So small that many segments come together, of which memory keeps several.
 fn config() -> LogConfig {
-    LogConfig { segment_bytes: 600, segment_ms: 1_000_000, index_interval_bytes: 100, tail_bytes_max: 300 }
+    LogConfig { segment_bytes: 600, segment_ms: 80, index_interval_bytes: 100, tail_bytes_max: 2000 }
 }
 
 /// What the harness does wrong on purpose.
@@ -42,6 +42,8 @@ enum Canary {
     ProducersForgotten,
     /// Tombstones stay no time at all.
     TombstonesHurried,
+    /// Where the log starts is taken to be durable before it is.
+    RemovalsHurried,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -57,6 +59,7 @@ struct World {
     node: Option<(DataFolder, Log)>,
     flush: Option<FlushJob>,
     round: Option<CompactionJob>,
+    removal: Option<RemovalJob>,
     canary: Canary,
     now_ms: i64,
     records: BTreeMap<u64, ModelRecord>,
@@ -64,6 +67,10 @@ struct World {
     batches: BTreeMap<u64, BatchHeader>,
     /// When a round first could meet a tombstone.
     met: BTreeMap<u64, i64>,
+    /// The first offset that may be read.
+    start: u64,
+    /// It is that or a later one after a crash too.
+    durable_start: u64,
     end: u64,
     flushed: u64,
     high_watermark: u64,
@@ -72,8 +79,20 @@ struct World {
     epoch: u32,
     sequence: u32,
     steps: Vec<String>,
+    reached: Reached,
+}
+
+/// What schedules are made for, counted.
+#[derive(Default)]
+struct Reached {
     rounds: u64,
     records_gone: u64,
+    /// Segments that went from the beginning of the log.
+    segments_removed: usize,
+    /// How often a log began within a batch.
+    cut_batches: u64,
+    /// Segments that the clock alone ended.
+    rolled_by_clock: u64,
 }
 
 impl World {
@@ -84,11 +103,14 @@ impl World {
             node: None,
             flush: None,
             round: None,
+            removal: None,
             canary,
             now_ms: 1_000,
             records: BTreeMap::new(),
             batches: BTreeMap::new(),
             met: BTreeMap::new(),
+            start: 0,
+            durable_start: 0,
             end: 0,
             flushed: 0,
             high_watermark: 0,
@@ -96,8 +118,7 @@ impl World {
             epoch: 1,
             sequence: 0,
             steps: Vec::new(),
-            rounds: 0,
-            records_gone: 0,
+            reached: Reached::default(),
         }
     }
 
@@ -110,6 +131,7 @@ impl World {
             }
         }
         self.finish_flush()?;
+        self.finish_removal()?;
         self.finish_round()?;
         if self.has_failed() {
             self.crash()?;
@@ -123,22 +145,27 @@ impl World {
     }
 
     fn note(&mut self, step: impl std::fmt::Display) {
-        let World { now_ms, flushed, high_watermark, end, .. } = self;
-        self.steps
-            .push(format!("{step} (at {now_ms}, committed {high_watermark}, flushed {flushed}, end {end})"));
+        let World { now_ms, start, flushed, high_watermark, end, .. } = self;
+        self.steps.push(format!(
+            "{step} (at {now_ms}, start {start}, committed {high_watermark}, flushed {flushed}, end {end})"
+        ));
     }
 
     fn step(&mut self) -> Result<(), String> {
         self.now_ms += i64::try_from(self.random.below(10)).expect("small");
-        match self.random.below(24) {
+        match self.random.below(28) {
             0..=7 => self.append(),
             8 => self.prepare_flush(),
             9..=11 => self.finish_flush(),
+            12 if self.random.chance(2) => self.roll_by_clock(),
             12 => {
                 self.note("roll");
                 let rolled = self.log().roll();
                 self.tolerate(rolled).map(|_| ())
             }
+            24 => self.retain(),
+            25 => self.delete_records(),
+            26 | 27 => self.finish_removal(),
             13 | 14 => self.begin_round(),
             15..=18 => self.go_on(),
             19 => self.finish_round(),
@@ -245,6 +272,72 @@ impl World {
         Ok(())
     }
 
+    fn roll_by_clock(&mut self) -> Result<(), String> {
+        self.note("roll by the clock");
+        let now_ms = self.now_ms;
+        let rolled = self.log().roll_if_overdue(now_ms);
+        let rolled = self.tolerate(rolled)?;
+        self.reached.rolled_by_clock += u64::from(rolled.flatten().is_some());
+        Ok(())
+    }
+
+    /// What is old or too much goes from the beginning.
+    fn retain(&mut self) -> Result<(), String> {
+        let by_time = self.random.chance(3);
+        let limits = RetentionLimits {
+            retention_ms: by_time.then(|| 400 + self.random.below(800) as u64),
+            retention_bytes: (!by_time).then(|| 2000 + self.random.below(6000) as u64),
+        };
+        let (now_ms, high_watermark) = (self.now_ms, Offset(self.high_watermark));
+        let found = self.log().retention(now_ms, high_watermark, &limits);
+        let Some(found) = self.tolerate(found)? else { return Ok(()) };
+        if let Some(job) = found.job {
+            self.starts_later(job);
+        }
+        if found.last_segment_expired {
+            let rolled = self.log().roll();
+            self.tolerate(rolled)?;
+        }
+        self.note(format!("retain: {limits:?}"));
+        Ok(())
+    }
+
+    /// An operator deletes some of what is committed.
+    fn delete_records(&mut self) -> Result<(), String> {
+        if self.log().is_removing() || self.log().is_compacting() {
+            return Ok(());
+        }
+        let committed = usize::try_from(self.high_watermark - self.start).expect("small");
+        let to = self.start + self.random.below(committed.min(20) + 1) as u64;
+        if let Some(job) = self.log().set_log_start(Offset(to)) {
+            self.starts_later(job);
+            self.note("delete records");
+        }
+        Ok(())
+    }
+
+    fn starts_later(&mut self, job: RemovalJob) {
+        self.removal = Some(job);
+        self.start = self.log().start().0;
+        self.reached.cut_batches +=
+            u64::from(!self.batches.contains_key(&self.start) && self.start < self.end);
+        if self.canary == Canary::RemovalsHurried {
+            self.durable_start = self.start;
+        }
+    }
+
+    fn finish_removal(&mut self) -> Result<(), String> {
+        let Some(job) = self.removal.take() else { return Ok(()) };
+        let outcome = job.run();
+        let done = self.log().removal_done(outcome);
+        if let Some((segments, _)) = self.tolerate(done)? {
+            self.reached.segments_removed += segments;
+            self.durable_start = self.start;
+            self.note(format!("removed {segments} segments"));
+        }
+        Ok(())
+    }
+
     /// The batch boundary at or below an offset.
     fn batch_start(&self, offset: u64) -> u64 {
         self.batches.range(..=offset).next_back().map_or(0, |(base, header)| {
@@ -291,8 +384,8 @@ impl World {
         match self.tolerate(progress)? {
             Some(CompactionProgress::More(job)) => self.round = Some(*job),
             Some(CompactionProgress::Done(done)) => {
-                self.rounds += 1;
-                self.records_gone += done.records_gone;
+                self.reached.rounds += 1;
+                self.reached.records_gone += done.records_gone;
                 self.cleaned_to = done.cleaned_to.0;
                 self.note(format!("{done:?}"));
             }
@@ -312,6 +405,7 @@ impl World {
     fn truncate(&mut self) -> Result<(), String> {
         self.log().cancel_compaction();
         self.finish_round()?;
+        self.finish_removal()?;
         let lowest = self.high_watermark.max(1);
         if self.has_failed() || self.end <= lowest {
             return Ok(());
@@ -341,7 +435,7 @@ impl World {
 
     fn crash(&mut self) -> Result<(), String> {
         self.end_of_disk();
-        (self.node, self.flush, self.round) = (None, None, None);
+        (self.node, self.flush, self.round, self.removal) = (None, None, None, None);
         self.boot()
     }
 
@@ -372,8 +466,12 @@ impl World {
             try_open_folder(&self.disk).map_err(|error| format!("the data folder does not open: {error}"))?;
         let opened = folder.open_log("t", key(), config(), true, OnDamage::Refuse);
         let (log, recovery) = opened.map_err(|error| format!("the log does not open: {error}"))?;
-        let end = recovery.end.0;
-        self.note(format!("found 0 to {end}"));
+        let (start, end) = (recovery.start.0, recovery.end.0);
+        self.note(format!("found {start} to {end}"));
+        if !(self.durable_start..=self.start).contains(&start) {
+            return Err(format!("{} was deleted, and the log starts at {start}", self.durable_start));
+        }
+        (self.start, self.durable_start) = (start, start);
         if end < self.flushed {
             return Err(format!("{} was promised, and the log ends at {end}", self.flushed));
         }
@@ -395,7 +493,7 @@ impl World {
         }
         let reader = self.log().reader();
         let (mut found, mut headers) = (BTreeMap::new(), Vec::new());
-        let mut from = Offset(0);
+        let mut from = Offset(self.start);
         while from.0 < self.end {
             let read = reader.read(from, Offset::MAX, 400, true);
             let Some(slice) = self.tolerate(read)? else { return Ok(()) };
@@ -424,7 +522,7 @@ impl World {
             }
             from = slice.next_offset;
         }
-        self.compare_records(&found)?;
+        self.compare_records(&found.split_off(&self.start))?;
         self.compare_batches(&headers)
     }
 
@@ -436,7 +534,7 @@ impl World {
         }
         let mut newest: BTreeMap<&[u8], u64> = BTreeMap::new();
         let mut newest_cleaned: BTreeMap<&[u8], u64> = BTreeMap::new();
-        for (offset, record) in &self.records {
+        for (offset, record) in self.records.range(self.start..) {
             match &record.key {
                 None if !found.contains_key(offset) => {
                     return Err(format!("{offset}, without a key, is gone"));
@@ -478,7 +576,9 @@ impl World {
 
     /// Batches keep their places, gaps tell of the right reigns, and producers are remembered.
     fn compare_batches(&self, headers: &[BatchHeader]) -> Result<(), String> {
-        let mut next = Offset::ZERO;
+        // The log may start within its first batch.
+        let first = headers.first().map_or(Offset(self.start), |first| first.base_offset);
+        let mut next = first.min(Offset(self.start));
         for header in headers {
             if header.base_offset != next {
                 return Err(format!("{next} is due, and {} comes", header.base_offset));
@@ -501,6 +601,7 @@ impl World {
             let newest =
                 self.batches.values().rfind(|header| header.producer.is_some_and(|one| one.id == id));
             if let Some(newest) = newest
+                && newest.next_offset().0 > self.start
                 && headers.iter().all(|header| header.base_offset != newest.base_offset || header.is_gap())
             {
                 return Err(format!("producer {} is forgotten: {newest:?}", id.0));
@@ -520,13 +621,16 @@ fn seeds() -> std::ops::Range<u64> {
 
 #[test]
 fn the_newest_record_of_each_key_stays_whatever_happens() {
-    let (mut rounds, mut gone) = (0, 0);
+    let mut reached = Reached::default();
     let seeds = seeds();
     for seed in seeds.clone() {
         let mut world = World::new(seed, Canary::None);
         let outcome = world.run();
-        rounds += world.rounds;
-        gone += world.records_gone;
+        reached.rounds += world.reached.rounds;
+        reached.records_gone += world.reached.records_gone;
+        reached.segments_removed += world.reached.segments_removed;
+        reached.cut_batches += world.reached.cut_batches;
+        reached.rolled_by_clock += world.reached.rolled_by_clock;
         if seeds.end - seeds.start == 1 || outcome.is_err() {
             eprintln!("{}", world.steps.join("\n"));
         }
@@ -535,9 +639,14 @@ fn the_newest_record_of_each_key_stays_whatever_happens() {
         }
     }
     if seeds.end - seeds.start >= 100 {
+        let Reached { rounds, records_gone, segments_removed, cut_batches, rolled_by_clock } = reached;
         assert!(
-            rounds > 200 && gone > 1000,
-            "schedules that clean nothing show nothing: {rounds} rounds, {gone} records"
+            rounds > 200 && records_gone > 1000,
+            "schedules that clean nothing show nothing: {rounds} rounds, {records_gone} records"
+        );
+        assert!(
+            segments_removed > 200 && cut_batches > 100 && rolled_by_clock > 50,
+            "{segments_removed} segments were removed, {cut_batches} batches cut, {rolled_by_clock} rolled by the clock"
         );
     }
 }
@@ -561,5 +670,11 @@ fn this_harness_notices_forgotten_producers() {
 #[test]
 fn this_harness_notices_tombstones_that_go_too_soon() {
     let noticed = noticed(Canary::TombstonesHurried);
+    assert!(noticed > 4, "{noticed} of {CANARY_SEEDS}");
+}
+
+#[test]
+fn this_harness_notices_a_log_start_that_comes_back() {
+    let noticed = noticed(Canary::RemovalsHurried);
     assert!(noticed > 4, "{noticed} of {CANARY_SEEDS}");
 }

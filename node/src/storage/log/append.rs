@@ -10,6 +10,7 @@ use weir_wire::ids::Offset;
 use super::super::disk::{DiskFile, OpenMode, remove_if_there};
 use super::super::error::{Doing, StorageError};
 use super::super::index::{IndexBuilder, IndexEntry, OffsetEntry, TimeEntry, encode_all};
+use super::super::lookup::first_timestamp;
 use super::super::names::FileKind;
 use super::super::shared::Segment;
 use super::super::walk::BATCH_BYTES_MAX;
@@ -56,7 +57,8 @@ impl Log {
     ///
     /// # Panics
     /// If a batch does not follow the one before, is not stamped, or is longer than a log takes: whoever decides
-    /// about offsets and limits made a mistake, and the log must not be damaged by it.
+    /// about offsets and limits made a mistake, and the log must not be damaged by it. The first batch of a log without
+    /// segments may begin before the log does, and hold its start.
     pub fn append(&mut self, batches: &[StampedBatch]) -> Result<Appended, StorageError> {
         self.check_in_service()?;
         let Some((first, last)) = batches.first().zip(batches.last()) else {
@@ -100,9 +102,42 @@ impl Log {
         Ok(Some(end))
     }
 
+    /// Ends the last segment and begins an empty one behind it, if the first batch lies longer than `segment.ms` behind
+    /// `now_ms`, the wall clock's: what no append ends is ended all the same, so that compaction may take it. Happens at
+    /// most once in `segment.ms`, so that batches of long ago do not get a segment each. Returns where, if it did; what
+    /// is durable does not reach into the new segment before the next flush.
+    ///
+    /// # Errors
+    /// When the segment cannot be looked at, or the next one not be made.
+    pub fn roll_if_overdue(&mut self, now_ms: i64) -> Result<Option<Offset>, StorageError> {
+        let last = {
+            let state = self.shared.state();
+            state.segments.len().checked_sub(1).and_then(|index| state.view(index))
+        };
+        let Some(last) = last.filter(|last| last.segment.bytes > 0 && self.retired.is_none()) else {
+            return Ok(None);
+        };
+        // Timestamps before 1970 mean that there was none.
+        let began = first_timestamp(&self.shared, &last)?.filter(|first| *first >= 0);
+        let began = began.map(|first| self.rolled_by_clock_ms.map_or(first, |rolled| rolled.max(first)));
+        if !began.is_some_and(|began| self.is_overdue(began, now_ms)) {
+            return Ok(None);
+        }
+        self.roll()?;
+        self.begin_segment(last.end)?;
+        self.rolled_by_clock_ms = Some(now_ms);
+        Ok(Some(last.end))
+    }
+
     /// Compares what was decided with what is about to be written. Returns the bytes of all batches.
     fn check_batches(&self, batches: &[StampedBatch]) -> usize {
         let mut expected = self.end();
+        if let Some(StampedBatch { header, .. }) = batches.first()
+            && self.last_segment().is_none()
+            && header.next_offset() > expected
+        {
+            expected = expected.min(header.base_offset);
+        }
         let mut epoch = self.last_epoch;
         let mut bytes = 0;
         for StampedBatch { header, bytes: batch } in batches {
@@ -144,8 +179,12 @@ impl Log {
         self.load_active()?;
         let Active::Open(active) = &self.active else { unreachable!("loaded just now") };
         let began = active.indexes.first_timestamp_ms.unwrap_or(first.header.max_timestamp_ms);
-        Ok(first.header.max_timestamp_ms.saturating_sub(began)
-            > i64::try_from(self.config.segment_ms).unwrap_or(i64::MAX))
+        Ok(self.is_overdue(began, first.header.max_timestamp_ms))
+    }
+
+    /// Whether a segment that began then is written to no more.
+    fn is_overdue(&self, began_ms: i64, at_ms: i64) -> bool {
+        at_ms.saturating_sub(began_ms) > i64::try_from(self.config.segment_ms).unwrap_or(i64::MAX)
     }
 
     /// Makes sure that there is a segment to append to, with its file open.

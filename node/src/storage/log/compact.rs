@@ -11,7 +11,7 @@ use super::super::compaction::{
     plan,
 };
 use super::super::error::{ReadError, StorageError};
-use super::super::lookup::max_timestamp;
+use super::super::lookup::{first_timestamp, max_timestamp};
 use super::super::shared::{Segment, SegmentView};
 use super::Log;
 
@@ -61,8 +61,14 @@ impl Log {
         let mut closed = Vec::with_capacity(views.len());
         for view in &views {
             let dirty = view.end > cleaned.to;
-            let age = if dirty { max_timestamp(&self.shared, view)? } else { None };
-            closed.push(Closed { max_timestamp_ms: age, ..Closed::from(view) });
+            let newest = if dirty { max_timestamp(&self.shared, view)? } else { None };
+            let may_be_due = dirty && limits.max_lag_ms.is_some();
+            let oldest = if may_be_due { first_timestamp(&self.shared, view)? } else { None };
+            closed.push(Closed {
+                max_timestamp_ms: newest,
+                first_timestamp_ms: oldest,
+                ..Closed::from(view)
+            });
         }
         let Some(plan) = plan(now_ms, &closed, &cleaned, limits) else { return Ok(None) };
         let order = Order {
@@ -162,7 +168,8 @@ impl Log {
         Ok(cleaned)
     }
 
-    /// Puts a segment into the place of neighbours. Who is reading those starts over.
+    /// Puts a segment into the place of neighbours. Who is reading those starts over, and memory does not tell any more of
+    /// what is gone.
     fn take_in(&mut self, old: &[u64], new: Segment) {
         let mut state = self.shared.state();
         state.generation += 1;
@@ -175,6 +182,10 @@ impl Log {
         }
         state.segments.push_back(new);
         state.segments.append(&mut rest);
+        let end = state.view(at).expect("it was put there just now").end;
+        let before = state.tail.cost();
+        state.tail.forget_below(end);
+        self.shared.storage.tails.changed(before, state.tail.cost());
         state.check();
         drop(state);
         old.iter().for_each(|number| self.shared.storage.files.forget(*number));

@@ -60,7 +60,8 @@ pub struct LogConfig {
     /// `segment.bytes`: an append that would make a segment longer goes to a new one.
     pub segment_bytes: u32,
     /// `segment.ms`: a batch whose maximum timestamp lies this far behind that of the segment's first batch goes to a
-    /// new segment. By log time and not by a clock, so that replicas cut alike.
+    /// new segment. By log time and not by a clock, so that replicas cut alike; a log that nobody appends to goes by the
+    /// clock ([`Log::roll_if_overdue`]).
     pub segment_ms: u64,
     /// `index.interval.bytes`: how many bytes of log there are to an index entry.
     pub index_interval_bytes: u32,
@@ -136,6 +137,8 @@ pub struct Log {
     /// Whether an index is being repaired.
     repairing: bool,
     compacting: Compacting,
+    /// When the clock alone last ended a segment, in milliseconds since 1970.
+    rolled_by_clock_ms: Option<i64>,
     /// Why nothing is taken any more.
     retired: Option<String>,
     /// The epoch of the last batch, if it is known.
@@ -175,6 +178,7 @@ impl Log {
             unremoved: Vec::new(),
             repairing: false,
             compacting: Compacting::default(),
+            rolled_by_clock_ms: None,
             retired: None,
             last_epoch: None,
         }

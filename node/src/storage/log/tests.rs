@@ -1,13 +1,16 @@
 //! One log, one thread, no crash.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use weir_wire::ids::Offset;
+use bytes::Bytes;
+use weir_wire::batch::{BatchHeader, gap};
+use weir_wire::ids::{LeaderEpoch, Offset};
 
 use super::super::testing::{FOLDER, all_bytes, batch, key, open_folder, open_log, read_all, run, small};
 use super::super::{
-    DataFolder, Disk, FileKind, Log, LogConfig, ReadError, ReadPlan, RetentionLimits, SimDisk, StorageError,
-    file_name, verify_partition,
+    CompactionLimits, DataFolder, Disk, FileKind, Log, LogConfig, ReadError, ReadPlan, RetentionLimits,
+    SimDisk, StampedBatch, StorageError, file_name, verify_partition,
 };
 
 fn new_log() -> (SimDisk, DataFolder, Log) {
@@ -60,6 +63,116 @@ fn what_is_appended_is_read_back_byte_for_byte() {
     assert_eq!(reads_at(&log, 83, 91, 10_000).1, 85, "a batch that reaches beyond the limit is not served");
     assert_eq!(reads_at(&log, 86, 91, 10_000), (Vec::new(), 86));
     assert!(verify_partition(&disk, Path::new(FOLDER)).expect("readable").problems.is_empty());
+}
+
+#[test]
+fn a_log_that_nobody_appends_to_rolls_by_the_clock() {
+    let (disk, folder, mut log) = new_log();
+    assert_eq!(log.roll_if_overdue(i64::MAX).expect("looked at"), None, "there is nothing to end");
+    log.append(&run(0, 10, 39)).expect("append");
+    assert_eq!(log.roll_if_overdue(1_000_000).expect("looked at"), None, "exactly segment.ms");
+    assert_eq!(log.roll_if_overdue(1_000_001).expect("rolled"), Some(Offset(10)));
+    assert_eq!(log.segments(), [0, 10].map(Offset));
+    assert_eq!(log.roll_if_overdue(9_000_000).expect("looked at"), None, "the new one is empty");
+    log.append(&run(10, 1, 39)).expect("append");
+    assert_eq!(log.segments(), [0, 10].map(Offset), "it is taken for what comes next");
+    assert_eq!(log.roll_if_overdue(2_000_001).expect("looked at"), None, "batches of long ago share one");
+    assert_eq!(log.roll_if_overdue(2_000_002).expect("rolled"), Some(Offset(11)));
+
+    let point = log.close().expect("close");
+    folder.save_recovery_points([(key(), point)]).expect("save");
+    let (mut log, recovery) = open_log(&folder);
+    assert_eq!((recovery.end, log.segments()), (Offset(11), vec![Offset(0), Offset(10), Offset(11)]));
+    log.append(&run(11, 1, 39)).expect("append");
+    log.flush().expect("flush");
+    assert_eq!(read_all(&log), all_bytes(&run(0, 12, 39)));
+    drop(log);
+    let (mut log, _) = open_log(&folder);
+    let rolled = log.roll_if_overdue(1_000_012).expect("rolled");
+    assert_eq!(rolled, Some(Offset(12)), "also one that has not been looked at since the log was opened");
+    assert!(verify_partition(&disk, Path::new(FOLDER)).expect("readable").problems.is_empty());
+}
+
+/// Without anything to append a round of compaction would never reach the last records.
+#[test]
+fn what_was_rolled_by_the_clock_is_compacted() {
+    let (_disk, _folder, mut log) = new_log();
+    log.append(&run(0, 10, 39)).expect("append");
+    log.flush().expect("flush");
+    let limits = CompactionLimits {
+        min_dirty_per_mille: 1000,
+        min_lag_ms: 0,
+        max_lag_ms: Some(1_000_000),
+        delete_retention_ms: 0,
+    };
+    let now_ms = 1_000_001;
+    let is_due = |log: &mut Log| {
+        let job = log.prepare_compaction(now_ms, Offset(10), &limits, BTreeSet::new).expect("readable");
+        job.is_some()
+    };
+    assert!(!is_due(&mut log), "the segment is written to");
+    log.roll_if_overdue(now_ms).expect("rolled");
+    assert!(!is_due(&mut log), "what is durable reaches into it");
+    log.flush().expect("flush");
+    assert!(is_due(&mut log));
+}
+
+/// As a replica is begun that is added behind deleted records: batches come whole.
+#[test]
+fn a_log_may_start_within_its_first_batch() {
+    let (disk, folder, mut log) = new_log();
+    log.append(&run(0, 4, 39)).expect("append");
+    log.flush().expect("flush");
+    assert_eq!(log.restart_at(Offset(15)), Ok(Offset(15)));
+    let point = log.recovery_point();
+    folder.save_recovery_points([(key(), point)]).expect("save");
+    let batches = [batch(10, 10, 3, 50, 39), batch(20, 2, 3, 60, 39)];
+    log.append(&batches).expect("append");
+    assert_eq!((log.start(), log.end(), log.segments()), (Offset(15), Offset(22), vec![Offset(10)]));
+    assert_eq!(reads_at(&log, 15, 22, 10_000), (all_bytes(&batches), 22));
+    let below = ReadError::OutOfRange { start: Offset(15), end: Offset(22) };
+    assert_eq!(log.reader().read(Offset(14), Offset::MAX, 100, true), Err(below));
+    log.flush().expect("flush");
+    drop(log);
+    // The recovery point that was written down names no file that is there.
+    let (log, recovery) = open_log(&folder);
+    assert_eq!((recovery.start, recovery.end, recovery.damage), (Offset(15), Offset(22), None));
+    assert_eq!(reads_at(&log, 15, 22, 10_000), (all_bytes(&batches), 22));
+    assert!(verify_partition(&disk, Path::new(FOLDER)).expect("readable").problems.is_empty());
+}
+
+#[test]
+#[should_panic(expected = "offset 4 is due, not 3")]
+fn a_batch_that_overlaps_the_log_is_nobodys() {
+    let (_disk, _folder, mut log) = new_log();
+    log.append(&run(0, 4, 39)).expect("append");
+    // It is a log that is empty, and holds files.
+    let job = log.set_log_start(Offset(4)).expect("it moves");
+    log.removal_done(job.run()).expect("removed");
+    let _ = log.append(&[batch(3, 10, 3, 50, 39)]);
+}
+
+/// What compaction left out is one batch without records. Whoever asks for what lies within gets the rest of it, from memory
+/// as from the disk, so that it fits behind a log that ends there.
+#[test]
+fn a_gap_is_read_from_within() {
+    let (_disk, _folder, mut log) = new_log();
+    let stamped = |bytes: Bytes| StampedBatch { header: BatchHeader::parse(&bytes).expect("whole"), bytes };
+    let rest = |from: u64| gap(Offset(from), Offset(9), LeaderEpoch(3), 70);
+    let batches = [batch(0, 2, 3, 50, 39), stamped(rest(2)), batch(9, 1, 3, 80, 39)];
+    log.append(&batches).expect("append");
+    for tail_bytes_max in [10_000, 0] {
+        log.set_config(LogConfig { tail_bytes_max, ..small() });
+        let is_hot = matches!(log.reader().plan(Offset(5), Offset(10), 1, true), Ok(ReadPlan::Ready(_)));
+        assert_eq!(is_hot, tail_bytes_max > 0);
+        for from in 2..9 {
+            let both = [&rest(from)[..], &batches[2].bytes[..]].concat();
+            assert_eq!(reads_at(&log, from, 10, 10_000), (both, 10), "from {from}");
+            assert_eq!(reads_at(&log, from, 10, 1), (rest(from).to_vec(), 9), "alone from {from}");
+        }
+        assert_eq!(reads_at(&log, 1, 10, 1), (batches[0].bytes.to_vec(), 2), "records are never cut");
+        assert_eq!(reads_at(&log, 9, 10, 1), (batches[2].bytes.to_vec(), 10));
+    }
 }
 
 #[test]

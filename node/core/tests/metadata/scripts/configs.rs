@@ -34,7 +34,7 @@ fn keys_are_checked_and_the_nearest_is_named() {
             > config t -retention.ms segment.ms=8
               configured
             > config t -retnetion.ms
-              refused: unknown topic config 'retnetion.ms', did you mean 'retention.ms'?; known are: cleanup.policy, compression.type, delete.retention.ms, index.interval.bytes, max.compaction.lag.ms, max.message.bytes, min.cleanable.dirty.ratio, min.compaction.lag.ms, min.insync.replicas, pipeline.revision.grace.ms, producer.id.expiration.ms, retention.bytes, retention.ms, segment.bytes, segment.ms, write.caching
+              refused: unknown topic config 'retnetion.ms', did you mean 'retention.ms'?; known are: cleanup.policy, compression.type, delete.retention.ms, flush.messages, flush.ms, index.interval.bytes, max.compaction.lag.ms, max.message.bytes, min.cleanable.dirty.ratio, min.compaction.lag.ms, min.insync.replicas, pipeline.revision.grace.ms, producer.id.expiration.ms, retention.bytes, retention.ms, segment.bytes, segment.ms, write.caching
             > config t retention.ms=soon
               refused: topic config retention.ms=soon is not valid: retention.ms takes milliseconds from 0, or -1 for ever
             > config none retention.ms=1
@@ -50,11 +50,47 @@ fn keys_are_checked_and_the_nearest_is_named() {
             > node-config 1 num.partitions=3
               refused: node config 'num.partitions' holds for the whole cluster: set it for all nodes, not for one
             > node-config 1 -replica.lag.time
-              refused: unknown node config 'replica.lag.time', did you mean 'replica.lag.time.max.ms'?; known are: auto.leader.rebalance.enable, default.replication.factor, group.consumer.assignor, group.consumer.heartbeat.interval.ms, group.consumer.max.size, group.consumer.session.timeout.ms, leader.imbalance.check.interval.seconds, leader.imbalance.per.broker.percentage, leader.replication.throttled.rate, num.partitions, offsets.retention.check.interval.ms, offsets.retention.minutes, replica.lag.time.max.ms
+              refused: unknown node config 'replica.lag.time', did you mean 'replica.lag.time.max.ms'?; known are: auto.leader.rebalance.enable, default.replication.factor, group.consumer.assignor, group.consumer.heartbeat.interval.ms, group.consumer.max.size, group.consumer.session.timeout.ms, leader.imbalance.check.interval.seconds, leader.imbalance.per.broker.percentage, leader.replication.throttled.rate, log.retention.check.interval.ms, num.partitions, offsets.retention.check.interval.ms, offsets.retention.minutes, replica.lag.time.max.ms
             > node-config 9 replica.lag.time.max.ms=500
               refused: there is no node 9; 'weir cluster nodes' shows which there are
             > node-config all leader.imbalance.per.broker.percentage=101
               refused: node config leader.imbalance.per.broker.percentage=101 is not valid: leader.imbalance.per.broker.percentage takes a percentage, from 0 to 100
+        "#]],
+    );
+}
+
+/// What is in force counts, whichever of the two is set last.
+#[test]
+fn lags_that_contradict_each_other_are_refused() {
+    check(
+        "
+        register 1
+        create t max.compaction.lag.ms=5 min.compaction.lag.ms=6
+        create t max.compaction.lag.ms=5 min.compaction.lag.ms=5
+        config t min.compaction.lag.ms=6
+        config t max.compaction.lag.ms=4
+        config t max.compaction.lag.ms=7 min.compaction.lag.ms=6
+        config t -max.compaction.lag.ms min.compaction.lag.ms=9
+        config t max.compaction.lag.ms=8
+        ",
+        expect![[r#"
+            > register 1
+              registered as incarnation 1
+            > create t max.compaction.lag.ms=5 min.compaction.lag.ms=6
+              refused: topic config max.compaction.lag.ms=5 is not valid beside min.compaction.lag.ms=6: a record would be due for compaction before it may be touched
+            > create t max.compaction.lag.ms=5 min.compaction.lag.ms=5
+              created: 1 partitions, 1 replicas
+              t/0 1 leads, epochs 0/0, isr 1 of 1
+            > config t min.compaction.lag.ms=6
+              refused: topic config max.compaction.lag.ms=5 is not valid beside min.compaction.lag.ms=6: a record would be due for compaction before it may be touched
+            > config t max.compaction.lag.ms=4
+              refused: topic config max.compaction.lag.ms=4 is not valid beside min.compaction.lag.ms=5: a record would be due for compaction before it may be touched
+            > config t max.compaction.lag.ms=7 min.compaction.lag.ms=6
+              configured
+            > config t -max.compaction.lag.ms min.compaction.lag.ms=9
+              configured
+            > config t max.compaction.lag.ms=8
+              refused: topic config max.compaction.lag.ms=8 is not valid beside min.compaction.lag.ms=9: a record would be due for compaction before it may be touched
         "#]],
     );
 }

@@ -335,6 +335,70 @@ fn a_rollback_is_one_more_revision_and_goes_one_step_further_each_time() {
     );
 }
 
+/// The grace in force counts, also for what was superseded before it was altered.
+#[test]
+fn the_grace_of_superseded_revisions_is_altered_at_run_time() {
+    check(
+        "
+        register 1
+        create t p=1 pipeline.revision.grace.ms=1000
+        push a@1
+        push a@2
+        stage t chain=a@1
+        ready t/2 1
+        activate t 2
+        stage t chain=a@2
+        ready t/3 1
+        activate t 3
+        retire 5000
+        config t pipeline.revision.grace.ms=2000
+        retire 6000
+        config t pipeline.revision.grace.ms=1500
+        retire 6499
+        retire 6500
+        ",
+        expect![[r#"
+            > register 1
+              registered as incarnation 1
+            > create t p=1 pipeline.revision.grace.ms=1000
+              created: 1 partitions, 1 replicas
+              t/0 1 leads, epochs 0/0, isr 1 of 1
+            > push a@1
+              pushed
+            > push a@2
+              pushed
+            > stage t chain=a@1
+              staged as revision 2
+            > ready t/2 1
+              noted
+            > activate t 2
+              revision 2 in force
+            > stage t chain=a@2
+              staged as revision 3
+            > ready t/3 1
+              noted
+            > activate t 3
+              revision 3 in force
+            > retire 5000
+              due
+              closed 0
+            > config t pipeline.revision.grace.ms=2000
+              configured
+            > retire 6000
+              not due
+              closed 0
+            > config t pipeline.revision.grace.ms=1500
+              configured
+            > retire 6499
+              not due
+              closed 0
+            > retire 6500
+              due
+              closed 1
+        "#]],
+    );
+}
+
 #[test]
 fn superseded_revisions_are_closed_when_their_grace_is_over() {
     check(

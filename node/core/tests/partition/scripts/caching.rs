@@ -167,3 +167,180 @@ fn a_replica_alone_tells_it_too_and_while_caching_nobody_does() {
         "#]],
     );
 }
+
+/// Time alone brings the flush about, on a leader as on a follower; what comes while it is under way waits from the moment
+/// on at which it was asked for.
+#[test]
+fn what_caching_left_is_flushed_in_time() {
+    check(
+        "
+        config write.caching=true flush.ms=1000
+        lead 1
+        append r1 acks=1
+        written
+        wait 600
+        append r2 acks=1
+        written
+        wait 399
+        tick
+        wait 1
+        tick
+        append r3 acks=1
+        written
+        wait 500
+        tick
+        flushed 2
+        wait 499
+        tick
+        wait 1
+        tick
+        flushed
+        wait 5000
+        tick
+        ",
+        expect![[r#"
+            > config write.caching=true flush.ms=1000
+            > lead 1
+              save reigns: 1 from 0
+            > append r1 acks=1
+              write r1 at 0 epoch 1
+            > written
+              hw 1
+              r1 stored at 0 on 1
+            > wait 600
+            > append r2 acks=1
+              write r2 at 1 epoch 1
+            > written
+              hw 2
+              r2 stored at 1 on 1
+            > wait 399
+            > tick
+            > wait 1
+            > tick
+              flush up to 2
+            > append r3 acks=1
+              write r3 at 2 epoch 1
+            > written
+              hw 3
+              r3 stored at 2 on 1
+            > wait 500
+            > tick
+            > flushed 2
+            > wait 499
+            > tick
+            > wait 1
+            > tick
+              flush up to 3
+            > flushed
+            > wait 5000
+            > tick
+        "#]],
+    );
+    check(
+        "
+        config write.caching=true flush.ms=1000
+        follow 1 leader=1/1
+        subscribed 1
+        frame 1 from=0 0:2:1
+        written
+        wait 999
+        tick
+        wait 1
+        tick
+        ",
+        expect![[r#"
+            > config write.caching=true flush.ms=1000
+            > follow 1 leader=1/1
+              subscribe 1 at 1/1 in epoch 1: end 0 flushed 0 last epoch none
+            > subscribed 1
+            > frame 1 from=0 0:2:1
+              save reigns: 1 from 0
+              write the frame from 0 to 2, without 0
+            > written
+              report 1 to 1/1: end 2 flushed 0
+            > wait 999
+            > tick
+            > wait 1
+            > tick
+              flush up to 2
+        "#]],
+    );
+}
+
+#[test]
+fn what_caching_left_is_flushed_when_it_is_too_much_or_its_settings_change() {
+    check(
+        "
+        config write.caching=true flush.messages=10
+        lead 1
+        append r1 n=9 acks=1
+        written
+        append r2 acks=1
+        written
+        append r3 n=20 acks=1
+        written
+        flushed 10
+        flushed
+        append r4 acks=1
+        written
+        wait 200
+        config flush.ms=100
+        flushed
+        append r5 n=4 acks=1
+        written
+        config flush.messages=4
+        flushed
+        append r6 acks=1
+        written
+        config write.caching=false
+        ",
+        expect![[r#"
+            > config write.caching=true flush.messages=10
+            > lead 1
+              save reigns: 1 from 0
+            > append r1 n=9 acks=1
+              write r1 at 0 epoch 1
+            > written
+              hw 9
+              r1 stored at 0 on 1
+            > append r2 acks=1
+              write r2 at 9 epoch 1
+            > written
+              flush up to 10
+              hw 10
+              r2 stored at 9 on 1
+            > append r3 n=20 acks=1
+              write r3 at 10 epoch 1
+            > written
+              hw 30
+              r3 stored at 10 on 1
+            > flushed 10
+              flush up to 30
+            > flushed
+            > append r4 acks=1
+              write r4 at 30 epoch 1
+            > written
+              hw 31
+              r4 stored at 30 on 1
+            > wait 200
+            > config flush.ms=100
+              flush up to 31
+            > flushed
+            > append r5 n=4 acks=1
+              write r5 at 31 epoch 1
+            > written
+              hw 35
+              r5 stored at 31 on 1
+            > config flush.messages=4
+              flush up to 35
+            > flushed
+            > append r6 acks=1
+              write r6 at 35 epoch 1
+            > written
+              hw 36
+              r6 stored at 35 on 1
+            > config write.caching=false
+              flush up to 36
+        "#]],
+    );
+}

@@ -491,3 +491,106 @@ fn a_node_that_registers_again_subscribes_in_its_new_life() {
         "#]],
     );
 }
+
+/// Records are deleted one by one, batches are sent whole: a replica that begins where the leader's log starts is sent the
+/// batch that holds this offset, and takes it. Before, it asked for ever.
+#[test]
+fn an_empty_log_may_start_within_the_first_batch_that_comes() {
+    check(
+        "
+        follow 1 leader=1/1
+        out-of-range 1 start=7
+        truncated
+        subscribed 2
+        frame 2 from=7 5:4:1 9:1:1 hw=10 start=7
+        written
+        flushed
+        show
+        ",
+        expect![[r#"
+            > follow 1 leader=1/1
+              subscribe 1 at 1/1 in epoch 1: end 0 flushed 0 last epoch none
+            > out-of-range 1 start=7
+              start over at 7
+            > truncated
+              save reigns: 
+              hw 7
+              log start 7
+              subscribe 2 at 1/1 in epoch 1: end 7 flushed 7 last epoch none
+            > subscribed 2
+            > frame 2 from=7 5:4:1 9:1:1 hw=10 start=7
+              save reigns: 1 from 7
+              write the frame from 5 to 10, without 0
+            > written
+              flush up to 10
+              report 2 to 1/1: end 10 flushed 7
+            > flushed
+              hw 10
+              report 2 to 1/1: end 10 flushed 10
+            > show
+              start 7 hw 10 flushed 10 written 10 end 10
+              waiting 0 producers 0 evicted 0 expired 0
+              reigns: 1 from 7
+        "#]],
+    );
+}
+
+/// All that a log holds may be deleted while its files are there still, and after a restart nobody knows what they hold.
+#[test]
+fn files_of_deleted_records_go_before_a_batch_that_holds_the_start() {
+    check(
+        "
+        follow 1 leader=1/1
+        subscribed 1
+        frame 1 from=0 0:6:1 hw=6
+        written
+        flushed
+        start 6
+        frame 1 from=6 5:4:1 hw=9 start=6
+        truncated
+        tick
+        subscribed 2
+        frame 2 from=6 5:4:1 hw=9 start=6
+        written
+        flushed
+        show
+        ",
+        expect![[r#"
+            > follow 1 leader=1/1
+              subscribe 1 at 1/1 in epoch 1: end 0 flushed 0 last epoch none
+            > subscribed 1
+            > frame 1 from=0 0:6:1 hw=6
+              save reigns: 1 from 0
+              write the frame from 0 to 6, without 0
+            > written
+              flush up to 6
+              report 1 to 1/1: end 6 flushed 0
+            > flushed
+              hw 6
+              report 1 to 1/1: end 6 flushed 6
+            > start 6
+              log start 6
+            > frame 1 from=6 5:4:1 hw=9 start=6
+              unsubscribe 1 at 1/1
+              start over at 6
+            > truncated
+              save reigns: 
+            > tick
+              subscribe 2 at 1/1 in epoch 1: end 6 flushed 6 last epoch none
+            > subscribed 2
+            > frame 2 from=6 5:4:1 hw=9 start=6
+              save reigns: 1 from 6
+              write the frame from 5 to 9, without 0
+            > written
+              flush up to 9
+              report 2 to 1/1: end 9 flushed 6
+            > flushed
+              hw 9
+              report 2 to 1/1: end 9 flushed 9
+            > show
+              start 6 hw 9 flushed 9 written 9 end 9
+              waiting 0 producers 0 evicted 0 expired 0
+              reigns: 1 from 6
+        "#]],
+    );
+}

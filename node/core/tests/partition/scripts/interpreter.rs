@@ -220,6 +220,8 @@ impl Runner {
     fn configure(&mut self, line: &Line<'_>) {
         for (key, value) in &line.values {
             match *key {
+                "flush.ms" => self.config.flush_ms = parse(value),
+                "flush.messages" => self.config.flush_messages = parse(value),
                 "write.caching" => self.config.write_caching = value.parse().expect("true or false"),
                 "min.insync.replicas" => self.config.min_insync_replicas = Some(parse(value)),
                 "max.message.bytes" => self.config.max_message_bytes = parse(value),

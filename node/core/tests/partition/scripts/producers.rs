@@ -436,6 +436,49 @@ fn a_quiet_producer_is_forgotten_when_log_time_and_this_clock_agree() {
 }
 
 #[test]
+fn how_long_a_quiet_producer_is_remembered_is_altered_at_run_time() {
+    check(
+        "
+        config producer.id.expiration.ms=1000
+        lead 1
+        append r1 lane=7/0 seq=0 ts=10 acks=0
+        append r2 lane=8/0 seq=0 ts=2010 acks=0
+        wait 2000
+        config producer.id.expiration.ms=5000
+        tick
+        show
+        config producer.id.expiration.ms=1999
+        tick
+        show
+        ",
+        expect![[r#"
+            > config producer.id.expiration.ms=1000
+            > lead 1
+              save reigns: 1 from 0
+            > append r1 lane=7/0 seq=0 ts=10 acks=0
+              write r1 at 0 epoch 1
+              r1 stored at 0 on 0
+            > append r2 lane=8/0 seq=0 ts=2010 acks=0
+              write r2 at 1 epoch 1
+              r2 stored at 1 on 0
+            > wait 2000
+            > config producer.id.expiration.ms=5000
+            > tick
+            > show
+              start 0 hw 0 flushed 0 written 0 end 2
+              waiting 0 producers 2 evicted 0 expired 0
+              reigns: 1 from 0
+            > config producer.id.expiration.ms=1999
+            > tick
+            > show
+              start 0 hw 0 flushed 0 written 0 end 2
+              waiting 0 producers 1 evicted 0 expired 1
+              reigns: 1 from 0
+        "#]],
+    );
+}
+
+#[test]
 fn the_producer_that_wrote_longest_ago_makes_room() {
     check(
         "
