@@ -11,7 +11,7 @@ use crate::config::ClientConfig;
 use crate::consumer::{Consumer, ConsumerConfig};
 use crate::error::ClientError;
 use crate::metadata::{Metadata, keep_fresh};
-use crate::net::{Again, Net};
+use crate::net::{Again, ClientMetrics, Net};
 use crate::producer::{Producer, ProducerConfig};
 
 /// A connection to a cluster. Clones share everything; make one per process.
@@ -74,6 +74,12 @@ impl Client {
     #[must_use]
     pub fn cluster_id(&self) -> ClusterId {
         self.inner.net.cluster()
+    }
+
+    /// How its connections fare.
+    #[must_use]
+    pub fn metrics(&self) -> ClientMetrics {
+        self.inner.net.metrics()
     }
 
     /// The cluster's metadata, asked for now: of the topics named, or of all.

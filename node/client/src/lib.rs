@@ -114,6 +114,7 @@ pub use consumer::{
     ConsumerMetrics, GroupEvent, ResetPolicy, StartAt,
 };
 pub use error::{ClientError, SendError};
+pub use net::ClientMetrics;
 pub use producer::{
     DeliveredRun, Delivery, DeliveryObserver, DeliveryResult, Lanes, Producer, ProducerConfig,
     ProducerMetrics, Record,

@@ -164,10 +164,11 @@ impl Producer {
         self.flush().await;
     }
 
-    /// What this producer has done so far.
+    /// What this producer has done so far, and what its buffer holds now; all clones together.
     #[must_use]
     pub fn metrics(&self) -> ProducerMetrics {
-        self.shared.counters.read()
+        let available = u64::try_from(self.shared.memory.available_permits()).unwrap_or(u64::MAX);
+        self.shared.counters.read(u64::from(self.shared.config.buffer_bytes), available)
     }
 }
 
@@ -221,6 +222,7 @@ impl Shared {
             return Ok(());
         }
         let after = self.config.max_block;
+        let _waiting = self.counters.waiting(&self.client.net.outside);
         match tokio::time::timeout(after, self.memory.acquire_many(permits)).await {
             Ok(Ok(permit)) => {
                 permit.forget();

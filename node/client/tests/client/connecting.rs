@@ -98,7 +98,11 @@ async fn a_client_outlives_its_node() {
     let mut fake = Fake::start();
     fake.world.create("a", 1);
     let client = Client::connect(fake.config()).await.unwrap();
+    let metrics = client.metrics();
+    assert_eq!((metrics.connections, metrics.connections_made, metrics.connections_failed), (1, 1, 0));
     fake.stop().await;
     fake.come_back().await;
     assert_eq!(client.topic("a").await.unwrap().partitions.len(), 1);
+    let metrics = client.metrics();
+    assert_eq!((metrics.connections, metrics.connections_made), (1, 2), "one for one that was lost");
 }

@@ -132,11 +132,17 @@ async fn a_full_buffer_holds_the_sender_back_until_there_is_room() {
     };
     assert!(matches!(error, SendError::BufferFull { .. }) && error.is_retryable(), "{error}");
     assert_eq!(taken.len(), 7, "records of 136 bytes at most fit 1000 bytes seven times");
+    let metrics = producer.metrics();
+    assert_eq!((metrics.buffer_total_bytes, metrics.sends_waiting), (1000, 0));
+    assert!((700..=1000).contains(&metrics.buffer_used_bytes()), "{metrics:?}");
+    assert!(metrics.buffer_wait >= max_block, "{metrics:?}");
     fake.world.change(|state| state.hold = false);
     producer.send(Record::to("a").value(&[b'y'; 100])).await.unwrap().await;
     for delivery in taken {
         assert!(delivery.await.is_stored());
     }
+    producer.flush().await;
+    assert_eq!(producer.metrics().buffer_used_bytes(), 0);
 }
 
 #[tokio::test]
