@@ -18,6 +18,9 @@ impl Client {
     /// # Errors
     /// [`OffsetOutOfRange`](weir_wire::error::ErrorCode::OffsetOutOfRange) above the high watermark, or what no further
     /// try can mend; passing errors are tried again for `api_timeout`.
+    ///
+    /// # Cancel safety
+    /// When the future is dropped, what was asked for may be done or not; asking again does no more than asking once.
     pub async fn delete_records(
         &self,
         topic: &str,

@@ -129,6 +129,9 @@ impl Consumer {
     ///
     /// # Errors
     /// [`ClientError::UnknownTopic`], [`ClientError::UnknownPartition`], or the cluster cannot be reached.
+    ///
+    /// # Cancel safety
+    /// Until the future ends nothing changes: when it is dropped, what was assigned stays as it was.
     pub async fn assign(
         &mut self,
         topic: &str,
@@ -142,6 +145,9 @@ impl Consumer {
     ///
     /// # Errors
     /// As [`assign`](Consumer::assign).
+    ///
+    /// # Cancel safety
+    /// As [`assign`](Consumer::assign): all of the partitions are assigned at its end, or none.
     pub async fn assign_all(&mut self, topic: &str, start: StartAt) -> Result<u32, ClientError> {
         self.session.assign_all(topic, start).await
     }
@@ -317,6 +323,10 @@ impl Consumer {
     ///
     /// # Errors
     /// What became of the last commit.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the consumer: it leaves its group without waiting, and a last commit that was begun
+    /// goes on, but may be refused when it comes behind the leaving.
     pub async fn close(mut self) -> Result<(), ClientError> {
         self.session.leave().await
     }
