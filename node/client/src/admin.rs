@@ -130,6 +130,18 @@ impl Client {
 
     /// Looks up offsets, each at the leader of its partition; in the order asked.
     ///
+    /// ```no_run
+    /// use weir_client::{Client, ClientError, OffsetSpec, PartitionIndex};
+    ///
+    /// # async fn example(client: &Client) -> Result<(), ClientError> {
+    /// let partition = PartitionIndex(0);
+    /// let ends = [(partition, OffsetSpec::Earliest), (partition, OffsetSpec::Latest)];
+    /// let listed = client.list_offsets("quakes", &ends).await?;
+    /// println!("offsets {} to {} are stored", listed[0].offset, listed[1].offset);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The first that no further try can mend; passing ones are tried again for `api_timeout`.
     ///
