@@ -112,6 +112,14 @@ fn lookups(criterion: &mut Criterion) {
             reader.read(black_box(Offset(offset)), Offset::MAX, 1, true).unwrap()
         });
     });
+    // From an offset to where its batch lies, by index and headers: nothing of the batch is read or checked.
+    group.bench_function("index lookup alone", |bencher| {
+        bencher.iter(|| {
+            offset = (offset + 7919) % LOOKUP_BATCHES;
+            let found = reader.headers(black_box(Offset(offset))).next().unwrap().unwrap();
+            assert_eq!(found.base_offset, Offset(offset));
+        });
+    });
     group.throughput(Throughput::Bytes(1 << 20));
     group.bench_function("read 1 MiB from the page cache, checked", |bencher| {
         bencher.iter(|| {

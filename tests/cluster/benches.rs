@@ -51,6 +51,24 @@ fn every_kind_says_its_figures() {
         assert!(figures["megabytes_per_second"].as_f64() > Some(0.0), "{said}");
         assert!(figures["p50_ms"].as_f64() <= figures["p999_ms"].as_f64(), "{said}");
         assert_eq!(figures["failed"], 0, "{said}");
+        let takes_acks = ["produce", "end-to-end"].contains(&kind);
+        assert!(if takes_acks { figures["acks"].is_string() } else { figures["acks"].is_null() }, "{said}");
+        let has_topic = kind != "transport";
+        assert_eq!(figures["replication_factor"].as_u64(), has_topic.then_some(1), "{said}");
+        // What was asked for can be told from what came of it.
+        let given = |flag: &str| {
+            let at = flags.iter().position(|given| *given == flag)?;
+            Some(flags[at + 1])
+        };
+        assert_eq!(figures["compression"], given("--compression").unwrap_or("none"), "{said}");
+        let number = |flag| given(flag).map(|text| text.parse::<u64>().unwrap());
+        assert_eq!(figures["rate"].as_u64(), number("--rate"), "{said}");
+        assert_eq!(figures["window"].as_u64(), number("--window"), "{said}");
+        let configs = given("--config").map_or(serde_json::json!({}), |pair| {
+            let (key, value) = pair.split_once('=').unwrap();
+            serde_json::json!({ key: value })
+        });
+        assert_eq!(figures["configs"], configs, "{said}");
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "a folder was left behind");
 }
@@ -104,4 +122,31 @@ fn what_cannot_be_measured_is_refused() {
     weir().run(&["bench", "produce", "--interceptor", "nosuch"]).refused(&["nosuch"]);
     weir().run(&["bench", "groups", "--groups", "1", "--failovers", "1"]).refused(&["--nodes 3"]);
     weir().run(&["bench", "produce", "--folder", "/nonexistent"]).refused(&["/nonexistent"]);
+}
+
+/// A flag that changes nothing is no flag: each kind names those that it does not go by.
+#[test]
+fn flags_that_a_kind_does_not_go_by_are_refused() {
+    let of_topics: [&[&str]; 6] = [
+        &["--acks", "1"],
+        &["--partitions", "2"],
+        &["--replication-factor", "1"],
+        &["--config", "write.caching=true"],
+        &["--interceptor", "stamp"],
+        &["--partitioner", "hash"],
+    ];
+    let of_pace: [&[&str]; 3] = [&["--rate", "9"], &["--window", "1"], &["--linger-ms", "0"]];
+    let of_readers: [&[&str]; 2] = [&["--consumers", "1"], &["--consumer-interceptor", "stamp"]];
+    let of_senders: [&[&str]; 3] = [&["--acks", "all"], &["--producers", "1"], &["--in-flight-batches", "5"]];
+    for (kind, refused) in [
+        ("transport", [&of_topics[..], &of_pace, &of_readers].concat()),
+        ("produce", of_readers.to_vec()),
+        ("consume", [&of_senders[..], &of_pace].concat()),
+    ] {
+        for flag in &refused {
+            weir().run(&[&["bench", kind], *flag].concat()).refused(&[&format!("bench {kind}"), flag[0]]);
+        }
+        let all = weir().run(&[&["bench", kind], &refused.concat()[..]].concat());
+        all.refused(&refused.iter().map(|flag| flag[0]).collect::<Vec<_>>());
+    }
 }

@@ -2,12 +2,15 @@
 //!
 //! `WEIR_CHURN_EVENTS=300 cargo test --release -p weir-tests --test cluster exactly_once` is the long form.
 
+use std::collections::BTreeMap;
 use std::io::{PipeWriter, Write};
 use std::process::Stdio;
 use std::time::Instant;
 
 use rusqlite::Connection;
+use serde_json::Value;
 use tempfile::TempDir;
+use weir_tests::book::{Book, place_of};
 use weir_tests::process::{DEADLINE, Node, Running, Signal, Weir, free_address};
 
 use super::group_support::{describe, lines, wait_for_group};
@@ -114,15 +117,29 @@ impl Bank {
         self.ledger.execute_batch("ROLLBACK").unwrap();
     }
 
-    /// Ends the producer, and requires each acknowledged payment once.
+    /// Ends the producer, and requires each acknowledged payment once: the ledger has read each place of the log, in order.
     fn balance(self) {
         drop(self.input);
-        let summary = self.producer.finish().ok().json();
-        assert_eq!(summary["acknowledged"], self.sent, "{summary}");
-        let count = "SELECT count(*), count(DISTINCT payment), max(payment) + 1 FROM bookings";
-        let counted: (u32, u32, u32) =
-            self.ledger.query_row(count, (), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
-        assert_eq!(counted, (self.sent, self.sent, self.sent), "bookings, payments, and the last payment");
+        let mut book = Book::default();
+        for payment in 0..self.sent {
+            book.sent(0, payment.into(), Some(&format!("key-{payment}")));
+        }
+        book.all_acknowledged(0, &self.producer.finish().ok().json());
+        let consume = ["consume", "payments", "--from-beginning", "--until-end", "--format", "json"];
+        let mut places = BTreeMap::new();
+        for line in self.weir.run(&consume).ok().lines() {
+            let record: Value = serde_json::from_slice(line).unwrap();
+            let payment: u64 = record["value"].as_str().unwrap().parse().unwrap();
+            assert_eq!(places.insert(payment, place_of(&record)), None, "payment {payment} is stored twice");
+        }
+        let ledger = book.reader();
+        let mut bookings = self.ledger.prepare("SELECT payment FROM bookings ORDER BY rowid").unwrap();
+        for payment in bookings.query_map((), |row| row.get::<_, u32>(0)).unwrap() {
+            let payment = u64::from(payment.unwrap());
+            let place = places.get(&payment).expect("what is booked is stored");
+            book.read(ledger, place.partition, place.offset, Some(payment));
+        }
+        book.assert_kept();
     }
 }
 

@@ -1,15 +1,19 @@
 //! A disk without room: nothing more is stored, what is stored can be read, and nothing is lost by it.
 
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use weir_tests::book::Book;
 
 use super::{any_port, text, weir};
 
 /// Of the disk's 64 MiB; a node keeps 32 MiB free.
 const BALLAST_BYTES: usize = 44 << 20;
-/// Of 100 kB each.
-const LINES: usize = 80;
+/// How many records the disk has to take before it is full, of 100 kB each; the first of them while it has room.
+const LINES: u64 = 81;
 
 /// A small file system in memory, gone with this value.
 struct SmallDisk(PathBuf);
@@ -55,29 +59,54 @@ fn a_full_disk_takes_nothing_serves_reads_and_goes_on_when_there_is_room() {
     };
     let node = weir().node(&disk.0.join("data"), any_port());
     let client = node.client();
-    let stored = || client.run(&["consume", "t", "--from-beginning", "--until-end"]).ok().text();
+    let consume = ["consume", "t", "--from-beginning", "--until-end", "--format", "json"];
+    let stored = || client.run(&consume).ok().stdout;
     client.run(&["topics", "create", "t"]).ok();
-    client.run_with_input(&["produce", "t"], b"before\n").ok();
+    let mut book = Book::default();
+    let mut produce = |process: u32, numbers: Range<u64>| {
+        numbers.clone().for_each(|number| book.sent(process, number, Some("t")));
+        let input = folder.path().join(format!("input-{process}"));
+        fs::write(&input, numbers.map(line).collect::<String>()).unwrap();
+        client.spawn(&["produce", "t", "--input", &text(&input), "--output", "json"])
+    };
+    let before = produce(0, 0..1).finish().ok().json();
     // A file beside the log leaves less than the node keeps free for itself.
     let ballast = disk.0.join("ballast");
     fs::write(&ballast, vec![0; BALLAST_BYTES]).unwrap();
 
     // More than a node appends before it looks at the disk again; what it takes before, it has room for.
-    let during = format!("{}\n", "x".repeat(100_000)).repeat(LINES);
-    let input = folder.path().join("input");
-    fs::write(&input, &during).unwrap();
-    let producer = client.spawn(&["produce", "t", "--input", &text(&input), "--output", "json"]);
+    let producer = produce(1, 1..LINES);
     node.process().wait_for_stderr("appends are refused until there is room");
     let read = stored();
-    let taken = read.strip_prefix("before\n").expect("what was stored before can be read");
-    assert!(during.starts_with(taken) && taken.len() < during.len(), "{} bytes were taken", taken.len());
     assert!(producer.is_running(), "a disk may get room again, so the producer waits");
 
     fs::remove_file(&ballast).unwrap();
-    let summary = producer.finish().ok().json();
-    assert_eq!(summary["acknowledged"], LINES, "{summary}");
-    client.run_with_input(&["produce", "t"], b"after\n").ok();
-    assert!(stored() == format!("before\n{during}after\n"), "not every record once and in order");
+    let during = producer.finish().ok().json();
+    let after = produce(2, LINES..LINES + 1).finish().ok().json();
+    for (process, summary) in [before, during, after].iter().enumerate() {
+        book.all_acknowledged(u32::try_from(process).unwrap(), summary);
+    }
+    // Who read from the full disk got the beginning of the log, and not all of it.
+    let taken = read.iter().filter(|byte| **byte == b'\n').count() as u64;
+    assert!((1..LINES).contains(&taken), "{taken} records were taken");
+    for printed in [read, stored()] {
+        let reader = book.reader();
+        book.printed(reader, &printed, number_of);
+    }
+    let report = book.assert_kept();
+    assert_eq!(report.read, taken + LINES + 1, "each of two readers got each record once");
     drop(node);
     drop(disk);
+}
+
+/// Its number, and enough that a disk is full soon.
+fn line(number: u64) -> String {
+    format!("{number} {}\n", "x".repeat(100_000))
+}
+
+/// `None` where the line is not as it was sent.
+fn number_of(record: &Value) -> Option<u64> {
+    let value = record["value"].as_str()?;
+    let number = value.split_once(' ')?.0.parse().ok()?;
+    (line(number).trim_end() == value).then_some(number)
 }

@@ -269,3 +269,27 @@ fn what_is_committed_by_itself_is_what_was_taken_and_not_what_was_fetched() {
         );
     });
 }
+
+#[test]
+fn a_commit_that_is_given_up_goes_on() {
+    let place = Place::new();
+    with_client(&place, async |client| {
+        client.create_topic(NewTopic::new("t").partitions(1)).await.unwrap();
+        store(&client, "t", P0, 1).await;
+        let mut consumer = client.consumer(by_hand()).unwrap();
+        consumer.subscribe(["t"]).unwrap();
+        take(&mut consumer, BATCH).await;
+        let position = consumer.position("t", P0);
+        {
+            let mut committing = std::pin::pin!(consumer.commit());
+            let ends_at_once = std::future::poll_fn(|context| {
+                std::task::Poll::Ready(committing.as_mut().poll(context).is_ready())
+            });
+            assert!(!ends_at_once.await, "the coordinator's answer takes longer");
+        }
+        // Of no offset, so that it waits for what was begun before it and is nothing itself.
+        consumer.start_commit_of(&[]).unwrap().await.unwrap();
+        assert_eq!(committed(&client).await, position);
+        consumer.close().await.unwrap();
+    });
+}

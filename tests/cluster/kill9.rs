@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::sync::mpsc;
 
 use serde_json::Value;
+use weir_tests::book::Book;
 
 use super::{Place, setting, text};
 
@@ -34,7 +35,8 @@ fn kill9_loses_nothing_and_stores_nothing_twice() {
 
 fn round(place: &mut Place, topic: &str, records: usize, moment: usize) {
     place.create(topic, &["--partitions", PARTITIONS]);
-    let reader = place.weir.spawn(&["consume", topic, "--from-beginning", "--max", &records.to_string()]);
+    let consume = ["consume", topic, "--from-beginning", "--format", "json"];
+    let reader = place.weir.spawn(&[&consume[..], &["--max", &records.to_string()]].concat());
     let (input, lines) = std::io::pipe().unwrap();
     let producer = place
         .weir
@@ -48,12 +50,23 @@ fn round(place: &mut Place, topic: &str, records: usize, moment: usize) {
     killed.send(()).unwrap();
     writer.join().unwrap();
 
-    let summary = producer.finish().ok().json();
-    assert_eq!(summary["records"], records, "{summary}");
-    assert_eq!(summary["acknowledged"], records, "{summary}");
-    check(topic, &place.stored(topic), records);
+    let mut book = Book::default();
+    for number in 0..records {
+        book.sent(0, number as u64, Some(&key_of(number)));
+    }
+    book.all_acknowledged(0, &producer.finish().ok().json());
+    let after = place.weir.run(&[&consume[..], &["--until-end"]].concat()).ok();
     // Nor may a reader that was there all the time see anything twice, or miss it.
-    check(topic, &reader.finish().ok().stdout, records);
+    for reading in [after, reader.finish().ok()] {
+        let reader = book.reader();
+        book.printed(reader, &reading.stdout, number_of);
+    }
+    let report = book.assert_kept();
+    assert_eq!(report.read, 2 * records as u64, "each of two readers got each record once");
+}
+
+fn key_of(number: usize) -> String {
+    format!("k{}", number % KEYS)
 }
 
 fn write_lines(lines: PipeWriter, records: usize, last_may_go: &mpsc::Receiver<()>) {
@@ -64,25 +77,13 @@ fn write_lines(lines: PipeWriter, records: usize, last_may_go: &mpsc::Receiver<(
             // Where the other end is gone the test has failed already.
             let _ = last_may_go.recv();
         }
-        writeln!(lines, r#"{{"key":"k{}","n":{number}}}"#, number % KEYS).unwrap();
+        writeln!(lines, r#"{{"key":"{}","n":{number}}}"#, key_of(number)).unwrap();
     }
     lines.flush().unwrap();
 }
 
-/// Counts by number, apart from what the producer says.
-fn check(topic: &str, stored: &[u8], records: usize) {
-    let mut seen = vec![0_u8; records];
-    let mut last_of_key = [None; KEYS];
-    let mut disordered = 0_u64;
-    for line in stored.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        let record: Value = serde_json::from_slice(line).unwrap();
-        let number = usize::try_from(record["n"].as_u64().unwrap()).unwrap();
-        seen[number] = seen[number].saturating_add(1);
-        let last = &mut last_of_key[number % KEYS];
-        disordered += u64::from(last.is_some_and(|last| last >= number));
-        *last = Some(number);
-    }
-    let lost = seen.iter().filter(|times| **times == 0).count();
-    let twice = seen.iter().filter(|times| **times > 1).count();
-    assert_eq!((lost, twice, disordered), (0, 0, 0), "lost, twice, out of order in {topic}");
+/// The number of a record as `weir consume --format json` prints it.
+fn number_of(record: &Value) -> Option<u64> {
+    let value: Value = serde_json::from_str(record["value"].as_str()?).ok()?;
+    value["n"].as_u64()
 }

@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::process::Stdio;
 
+use weir_tests::process::Signal;
+
 use super::Place;
 
 #[test]
@@ -183,4 +185,22 @@ fn a_running_producer_goes_by_what_was_altered() {
 
 fn reader_lines(place: &Place) -> usize {
     place.stored("t").iter().filter(|byte| **byte == b'\n').count()
+}
+
+/// Whoever reads a topic without a group reads all of it, also what did not exist when the reading began.
+#[test]
+fn a_reader_without_a_group_finds_the_partitions_that_are_added() {
+    let mut place = Place::that_restarts();
+    place.create("t", &[]);
+    place.weir.run_with_input(&["produce", "t"], b"before\n").ok();
+    let reader = place.weir.spawn(&["consume", "t", "--from-beginning"]);
+    reader.wait_for_lines(1);
+    place.weir.run(&["topics", "alter", "t", "--partitions", "2"]).ok();
+    place.weir.run_with_input(&["produce", "t", "--partition", "1"], b"added\n").ok();
+    // A connection that was lost makes it ask what is so now, as it does every few minutes anyway.
+    place.node.kill();
+    place.node.start();
+    reader.wait_for_lines(2);
+    reader.signal(Signal::Int);
+    assert_eq!(reader.finish().ok().text(), "before\nadded\n");
 }

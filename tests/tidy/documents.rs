@@ -6,6 +6,7 @@ use crate::tree::{File, Finding, Tree};
 use crate::{holds, says};
 
 const DECISIONS: &str = "node/docs/decisions/";
+const LIBRARY: &str = "node/client/src/lib.rs";
 const MAP: &str = "node/docs/ARCHITECTURE.md";
 
 /// Folders that a shortened path in a document may start from.
@@ -111,6 +112,66 @@ fn the_map_is_whole(tree: &Tree) -> Vec<Finding> {
     parts.dedup();
     let missing = parts.into_iter().filter(|part| !map.text.contains(part));
     missing.map(|part| map.finding(0, format!("{part} is not on the map"))).collect()
+}
+
+/// What README shows of the library is what its documentation shows, where the compiler reads it.
+fn snippets_are_compiled(tree: &Tree) -> Vec<Finding> {
+    let Some(readme) = tree.get("README.md") else { return Vec::new() };
+    let library = tree.get(LIBRARY).map_or(String::new(), |file| {
+        let lines = file.text.lines().filter_map(|line| line.strip_prefix("//!"));
+        let shown = lines.map(|line| line.strip_prefix(' ').unwrap_or(line));
+        // What is hidden is there for the compiler alone.
+        shown
+            .filter(|line| *line != "#" && !line.starts_with("# "))
+            .fold(String::new(), |all, line| all + line + "\n")
+    });
+    let compiled: Vec<String> = snippets(&library).map(|(_, snippet)| snippet).collect();
+    let shown = snippets(&readme.text).filter(|(_, snippet)| !compiled.contains(snippet));
+    shown.map(|(at, _)| readme.finding(at, format!("this is no example of {LIBRARY}"))).collect()
+}
+
+/// The Rust code between fences, and where it starts.
+fn snippets(text: &str) -> impl Iterator<Item = (usize, String)> {
+    let mut open: Option<(usize, String)> = None;
+    lines(text).filter_map(move |(at, line)| {
+        if let Some((_, snippet)) = &mut open {
+            if line == "```" {
+                return open.take();
+            }
+            snippet.extend([line, "\n"]);
+        } else if line.starts_with("```rust") || line == "```no_run" {
+            open = Some((at, String::new()));
+        }
+        None
+    })
+}
+
+/// Each line, and where it starts.
+fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.split_inclusive('\n').scan(0, |end, line| {
+        let at = *end;
+        *end += line.len();
+        Some((at, line.trim_end()))
+    })
+}
+
+/// A method of the library that waits says what dropping it leaves behind.
+fn waiting_says_what_dropping_leaves(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for file in tree.files.iter().filter(|file| file.path.starts_with("node/client/src/")) {
+        let mut is_said = false;
+        for (at, line) in lines(&file.text) {
+            let line = line.trim_start();
+            if line.starts_with("pub async fn ") && !is_said {
+                findings
+                    .push(file.finding(at, "say under '# Cancel safety' what dropping the future leaves"));
+            }
+            // What stands above an item is about it.
+            let is_about = line.starts_with("///") || line.starts_with("#[");
+            is_said = is_about && (is_said || line == "/// # Cancel safety");
+        }
+    }
+    findings
 }
 
 fn backticked(text: &str) -> Vec<(usize, &str)> {
@@ -220,4 +281,30 @@ fn every_part_is_on_the_map() {
         expect!["node/docs/ARCHITECTURE.md:1: novel is not on the map"],
     );
     holds(the_map_is_whole);
+}
+
+#[test]
+fn the_library_is_shown_as_it_compiles() {
+    holds(snippets_are_compiled);
+    says(
+        snippets_are_compiled,
+        &[
+            ("README.md", "```\nweir node\n```\n```rust\nlet a = 1;\n```\n```rust\nlet b = 2;\n```\n"),
+            (LIBRARY, "//! ```no_run\n//! # fn main() {\n//! let a = 1;\n//! # }\n//! ```\n"),
+        ],
+        expect!["README.md:7: this is no example of node/client/src/lib.rs"],
+    );
+}
+
+#[test]
+fn whoever_waits_knows_what_dropping_leaves() {
+    holds(waiting_says_what_dropping_leaves);
+    says(
+        waiting_says_what_dropping_leaves,
+        &[(
+            "node/client/src/x.rs",
+            "/// A.\n///\n/// # Cancel safety\n/// None.\n#[must_use]\npub async fn a() {}\n/// B.\npub async fn b() {}\n",
+        )],
+        expect!["node/client/src/x.rs:8: say under '# Cancel safety' what dropping the future leaves"],
+    );
 }

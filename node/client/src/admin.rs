@@ -69,6 +69,9 @@ impl Client {
     /// The node's answer, such as [`TopicAlreadyExists`](weir_wire::error::ErrorCode::TopicAlreadyExists). After
     /// [`ClientError::ConnectionLost`] or [`ClientError::TimedOut`] the topic may exist or not: it is not tried again,
     /// since that would report its own success as an error.
+    ///
+    /// # Cancel safety
+    /// When the future is dropped the topic may be created or not, as after [`ClientError::ConnectionLost`].
     pub async fn create_topic(&self, topic: NewTopic) -> Result<TopicCreated, ClientError> {
         let NewTopic { name, partitions, replication_factor, configs } = topic;
         let request = CreateTopic { name, partitions, replication_factor, configs };
@@ -81,6 +84,10 @@ impl Client {
     ///
     /// # Errors
     /// As [`create_topic`](Client::create_topic).
+    ///
+    /// # Cancel safety
+    /// When the future is dropped the topic may be deleted or not, as after [`ClientError::ConnectionLost`]; this
+    /// client's producers may find that out only when they send to it.
     pub async fn delete_topic(&self, name: &str) -> Result<TopicDeleted, ClientError> {
         let request = DeleteTopic { name: name.to_owned() };
         let deleted = self.inner.net.ask(&request, Again::OnlyIfNotDone).await;
@@ -102,6 +109,9 @@ impl Client {
     ///
     /// # Errors
     /// The cluster cannot be reached, or the node's answer.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing: an answer that still comes is thrown away.
     pub async fn list_topics(&self) -> Result<Vec<TopicEntry>, ClientError> {
         Ok(self.metadata(None).await?.topics)
     }
@@ -110,6 +120,9 @@ impl Client {
     ///
     /// # Errors
     /// [`UnknownTopic`](weir_wire::error::ErrorCode::UnknownTopic), or as [`list_topics`](Client::list_topics).
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing: an answer that still comes is thrown away.
     pub async fn describe_topic(&self, name: &str) -> Result<TopicDescription, ClientError> {
         let request = DescribeTopic { name: name.to_owned() };
         self.inner.net.ask(&request, Again::Harmless).await
@@ -117,8 +130,23 @@ impl Client {
 
     /// Looks up offsets, each at the leader of its partition; in the order asked.
     ///
+    /// ```no_run
+    /// use weir_client::{Client, ClientError, OffsetSpec, PartitionIndex};
+    ///
+    /// # async fn example(client: &Client) -> Result<(), ClientError> {
+    /// let partition = PartitionIndex(0);
+    /// let ends = [(partition, OffsetSpec::Earliest), (partition, OffsetSpec::Latest)];
+    /// let listed = client.list_offsets("quakes", &ends).await?;
+    /// println!("offsets {} to {} are stored", listed[0].offset, listed[1].offset);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The first that no further try can mend; passing ones are tried again for `api_timeout`.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing: an answer that still comes is thrown away.
     pub async fn list_offsets(
         &self,
         topic: &str,

@@ -18,6 +18,9 @@ impl Client {
     ///
     /// # Errors
     /// The cluster cannot be reached, or the node's answer.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing: an answer that still comes is thrown away.
     pub async fn describe_cluster(&self) -> Result<ClusterDescription, ClientError> {
         self.inner.net.ask(&DescribeCluster, Again::Harmless).await
     }
@@ -27,6 +30,9 @@ impl Client {
     ///
     /// # Errors
     /// The node's answer. That one partition could not be given a leader is said in the response.
+    ///
+    /// # Cancel safety
+    /// When the future is dropped, what was asked for may be done or not; asking again does no more than asking once.
     pub async fn elect_leaders(&self, request: &ElectLeaders) -> Result<LeadersElected, ClientError> {
         self.inner.net.ask(request, Again::Harmless).await
     }
@@ -37,6 +43,9 @@ impl Client {
     ///
     /// # Errors
     /// The node's answer. That one partition cannot have the replicas is said in the response.
+    ///
+    /// # Cancel safety
+    /// When the future is dropped, what was asked for may be done or not; asking again does no more than asking once.
     pub async fn alter_reassignments(
         &self,
         request: &AlterReassignments,
@@ -48,6 +57,9 @@ impl Client {
     ///
     /// # Errors
     /// The cluster cannot be reached, or the node's answer.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing: an answer that still comes is thrown away.
     pub async fn list_reassignments(&self) -> Result<Vec<ReassignmentProgress>, ClientError> {
         Ok(self.inner.net.ask(&ListReassignments, Again::Harmless).await?.reassignments)
     }
@@ -58,6 +70,10 @@ impl Client {
     /// # Errors
     /// The node's answer, such as
     /// [`InvalidReplicaAssignment`](weir_wire::error::ErrorCode::InvalidReplicaAssignment) where no other node has room.
+    ///
+    /// # Cancel safety
+    /// When the future is dropped, none, some or all of the replicas may have been told to move; asking again goes on
+    /// from there.
     pub async fn shift_replicas(&self, request: &ShiftReplicas) -> Result<ReplicasShifting, ClientError> {
         self.inner.net.ask(request, Again::Harmless).await
     }
@@ -66,6 +82,10 @@ impl Client {
     ///
     /// # Errors
     /// The node's answer, such as [`InvalidRequest`](weir_wire::error::ErrorCode::InvalidRequest) with what to do first.
+    ///
+    /// # Cancel safety
+    /// When the future is dropped it may be done or not, as after [`ClientError::ConnectionLost`]: look before asking
+    /// again.
     pub async fn change_node(&self, request: &ChangeNode) -> Result<NodeChanged, ClientError> {
         self.inner.net.ask(request, Again::OnlyIfNotDone).await
     }
@@ -75,6 +95,9 @@ impl Client {
     ///
     /// # Errors
     /// No node of the cluster can be reached.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing: an answer that still comes is thrown away.
     pub async fn describe_node_configs(
         &self,
     ) -> Result<Vec<(NodeId, Result<NodeConfigsDescribed, ClientError>)>, ClientError> {
@@ -87,6 +110,9 @@ impl Client {
     ///
     /// # Errors
     /// The node's answer, such as [`InvalidConfig`](weir_wire::error::ErrorCode::InvalidConfig).
+    ///
+    /// # Cancel safety
+    /// When the future is dropped, what was asked for may be done or not; asking again does no more than asking once.
     pub async fn alter_node_configs(
         &self,
         request: &AlterNodeConfigs,
@@ -100,6 +126,10 @@ impl Client {
     ///
     /// # Errors
     /// The node's answer, such as [`InvalidConfig`](weir_wire::error::ErrorCode::InvalidConfig).
+    ///
+    /// # Cancel safety
+    /// When the future is dropped the change may be made or not, and this client may go by the old number of partitions
+    /// until its metadata is refreshed. Asking again mends both.
     pub async fn alter_topic(&self, request: &AlterTopic) -> Result<TopicAltered, ClientError> {
         let altered = self.inner.net.ask(request, Again::Harmless).await;
         self.look_again(&request.name, &altered).await;
@@ -118,6 +148,9 @@ impl Client {
     ///
     /// # Errors
     /// As [`alter_topic`](Client::alter_topic).
+    ///
+    /// # Cancel safety
+    /// As [`alter_topic`](Client::alter_topic).
     pub async fn alter_configs(
         &self,
         topic: &str,
@@ -132,6 +165,9 @@ impl Client {
     ///
     /// # Errors
     /// As [`describe_topic`](Client::describe_topic).
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing: an answer that still comes is thrown away.
     pub async fn describe_configs(&self, topic: &str) -> Result<Vec<ConfigEntry>, ClientError> {
         Ok(self.describe_topic(topic).await?.configs)
     }
@@ -141,6 +177,9 @@ impl Client {
     /// # Errors
     /// As [`alter_topic`](Client::alter_topic); fewer than it has are refused. As many as it has change nothing, so that
     /// this can be asked again when the answer was lost.
+    ///
+    /// # Cancel safety
+    /// As [`alter_topic`](Client::alter_topic).
     pub async fn add_partitions(&self, topic: &str, total: u32) -> Result<TopicAltered, ClientError> {
         let request = AlterTopic { name: topic.to_owned(), configs: Vec::new(), partitions: Some(total) };
         self.alter_topic(&request).await

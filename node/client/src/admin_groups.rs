@@ -21,6 +21,9 @@ impl Client {
     ///
     /// # Errors
     /// The cluster cannot be reached, or a node's answer.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing: an answer that still comes is thrown away.
     pub async fn list_groups(&self) -> Result<Vec<GroupListing>, ClientError> {
         self.inner.net.persist("list_groups", Again::Harmless, || self.list_groups_once()).await
     }
@@ -56,6 +59,9 @@ impl Client {
     ///
     /// # Errors
     /// [`GroupIdNotFound`](weir_wire::error::ErrorCode::GroupIdNotFound), or as [`list_groups`](Client::list_groups).
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing: an answer that still comes is thrown away.
     pub async fn describe_group(&self, group: &str) -> Result<GroupDescription, ClientError> {
         let request = DescribeGroup { group: group.to_owned() };
         let mut described = coordinator::ask(&self.inner, group, &request, Again::Harmless).await?;
@@ -79,6 +85,9 @@ impl Client {
     /// # Errors
     /// [`UnsupportedAssignor`](weir_wire::error::ErrorCode::UnsupportedAssignor), or as
     /// [`describe_group`](Client::describe_group).
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing: an answer that still comes is thrown away.
     pub async fn explain_group(
         &self,
         group: &str,
@@ -92,6 +101,9 @@ impl Client {
     ///
     /// # Errors
     /// As [`explain_group`](Client::explain_group).
+    ///
+    /// # Cancel safety
+    /// When the future is dropped, what was asked for may be done or not; asking again does no more than asking once.
     pub async fn set_group_assignor(
         &self,
         group: &str,
@@ -106,6 +118,9 @@ impl Client {
     ///
     /// # Errors
     /// [`NonEmptyGroup`](weir_wire::error::ErrorCode::NonEmptyGroup), or as [`list_groups`](Client::list_groups).
+    ///
+    /// # Cancel safety
+    /// When the future is dropped, what was asked for may be done or not; asking again does no more than asking once.
     pub async fn reset_offsets(
         &self,
         group: &str,
@@ -120,6 +135,10 @@ impl Client {
     ///
     /// # Errors
     /// [`NonEmptyGroup`](weir_wire::error::ErrorCode::NonEmptyGroup), or as [`describe_group`](Client::describe_group).
+    ///
+    /// # Cancel safety
+    /// When the future is dropped it may be done or not, as after [`ClientError::ConnectionLost`]: look before asking
+    /// again.
     pub async fn delete_offsets(
         &self,
         group: &str,
@@ -134,6 +153,10 @@ impl Client {
     /// # Errors
     /// [`NonEmptyGroup`](weir_wire::error::ErrorCode::NonEmptyGroup), or as [`describe_group`](Client::describe_group). After
     /// [`ClientError::ConnectionLost`] or [`ClientError::TimedOut`] it may be gone or not.
+    ///
+    /// # Cancel safety
+    /// When the future is dropped it may be done or not, as after [`ClientError::ConnectionLost`]: look before asking
+    /// again.
     pub async fn delete_group(&self, group: &str) -> Result<GroupDeleted, ClientError> {
         let request = DeleteGroup { group: group.to_owned() };
         coordinator::ask(&self.inner, group, &request, Again::OnlyIfNotDone).await

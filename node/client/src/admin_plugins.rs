@@ -51,6 +51,10 @@ impl Client {
     ///
     /// # Errors
     /// What is wrong with the file, as the node says; or the connection was lost, and it can be pushed again.
+    ///
+    /// # Cancel safety
+    /// When the future is dropped the plugin may be known or not, and pushing it again changes nothing. What was
+    /// uploaded in part the node keeps until four other uploads have begun.
     pub async fn push_plugin(&self, plugin: NewPlugin) -> Result<PluginPushed, ClientError> {
         let net = &self.inner.net;
         let connection = net.any_connection().await?;
@@ -73,6 +77,9 @@ impl Client {
     ///
     /// # Errors
     /// The cluster cannot be reached, or the node's answer.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing: an answer that still comes is thrown away.
     pub async fn list_plugins(&self) -> Result<PluginsListed, ClientError> {
         self.inner.net.ask(&ListPlugins, Again::Harmless).await
     }
@@ -81,6 +88,10 @@ impl Client {
     ///
     /// # Errors
     /// The node's answer. As with topics, it is not tried again when its fate is not known.
+    ///
+    /// # Cancel safety
+    /// When the future is dropped it may be done or not, as after [`ClientError::ConnectionLost`]: look before asking
+    /// again.
     pub async fn delete_plugin(&self, request: &DeletePlugin) -> Result<PluginDeleted, ClientError> {
         self.inner.net.ask(request, Again::OnlyIfNotDone).await
     }
@@ -89,6 +100,9 @@ impl Client {
     ///
     /// # Errors
     /// What is wrong with it, as the node says that tried it first.
+    ///
+    /// # Cancel safety
+    /// When the future is dropped the pipeline may be staged or not; staging it again makes one more revision of it.
     pub async fn stage_pipeline(&self, request: &StagePipeline) -> Result<PipelineStaged, ClientError> {
         self.inner.net.ask(request, Again::Harmless).await
     }
@@ -97,6 +111,9 @@ impl Client {
     ///
     /// # Errors
     /// Which nodes are not ready, or what changed meanwhile.
+    ///
+    /// # Cancel safety
+    /// When the future is dropped, what was asked for may be done or not; asking again does no more than asking once.
     pub async fn activate_pipeline(
         &self,
         request: &ActivatePipeline,
@@ -108,6 +125,10 @@ impl Client {
     ///
     /// # Errors
     /// The node's answer. It is not tried again when its fate is not known: that could go back one step further.
+    ///
+    /// # Cancel safety
+    /// When the future is dropped it may be done or not, as after [`ClientError::ConnectionLost`]: look before asking
+    /// again.
     pub async fn roll_back_pipeline(
         &self,
         request: &RollBackPipeline,
@@ -119,6 +140,9 @@ impl Client {
     ///
     /// # Errors
     /// The cluster cannot be reached, or the node's answer.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing: an answer that still comes is thrown away.
     pub async fn describe_pipelines(&self, topic: Option<&str>) -> Result<PipelinesDescribed, ClientError> {
         let request = DescribePipelines { topic: topic.map(str::to_owned) };
         self.inner.net.ask(&request, Again::Harmless).await
@@ -128,6 +152,9 @@ impl Client {
     ///
     /// # Errors
     /// The cluster cannot be reached at all. A node that cannot be asked, or refuses, stands beside the others.
+    ///
+    /// # Cancel safety
+    /// When the future is dropped, some nodes were asked and others were not; asking again asks all of them.
     pub async fn shadow_topic(
         &self,
         request: &ShadowTopic,
@@ -139,6 +166,9 @@ impl Client {
     ///
     /// # Errors
     /// As [`shadow_topic`](Client::shadow_topic).
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing: an answer that still comes is thrown away.
     pub async fn describe_pipelines_everywhere(
         &self,
         topic: Option<&str>,
@@ -167,6 +197,9 @@ impl Client {
     ///
     /// # Errors
     /// The node's answer.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing: an answer that still comes is thrown away.
     pub async fn explain_topic(&self, request: &ExplainTopic) -> Result<TopicExplained, ClientError> {
         self.inner.net.ask(request, Again::Harmless).await
     }
@@ -175,6 +208,9 @@ impl Client {
     ///
     /// # Errors
     /// No node serves them.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the streams that were opened.
     pub async fn follow_plugin_lines(
         &self,
         topic: Option<String>,
@@ -217,6 +253,9 @@ impl Client {
 
 impl FollowedLines {
     /// The next line, and the node that it was written on; `None` once every node's stream ended.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<(NodeId, PluginLines)> {
         self.lines.recv().await
     }
@@ -231,7 +270,14 @@ async fn pass_on(
     _connection: Arc<Connection>,
     lines: mpsc::Sender<(NodeId, PluginLines)>,
 ) {
-    while let Ok(Some(frame)) = reader.next::<PluginLines>().await {
+    loop {
+        let frame = tokio::select! {
+            biased;
+            // A plugin may not write another line for a long time.
+            () = lines.closed() => return,
+            frame = reader.next::<PluginLines>() => frame,
+        };
+        let Ok(Some(frame)) = frame else { return };
         if lines.send((node, frame.header)).await.is_err() {
             return;
         }

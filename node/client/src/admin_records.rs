@@ -15,9 +15,22 @@ impl Client {
     /// Deletes the records of a partition below an offset, or with `None` all that are committed. Once this returns,
     /// nothing below is served any more, also after a change of leader. Asking twice does no more than asking once.
     ///
+    /// ```no_run
+    /// use weir_client::{Client, ClientError, Offset, PartitionIndex};
+    ///
+    /// # async fn example(client: &Client) -> Result<(), ClientError> {
+    /// let deleted = client.delete_records("quakes", PartitionIndex(0), Some(Offset(1200))).await?;
+    /// println!("what is left begins at offset {}", deleted.log_start);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`OffsetOutOfRange`](weir_wire::error::ErrorCode::OffsetOutOfRange) above the high watermark, or what no further
     /// try can mend; passing errors are tried again for `api_timeout`.
+    ///
+    /// # Cancel safety
+    /// When the future is dropped, what was asked for may be done or not; asking again does no more than asking once.
     pub async fn delete_records(
         &self,
         topic: &str,

@@ -11,7 +11,7 @@ use crate::config::ClientConfig;
 use crate::consumer::{Consumer, ConsumerConfig};
 use crate::error::ClientError;
 use crate::metadata::{Metadata, keep_fresh};
-use crate::net::{Again, Net};
+use crate::net::{Again, ClientMetrics, Net};
 use crate::producer::{Producer, ProducerConfig};
 
 /// A connection to a cluster. Clones share everything; make one per process.
@@ -41,6 +41,9 @@ impl Client {
     /// # Errors
     /// What is wrong with the configuration or the certificates; or, after
     /// [`api_timeout`](ClientConfig::api_timeout), what each bootstrap address answered.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves nothing behind: what was connected so far is closed.
     pub async fn connect(config: ClientConfig) -> Result<Client, ClientError> {
         let net = Net::new(config)?;
         let metadata = Arc::new(Metadata::new());
@@ -76,10 +79,19 @@ impl Client {
         self.inner.net.cluster()
     }
 
+    /// How its connections fare.
+    #[must_use]
+    pub fn metrics(&self) -> ClientMetrics {
+        self.inner.net.metrics()
+    }
+
     /// The cluster's metadata, asked for now: of the topics named, or of all.
     ///
     /// # Errors
     /// The cluster cannot be reached, or the node's answer.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing: an answer that still comes is thrown away.
     pub async fn metadata(&self, topics: Option<&[&str]>) -> Result<ClusterMetadata, ClientError> {
         let topics = topics.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
         self.inner.net.ask(&MetadataRequest { topics }, Again::Harmless).await
@@ -89,6 +101,9 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError::UnknownTopic`], or as [`metadata`](Client::metadata).
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing: an answer that still comes is thrown away.
     pub async fn topic(&self, name: &str) -> Result<TopicEntry, ClientError> {
         let topic = self.inner.metadata.fresh_topic(&self.inner.net, name).await?;
         Ok(TopicEntry::clone(&topic))
@@ -96,6 +111,9 @@ impl Client {
 
     /// Tells the nodes that this client is gone, and waits until they heard (at most a second). Producers are to be
     /// closed before. Dropping the last clone ends the connections too, without the wait.
+    ///
+    /// # Cancel safety
+    /// Dropping the future only stops the waiting: the connections end all the same.
     pub async fn close(self) {
         self.inner.net.close().await;
     }

@@ -10,14 +10,14 @@
 //! let client = Client::connect(ClientConfig::new(["127.0.0.1:9440"], "./weir-data/certs")).await?;
 //! let producer = client.producer(Default::default())?;
 //! let delivery = producer.send(Record::to("quakes").key(b"uw").value(b"M 1.9, Mount Rainier")).await?;
-//! println!("{:?}", delivery.await);
+//! println!("{:?}", delivery.await);          // partition, offset, and the promise that was kept
 //! producer.close().await;
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! ```no_run
-//! use weir_client::{Client, ClientConfig, StartAt};
+//! use weir_client::{Client, StartAt};
 //!
 //! # async fn example(client: &Client) -> Result<(), Box<dyn std::error::Error>> {
 //! let mut consumer = client.consumer(Default::default())?;
@@ -30,6 +30,9 @@
 //! }
 //! # }
 //! ```
+//!
+//! The examples here are compiled with the tests. Most say `no_run`: to run them takes a node, such as `weir node` starts
+//! without any flags, at the address and with the certificates of the first one.
 //!
 //! # What is promised
 //!
@@ -114,6 +117,7 @@ pub use consumer::{
     ConsumerMetrics, GroupEvent, ResetPolicy, StartAt,
 };
 pub use error::{ClientError, SendError};
+pub use net::ClientMetrics;
 pub use producer::{
     DeliveredRun, Delivery, DeliveryObserver, DeliveryResult, Lanes, Producer, ProducerConfig,
     ProducerMetrics, Record,

@@ -45,7 +45,32 @@ impl Leader {
 
     /// One batch, from the question to the answer.
     fn append(&mut self) -> usize {
-        let round = self.appended / self.producers;
+        let append = self.batch(self.appended);
+        self.appended += 1;
+        self.effects.clear();
+        self.partition.handle(now(), Input::Append(append), &mut self.effects);
+        let end = self.partition.log_end();
+        self.partition.handle(now(), Input::Written { end }, &mut self.effects);
+        self.effects.len()
+    }
+
+    /// The newest batch of a producer once more, as after a lost answer: the memory of producers is asked, and answers it.
+    /// Nothing is appended.
+    fn ask_again(&mut self, producer: u64) -> usize {
+        let newest = (self.appended - 1 - producer) / self.producers * self.producers + producer;
+        let append = self.batch(newest);
+        self.effects.clear();
+        self.partition.handle(now(), Input::Append(append), &mut self.effects);
+        assert!(
+            !self.effects.iter().any(|effect| matches!(effect, Effect::Write { .. })),
+            "it is stored already"
+        );
+        self.effects.len()
+    }
+
+    /// The batch of this number: producers send in turn.
+    fn batch(&self, number: u64) -> Append {
+        let round = number / self.producers;
         let sequence = |round: u64| Sequence(u32::try_from(round).unwrap() * RECORDS);
         let batch = BatchMeta {
             bytes: 1_000_000,
@@ -55,25 +80,19 @@ impl Leader {
             is_control: false,
             revision: None,
             producer: Some(ProducerStamp {
-                id: ProducerId(self.appended % self.producers),
+                id: ProducerId(number % self.producers),
                 epoch: ProducerEpoch(0),
                 base_sequence: sequence(round),
             }),
         };
-        let append = Append {
-            request: RequestId(self.appended),
+        Append {
+            request: RequestId(number),
             leader_epoch: EPOCH,
             batch,
             check: AppendCheck::Lane { after: round.checked_sub(1).map(sequence) },
             acks: Acks::Leader,
             revision: None,
-        };
-        self.appended += 1;
-        self.effects.clear();
-        self.partition.handle(now(), Input::Append(append), &mut self.effects);
-        let end = self.partition.log_end();
-        self.partition.handle(now(), Input::Written { end }, &mut self.effects);
-        self.effects.len()
+        }
     }
 }
 
@@ -98,5 +117,24 @@ fn appends(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, appends);
+fn checks(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("producer state");
+    for producers in [1, 100, 10_000] {
+        let mut leader = Leader::new(producers);
+        for _ in 0..2 * producers {
+            leader.append();
+        }
+        let mut producer = 0;
+        group.bench_function(BenchmarkId::new("check alone, producers", producers), |bencher| {
+            bencher.iter(|| {
+                // Far apart, so that neighbours in memory are not asked one after the other.
+                producer = (producer + 7919) % producers;
+                leader.ask_again(producer)
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, appends, checks);
 criterion_main!(benches);

@@ -56,6 +56,8 @@ pub enum Outcome {
         /// At which offset; `None` where the node knew only that it is stored.
         offset: Option<Offset>,
     },
+    /// It is stored, and nobody was told where: who counts what was acknowledged knows no more.
+    Counted,
     /// It is not stored.
     Failed,
     /// It may be stored or not.

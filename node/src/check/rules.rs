@@ -73,7 +73,7 @@ impl LogView {
             Outcome::Acknowledged { partition, offset } => {
                 Some((Place { partition, offset: offset? }, sent.number))
             }
-            Outcome::Failed | Outcome::Unknown => None,
+            Outcome::Counted | Outcome::Failed | Outcome::Unknown => None,
         });
         let read = history.reads.iter().filter_map(|read| {
             Some((Place { partition: read.partition, offset: read.offset }, read.number?))
@@ -110,7 +110,7 @@ fn count(history: &History) -> Report {
     };
     for sent in &history.sends {
         match sent.outcome {
-            Outcome::Acknowledged { .. } => report.acknowledged += 1,
+            Outcome::Acknowledged { .. } | Outcome::Counted => report.acknowledged += 1,
             Outcome::Failed => report.failed += 1,
             Outcome::Unknown => report.unknown += 1,
         }
@@ -121,11 +121,16 @@ fn count(history: &History) -> Report {
 /// Every acknowledged record is read by somebody.
 fn lost(history: &History, log: &LogView, report: &mut Report) {
     for sent in &history.sends {
-        let Outcome::Acknowledged { partition, offset } = sent.outcome else { continue };
-        if log.was_read(sent.number) {
-            continue;
-        }
         let number = sent.number;
+        let (partition, offset) = match sent.outcome {
+            Outcome::Failed | Outcome::Unknown => continue,
+            _ if log.was_read(number) => continue,
+            Outcome::Counted => {
+                report.find(Rule::Unseen, || format!("number {number}, somewhere"));
+                continue;
+            }
+            Outcome::Acknowledged { partition, offset } => (partition, offset),
+        };
         match (offset, log.read_to.get(&partition)) {
             (Some(offset), None) => {
                 report.find(Rule::Unseen, || {

@@ -120,6 +120,16 @@ fn an_unseen_record_is_found() {
               number 3, somewhere in partition 0
         "#]],
     );
+    finds(
+        |history| {
+            history.sends[3].outcome = Outcome::Counted;
+            history.reads.remove(3);
+        },
+        &expect![[r#"
+            unseen: 1 times
+              number 3, somewhere
+        "#]],
+    );
 }
 
 #[test]

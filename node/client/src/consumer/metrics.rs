@@ -1,6 +1,16 @@
 //! What a consumer counts.
 
 /// What a consumer has done so far. Counts only rise.
+///
+/// ```no_run
+/// # fn example(consumer: &weir_client::Consumer) {
+/// let metrics = consumer.metrics();
+/// println!("{} records in {} batches", metrics.records, metrics.batches);
+/// for (topic, partition) in consumer.assignment() {
+///     println!("{topic}-{partition} is {:?} records behind", consumer.lag(&topic, partition));
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConsumerMetrics {
     /// Batches handed out.

@@ -10,6 +10,7 @@ mod metrics;
 mod partition;
 mod session;
 mod stream;
+mod whole_topics;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -129,6 +130,9 @@ impl Consumer {
     ///
     /// # Errors
     /// [`ClientError::UnknownTopic`], [`ClientError::UnknownPartition`], or the cluster cannot be reached.
+    ///
+    /// # Cancel safety
+    /// Until the future ends nothing changes: when it is dropped, what was assigned stays as it was.
     pub async fn assign(
         &mut self,
         topic: &str,
@@ -138,16 +142,43 @@ impl Consumer {
         self.session.assign(topic, partition, start).await
     }
 
-    /// Starts reading all partitions that a topic has now; says how many those are.
+    /// Starts reading all partitions of a topic; says how many those are now. Those that are added later are read from
+    /// their beginning, once the client's metadata is fresh enough to tell of them: at once where this client adds them,
+    /// at the latest after [`metadata_max_age`](crate::ClientConfig::metadata_max_age). That ends when the last of the
+    /// topic's partitions is unassigned.
     ///
     /// # Errors
     /// As [`assign`](Consumer::assign).
+    ///
+    /// # Cancel safety
+    /// As [`assign`](Consumer::assign): all of the partitions are assigned at its end, or none.
     pub async fn assign_all(&mut self, topic: &str, start: StartAt) -> Result<u32, ClientError> {
         self.session.assign_all(topic, start).await
     }
 
     /// Takes part in the group of [`ConsumerConfig::group`]: reads what it assigns of these topics, which need not exist
     /// yet. Once more, it changes what is wanted.
+    ///
+    /// ```no_run
+    /// use weir_client::{Client, ClientError, ConsumerConfig};
+    ///
+    /// # fn work(_: &weir_client::ConsumedBatch) {}
+    /// # async fn example(client: &Client) -> Result<(), ClientError> {
+    /// let config = ConsumerConfig {
+    ///     group: Some("readers".to_owned()),
+    ///     auto_commit: false,
+    ///     ..ConsumerConfig::default()
+    /// };
+    /// let mut consumer = client.consumer(config)?;
+    /// consumer.subscribe(["quakes"])?;
+    /// loop {
+    ///     let batch = consumer.next_batch().await?;
+    ///     work(&batch);
+    ///     // Behind the work: a crash in between repeats the batch, and misses none.
+    ///     consumer.commit().await?;
+    /// }
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`ClientError::Config`]. What the coordinator says comes with the events.
@@ -220,7 +251,7 @@ impl Consumer {
 
     /// Stops reading a partition and forgets its position.
     pub fn unassign(&mut self, topic: &str, partition: PartitionIndex) {
-        self.session.unassign(topic, partition);
+        self.session.give_up(topic, partition);
     }
 
     /// What is assigned, by topic and partition.
@@ -231,6 +262,19 @@ impl Consumer {
 
     /// Goes on elsewhere in a partition. Nothing from before the seek is handed out after it.
     ///
+    /// ```no_run
+    /// use weir_client::{ClientError, Consumer, Offset, PartitionIndex, StartAt};
+    ///
+    /// # fn example(consumer: &mut Consumer) -> Result<(), ClientError> {
+    /// let partition = PartitionIndex(0);
+    /// consumer.seek("quakes", partition, StartAt::Offset(Offset(1200)))?;
+    /// // The first record of 1 February 2018 or later.
+    /// consumer.seek("quakes", partition, StartAt::Timestamp(1_517_443_200_000))?;
+    /// consumer.seek("quakes", partition, StartAt::Latest)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`ClientError::NotAssigned`].
     pub fn seek(&mut self, topic: &str, partition: PartitionIndex, to: StartAt) -> Result<(), ClientError> {
@@ -238,6 +282,21 @@ impl Consumer {
     }
 
     /// Hands out nothing of a partition until [`resume`](Consumer::resume); its position stays.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use weir_client::{ClientError, Consumer, PartitionIndex};
+    ///
+    /// # async fn example(consumer: &mut Consumer) -> Result<(), ClientError> {
+    /// let slow = PartitionIndex(3);
+    /// consumer.pause("quakes", slow)?;
+    /// // The others go on meanwhile.
+    /// let batch = consumer.poll(Duration::from_secs(1)).await?;
+    /// assert!(batch.is_none_or(|batch| batch.partition() != slow));
+    /// consumer.resume("quakes", slow)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`ClientError::NotAssigned`].
@@ -317,6 +376,10 @@ impl Consumer {
     ///
     /// # Errors
     /// What became of the last commit.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the consumer: it leaves its group without waiting, and a last commit that was begun
+    /// goes on, but may be refused when it comes behind the leaving.
     pub async fn close(mut self) -> Result<(), ClientError> {
         self.session.leave().await
     }

@@ -15,6 +15,7 @@ use weir_wire::request::{ListedOffset, OffsetSpec, TopicEntry};
 use super::group::{Grouped, Woken};
 use super::partition::{Assigned, DataFrame, Place, Ready, State, What, take_apart};
 use super::stream::{FetchStream, StreamNumber, Told};
+use super::whole_topics::WholeTopics;
 use super::{ConsumerConfig, ConsumerEvent, ConsumerMetrics, ResetPolicy, StartAt};
 use crate::backoff::Backoff;
 use crate::client::{Client, Inner};
@@ -38,6 +39,8 @@ pub(super) struct Session {
     /// The assigned partitions by a number that is never used twice: what comes late for a partition that was
     /// unassigned finds nobody.
     pub(super) assigned: BTreeMap<u64, Assigned>,
+    /// Topics whose partitions were all assigned.
+    pub(super) whole_topics: WholeTopics,
     streams: BTreeMap<NodeId, FetchStream>,
     /// For keys, streams, subscriptions and look-ups alike.
     next_number: u64,
@@ -72,6 +75,7 @@ impl Session {
             client,
             config,
             assigned: BTreeMap::new(),
+            whole_topics: WholeTopics::new(),
             streams: BTreeMap::new(),
             next_number: 0,
             told: mpsc::unbounded_channel(),
@@ -101,16 +105,7 @@ impl Session {
         Ok(())
     }
 
-    pub(super) async fn assign_all(&mut self, topic: &str, start: StartAt) -> Result<u32, ClientError> {
-        self.check_assigns_itself()?;
-        let entry = self.client.metadata.fresh_topic(&self.client.net, topic).await?;
-        for partition in &entry.partitions {
-            self.assign_known(&entry, partition.index, start);
-        }
-        Ok(u32::try_from(entry.partitions.len()).unwrap_or(u32::MAX))
-    }
-
-    fn check_assigns_itself(&self) -> Result<(), ClientError> {
+    pub(super) fn check_assigns_itself(&self) -> Result<(), ClientError> {
         if self.grouped.as_ref().is_some_and(Grouped::is_subscribed) {
             let sentence = "a consumer assigns partitions itself or subscribes, not both";
             return Err(ClientError::Config(sentence.to_owned()));
@@ -118,7 +113,7 @@ impl Session {
         Ok(())
     }
 
-    fn assign_known(&mut self, entry: &TopicEntry, partition: PartitionIndex, start: StartAt) {
+    pub(super) fn assign_known(&mut self, entry: &TopicEntry, partition: PartitionIndex, start: StartAt) {
         // Another assignment of the same partition is forgotten with all that is on its way for it.
         self.unassign(&entry.name, partition);
         let key = self.number();
@@ -205,7 +200,10 @@ impl Session {
                 woken = group_woken(&mut self.grouped) => self.woken(woken),
                 // What comes seldom goes first: a stream that always has something must not keep another partition
                 // from being found, or from its new leader.
-                () = self.metadata.changed() => self.follow_leaders(),
+                () = self.metadata.changed() => {
+                    self.follow_leaders();
+                    self.follow_partitions();
+                }
                 Some((key, number, found)) = self.found.1.recv() => self.looked_up(key, number, found),
                 Some((stream, told)) = self.told.1.recv() => self.take(stream, told),
                 () = sleep_until(wake_at) => {}

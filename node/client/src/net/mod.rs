@@ -34,6 +34,18 @@ pub(crate) enum Again {
     OnlyIfNotDone,
 }
 
+/// The connections of a client, which its producers and consumers share. Counts only rise; Kafka's names stand in brackets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClientMetrics {
+    /// Connections that are open at this moment, one per node at most (`connection-count`). One that is just being made
+    /// does not count.
+    pub connections: u64,
+    /// Connections made so far (`connection-creation-total`): beyond one per node, each stands for one that was lost.
+    pub connections_made: u64,
+    /// Tries that failed: nobody answered in time, or the node refused.
+    pub connections_failed: u64,
+}
+
 /// All connections of a client.
 pub(crate) struct Net {
     pub(crate) config: ClientConfig,
@@ -45,6 +57,8 @@ pub(crate) struct Net {
     /// The newest metadata that any answer was made from: what is asked next is at least as new.
     metadata_index: AtomicU64,
     closed: AtomicBool,
+    connections_made: AtomicU64,
+    connections_failed: AtomicU64,
 }
 
 #[derive(Default)]
@@ -90,6 +104,8 @@ impl Net {
             cluster: OnceLock::new(),
             metadata_index: AtomicU64::new(0),
             closed: AtomicBool::new(false),
+            connections_made: AtomicU64::new(0),
+            connections_failed: AtomicU64::new(0),
             config,
         })
     }
@@ -118,6 +134,7 @@ impl Net {
         match connected.and_then(|connection| self.check_cluster(connection)) {
             Ok(connection) => {
                 tracing::debug!(address, node = connection.node.0, "connected");
+                self.connections_made.fetch_add(1, Ordering::Relaxed);
                 state.failures = 0;
                 state.last_error = None;
                 let connection = Arc::new(connection);
@@ -126,6 +143,7 @@ impl Net {
             }
             Err(error) => {
                 tracing::debug!(address, %error, "cannot connect");
+                self.connections_failed.fetch_add(1, Ordering::Relaxed);
                 state.failures = state.failures.saturating_add(1);
                 let failures = state.failures;
                 state.retry_at = self.outside.now() + state.backoff.pause(failures);
@@ -290,6 +308,19 @@ impl Net {
         self.connector.close(CloseCode::Done, "the client was closed");
         // A node that is gone need not hear of it.
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.connector.wait_idle()).await;
+    }
+
+    pub(crate) fn metrics(&self) -> ClientMetrics {
+        let slots: Vec<_> = self.places().slots.values().cloned().collect();
+        // A slot that is locked is being connected, or has been this moment.
+        let is_live = |slot: &Arc<Slot>| {
+            slot.0.try_lock().is_ok_and(|state| state.connection.as_ref().is_some_and(|it| it.is_live()))
+        };
+        ClientMetrics {
+            connections: slots.iter().filter(|slot| is_live(slot)).count() as u64,
+            connections_made: self.connections_made.load(Ordering::Relaxed),
+            connections_failed: self.connections_failed.load(Ordering::Relaxed),
+        }
     }
 
     pub(crate) fn backoff(&self) -> Backoff {

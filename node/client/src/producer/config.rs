@@ -72,7 +72,24 @@ pub struct ProducerConfig {
 }
 
 /// How records without a partition of their own spread over streams. Records of one key always share a lane, which
-/// is what keeps their order.
+/// is what keeps their order. A record that names its partition has that partition's own lane, whatever this says:
+///
+/// ```no_run
+/// use weir_client::{Client, Lanes, PartitionIndex, ProducerConfig, Record};
+///
+/// # async fn example(client: &Client) -> Result<(), Box<dyn std::error::Error>> {
+/// // Two streams; the node asks the topic's partitioner where each record belongs.
+/// let config = ProducerConfig { lanes: Lanes::Unguessed(2), ..ProducerConfig::default() };
+/// let producer = client.producer(config)?;
+/// producer.send(Record::to("quakes").key(b"uw").value(b"M 1.9")).await?;
+/// // A third stream, whose records go to partition 5, in the order of these calls.
+/// let here = Record::to("quakes").partition(PartitionIndex(5));
+/// producer.send(here.value(b"first")).await?;
+/// producer.send(here.value(b"second")).await?;
+/// producer.flush().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lanes {
     /// One lane per partition, entered at the partition's leader: keyed records by the default partitioner's rule,

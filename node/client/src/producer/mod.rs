@@ -114,7 +114,7 @@ impl Producer {
     /// [`TopicRecreated`](ClientError::TopicRecreated) once another topic has its name. A new producer sends to that one.
     ///
     /// # Cancel safety
-    /// When the future is dropped before it ends, the record was not taken.
+    /// When the future is dropped before it ends, the record was not taken, and nothing of the buffer is held for it.
     pub async fn send(&self, record: Record<'_>) -> Result<Delivery, SendError> {
         let shared = &self.shared;
         let mut has_looked = false;
@@ -149,25 +149,32 @@ impl Producer {
     /// Sends every record taken so far without lingering, and waits until all have their results.
     ///
     /// # Cancel safety
-    /// Dropping the future only stops the waiting.
+    /// Dropping the future only stops the waiting: what it began to send goes on.
     pub async fn flush(&self) {
         let topics: Vec<_> = self.shared.topics().values().cloned().collect();
-        for topic in topics {
-            topic.settle().await;
+        // All topics are told first: whoever gives up the waiting has flushed all of them.
+        let unsettled: Vec<_> = topics.iter().flat_map(|topic| topic.flush()).collect();
+        for batch in unsettled {
+            batch.await;
         }
     }
 
     /// Takes no more records, from any clone, and waits until all that were taken have their results. Dropping the
     /// last clone instead gives up what is under way.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the producer too: no clone takes records any more, and where it was the last handle,
+    /// what has no result yet is given up.
     pub async fn close(self) {
         self.shared.closed.store(true, Ordering::Release);
         self.flush().await;
     }
 
-    /// What this producer has done so far.
+    /// What this producer has done so far, and what its buffer holds now; all clones together.
     #[must_use]
     pub fn metrics(&self) -> ProducerMetrics {
-        self.shared.counters.read()
+        let available = u64::try_from(self.shared.memory.available_permits()).unwrap_or(u64::MAX);
+        self.shared.counters.read(u64::from(self.shared.config.buffer_bytes), available)
     }
 }
 
@@ -221,6 +228,7 @@ impl Shared {
             return Ok(());
         }
         let after = self.config.max_block;
+        let _waiting = self.counters.waiting(&self.client.net.outside);
         match tokio::time::timeout(after, self.memory.acquire_many(permits)).await {
             Ok(Ok(permit)) => {
                 permit.forget();

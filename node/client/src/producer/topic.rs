@@ -143,12 +143,15 @@ impl Topic {
 
     /// Waits until every record taken so far has its result.
     pub(super) async fn settle(&self) {
-        let lanes: Vec<_> = self.lock().lanes.values().cloned().collect();
-        // All lanes are told first, so that they work side by side.
-        let unsettled: Vec<_> = lanes.iter().flat_map(|lane| lane.flush()).collect();
-        for completion in unsettled {
-            WholeBatch(completion).await;
+        for batch in self.flush() {
+            batch.await;
         }
+    }
+
+    /// Has all lanes send what they hold, so that they work side by side; what is to be waited for.
+    pub(super) fn flush(&self) -> Vec<WholeBatch> {
+        let lanes: Vec<_> = self.lock().lanes.values().cloned().collect();
+        lanes.iter().flat_map(|lane| lane.flush()).map(WholeBatch).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -1,5 +1,6 @@
 //! Connections, metadata and requests about topics.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use weir_client::{
@@ -8,7 +9,7 @@ use weir_client::{
 };
 use weir_quic::{Authority, Network, Principal, RealNetwork};
 
-use crate::fake::Fake;
+use crate::fake::{Fake, begin};
 
 fn impatient(config: ClientConfig) -> ClientConfig {
     ClientConfig {
@@ -98,7 +99,43 @@ async fn a_client_outlives_its_node() {
     let mut fake = Fake::start();
     fake.world.create("a", 1);
     let client = Client::connect(fake.config()).await.unwrap();
+    let metrics = client.metrics();
+    assert_eq!((metrics.connections, metrics.connections_made, metrics.connections_failed), (1, 1, 0));
     fake.stop().await;
     fake.come_back().await;
     assert_eq!(client.topic("a").await.unwrap().partitions.len(), 1);
+    let metrics = client.metrics();
+    assert_eq!((metrics.connections, metrics.connections_made), (1, 2), "one for one that was lost");
+}
+
+#[tokio::test]
+async fn a_connecting_that_is_given_up_closes_its_connection() {
+    let fake = Fake::start();
+    fake.world.change(|state| state.silent = true);
+    {
+        let mut connecting = pin!(Client::connect(fake.config()));
+        tokio::select! {
+            biased;
+            connected = connecting.as_mut() => panic!("nobody has answered: {connected:?}"),
+            () = fake.world.until(|state| state.peers == 1) => {}
+        }
+    }
+    let closed = fake.world.until(|state| state.peers == 0);
+    tokio::time::timeout(Duration::from_secs(5), closed).await.expect("it is closed, not left to time out");
+}
+
+#[tokio::test]
+async fn a_request_that_is_given_up_may_be_carried_out_and_hurts_no_other() {
+    let fake = Fake::start();
+    let client = Client::connect(fake.config()).await.unwrap();
+    {
+        let mut creating = pin!(client.create_topic(NewTopic::new("a")));
+        assert!(begin(creating.as_mut()).await.is_none(), "an answer takes longer");
+    }
+    fake.world.until(|state| state.topics.contains_key("a")).await;
+    // Its answer is not taken for that of another request.
+    assert_eq!(client.topic("a").await.unwrap().name, "a");
+    let again = client.create_topic(NewTopic::new("a")).await.unwrap_err();
+    assert_eq!(again.code(), Some(ErrorCode::TopicAlreadyExists));
+    assert_eq!(client.metrics().connections_made, 1);
 }

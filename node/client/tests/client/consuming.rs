@@ -264,3 +264,43 @@ async fn what_was_read_is_counted() {
     assert_eq!(read_all(&mut consumer).await, []);
     assert_eq!(consumer.metrics().subscriptions, 2);
 }
+
+/// Adds a partition as another client would, and stores a record there.
+async fn add_partition(fake: &Fake, client: &Client, value: &[u8]) -> PartitionIndex {
+    let count = fake.world.change(|state| {
+        state.index += 1;
+        let topic = state.topics.get_mut("a").unwrap();
+        let count = topic.partitions.len();
+        topic.revision.0 += 1;
+        topic.partitions.resize_with(count + 1, Default::default);
+        count
+    });
+    let added = PartitionIndex(u32::try_from(count).unwrap());
+    let producer = client.producer(ProducerConfig::default()).unwrap();
+    let record = Record::to("a").partition(added).value(value);
+    assert!(producer.send(record).await.unwrap().await.is_stored());
+    producer.close().await;
+    added
+}
+
+#[tokio::test]
+async fn who_reads_a_whole_topic_reads_the_partitions_that_are_added_to_it() {
+    let (fake, client, mut consumer) = with(10, ConsumerConfig::default()).await;
+    // Another client's doing: this one hears of it when its metadata is fresh again.
+    let other = Client::connect(fake.config()).await.unwrap();
+    assert_eq!(consumer.assign_all("a", StartAt::Latest).await.unwrap(), 1);
+    assert_eq!(read_all(&mut consumer).await, []);
+    let added = add_partition(&fake, &other, b"late").await;
+    assert!(consumer.poll(Duration::from_millis(50)).await.unwrap().is_none());
+    client.topic("a").await.unwrap();
+    let batch = consumer.next_batch().await.unwrap();
+    assert_eq!((batch.partition(), batch.iter().next().unwrap().value), (added, Some(&b"late"[..])));
+    // Of a topic that was let go nothing comes any more, and of one partition nothing but that.
+    consumer.unassign("a", P0);
+    consumer.unassign("a", added);
+    consumer.assign("a", P0, StartAt::Latest).await.unwrap();
+    add_partition(&fake, &other, b"later").await;
+    client.topic("a").await.unwrap();
+    assert!(consumer.poll(Duration::from_millis(50)).await.unwrap().is_none());
+    assert_eq!(consumer.assignment(), [("a".to_owned(), P0)]);
+}

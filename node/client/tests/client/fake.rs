@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -61,6 +63,10 @@ pub(crate) struct State {
     pub(crate) refuse_batches: u32,
     /// So many batches are stored, and their connection is cut instead of an answer.
     pub(crate) lose_answers: u32,
+    /// Connections that are open.
+    pub(crate) peers: u32,
+    /// Control streams are opened and left without answer while this holds.
+    pub(crate) silent: bool,
     /// Batches are taken in and left without answer, and not stored, while this holds.
     pub(crate) hold: bool,
     /// Batches read from lanes, in all.
@@ -266,6 +272,7 @@ impl Fake {
 }
 
 async fn serve_peer(world: &Arc<World>, peer: &Peer, address: SocketAddr) {
+    world.change(|state| state.peers += 1);
     let mut streams = tokio::task::JoinSet::new();
     while let Ok((writer, reader)) = weir_quic::framed::accept(&peer.connection).await {
         let (world, connection) = (Arc::clone(world), peer.connection.clone());
@@ -276,6 +283,7 @@ async fn serve_peer(world: &Arc<World>, peer: &Peer, address: SocketAddr) {
             };
         });
     }
+    world.change(|state| state.peers -= 1);
 }
 
 /// `None` cuts the connection.
@@ -291,6 +299,7 @@ async fn serve_stream(
     let opened = StreamAnswer::Opened { version: 1, cluster, node: NODE };
     match frame.header.kind {
         StreamKind::CONTROL => {
+            world.until(|state| !state.silent).await;
             writer.send(&opened, Bytes::new()).await.ok()?;
             serve_control(world, reader, writer, address).await
         }
@@ -587,4 +596,13 @@ fn due(
     }
     state.overdrawn_max = state.overdrawn_max.max(-*credit);
     events
+}
+
+/// Polls a future once: what it is, if it has ended then.
+pub(crate) async fn begin<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
+    std::future::poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }

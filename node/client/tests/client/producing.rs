@@ -1,6 +1,7 @@
 //! The producer.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use weir_client::{
     Producer, ProducerConfig, Record, SendError,
 };
 
-use crate::fake::Fake;
+use crate::fake::{Fake, begin};
 
 /// Small batches at once, so that a few records make several.
 fn small() -> ProducerConfig {
@@ -132,10 +133,65 @@ async fn a_full_buffer_holds_the_sender_back_until_there_is_room() {
     };
     assert!(matches!(error, SendError::BufferFull { .. }) && error.is_retryable(), "{error}");
     assert_eq!(taken.len(), 7, "records of 136 bytes at most fit 1000 bytes seven times");
+    let metrics = producer.metrics();
+    assert_eq!((metrics.buffer_total_bytes, metrics.sends_waiting), (1000, 0));
+    assert!((700..=1000).contains(&metrics.buffer_used_bytes()), "{metrics:?}");
+    assert!(metrics.buffer_wait >= max_block, "{metrics:?}");
     fake.world.change(|state| state.hold = false);
     producer.send(Record::to("a").value(&[b'y'; 100])).await.unwrap().await;
     for delivery in taken {
         assert!(delivery.await.is_stored());
+    }
+    producer.flush().await;
+    assert_eq!(producer.metrics().buffer_used_bytes(), 0);
+}
+
+#[tokio::test]
+async fn a_send_that_is_given_up_at_a_full_buffer_has_taken_nothing() {
+    let fake = Fake::start();
+    fake.world.create("a", 1);
+    let producer = producer(&fake, ProducerConfig { buffer_bytes: 1000, ..small() }).await;
+    fake.world.change(|state| state.hold = true);
+    let mut taken = Vec::new();
+    loop {
+        let mut sending = pin!(producer.send(Record::to("a").value(&[b'x'; 100])));
+        // The first one asks for the topic; after that there is room, or there is none.
+        match begin(sending.as_mut()).await {
+            Some(delivery) => taken.push(delivery.unwrap()),
+            None if taken.is_empty() => taken.push(sending.await.unwrap()),
+            None => {
+                assert_eq!(producer.metrics().sends_waiting, 1);
+                break;
+            }
+        }
+    }
+    let metrics = producer.metrics();
+    assert_eq!((metrics.records, metrics.sends_waiting), (taken.len() as u64, 0), "{metrics:?}");
+    fake.world.change(|state| state.hold = false);
+    producer.flush().await;
+    // Neither the record nor its room was kept.
+    assert_eq!(fake.world.records("a")[0].len(), taken.len());
+    assert_eq!(producer.metrics().buffer_used_bytes(), 0);
+    assert!(producer.send(Record::to("a").value(&[b'y'; 100])).await.unwrap().await.is_stored());
+}
+
+#[tokio::test]
+async fn a_flush_that_is_given_up_goes_on_in_every_topic() {
+    let fake = Fake::start();
+    let config = ProducerConfig { linger: Duration::from_secs(60), ..ProducerConfig::default() };
+    let producer = producer(&fake, config).await;
+    let mut lingering = Vec::new();
+    for topic in ["a", "b"] {
+        fake.world.create(topic, 2);
+        lingering.push(producer.send(Record::to(topic).value(b"x")).await.unwrap());
+    }
+    {
+        let mut flushing = pin!(producer.flush());
+        assert!(begin(flushing.as_mut()).await.is_none(), "results take longer");
+    }
+    for delivery in lingering {
+        let stored = tokio::time::timeout(Duration::from_secs(20), delivery).await;
+        assert!(stored.expect("it does not linger any more").is_stored());
     }
 }
 

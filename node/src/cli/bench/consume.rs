@@ -62,13 +62,13 @@ fn start(
         OnThread::start(&Arc::clone(&phase), move || async move {
             let client = target.connect().await?;
             let mut consumer = client.consumer(ConsumerConfig::default())?;
-            for partition in shares(number, load.consumers, load.partitions) {
+            for partition in shares(number, load.consumers(), load.partitions()) {
                 consumer.assign(&topic, PartitionIndex(partition), StartAt::Earliest).await?;
             }
             read_all(&mut consumer, &phase, reading).await
         })
     };
-    (0..load.consumers).map(client).collect()
+    (0..load.consumers()).map(client).collect()
 }
 
 /// The partitions that a consumer reads. Where there are more consumers than partitions, some are read by several.

@@ -75,7 +75,7 @@ struct Run {
     place: Where,
 }
 
-/// What is sent and read.
+/// What is sent and read. Each kind refuses the flags that it does not go by: see [`BenchCommand::refuse_ignored`].
 #[derive(Clone, Debug, clap::Args)]
 struct Load {
     /// Bytes of a record's value
@@ -89,16 +89,15 @@ struct Load {
     /// Records of a batch, instead of its bytes
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     batch_records: Option<u32>,
-    /// What must hold before a record counts as stored: 0, 1 or all
-    #[arg(long, value_name = "0|1|all", default_value = "all")]
-    acks: Acks,
+    /// What must hold before a record counts as stored: 0, 1 or all [default: all]
+    #[arg(long, value_name = "0|1|all")]
+    acks: Option<Acks>,
     /// How batches are compressed: none, gzip, snappy, lz4 or zstd
     #[arg(long, value_name = "C", default_value = "none")]
     compression: Compression,
-    /// Partitions of the topic
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    partitions: u32,
+    /// Partitions of the topic [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    partitions: Option<u32>,
     /// Replicas of each partition [default: the node's default.replication.factor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=5))]
     replication_factor: Option<u32>,
@@ -117,22 +116,21 @@ struct Load {
     /// How many different keys; 0 for records without one
     #[arg(long, value_name = "N", default_value_t = 0)]
     keys: u32,
-    /// Clients that send
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
-    producers: u32,
-    /// Clients that read
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
-    consumers: u32,
+    /// Clients that send [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    producers: Option<u32>,
+    /// Clients that read [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    consumers: Option<u32>,
     /// Records a second, all clients together [default: as many as it takes]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
     /// At most so many records of a client unanswered; 1 sends one at a time
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     window: Option<u32>,
-    /// Batches of a client under way at a time
-    #[arg(long, value_name = "N", default_value_t = 5)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=64))]
-    in_flight_batches: u32,
+    /// Batches of a client under way at a time [default: 5]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    in_flight_batches: Option<u32>,
     /// How long a batch waits for more records [default: 5, with --window 0]
     #[arg(long, value_name = "MS")]
     linger_ms: Option<u64>,
@@ -157,6 +155,26 @@ const BATCH_HEADER_BYTES: u32 = 61;
 const SECONDS_MAX: f64 = 86_400.0;
 
 impl Load {
+    fn acks(&self) -> Acks {
+        self.acks.unwrap_or(Acks::All)
+    }
+
+    fn partitions(&self) -> u32 {
+        self.partitions.unwrap_or(1)
+    }
+
+    fn producers(&self) -> u32 {
+        self.producers.unwrap_or(1)
+    }
+
+    fn consumers(&self) -> u32 {
+        self.consumers.unwrap_or(1)
+    }
+
+    fn in_flight_batches(&self) -> u32 {
+        self.in_flight_batches.unwrap_or(5)
+    }
+
     /// The size at which a batch is sent.
     fn batch_bytes(&self) -> u32 {
         let of_records = self.batch_records.map(|records| {
@@ -267,12 +285,15 @@ async fn measure(command: &BenchCommand, global: &Global, output: Output) -> Res
         return Err(Failure::new("groups and swaps are measured in their own way"));
     };
     let load = &run.load;
+    command.refuse_ignored(load)?;
     let target = Arc::new(Target::start(&run.place, global, output).await?);
     let phase = Phase::new(load.span());
     let topic = match command {
         BenchCommand::Transport(_) => None,
         _ => Some(target.create_topic(load).await?),
     };
+    let replication_factor = topic.as_ref().map(|topic| topic.replication_factor);
+    let topic = topic.map(|topic| topic.name);
     let measured = match (command, topic.as_deref()) {
         (BenchCommand::Produce(_), Some(topic)) => produce::run(load, &target, topic, &phase).await,
         (BenchCommand::Consume(_), Some(topic)) => consume::run(load, &target, topic, &phase).await,
@@ -284,10 +305,51 @@ async fn measure(command: &BenchCommand, global: &Global, output: Output) -> Res
     if let Ok(target) = Arc::try_unwrap(target) {
         target.stop(topic.as_deref()).await?;
     }
-    Ok(Summary::new(command.name(), load, &measured, &phase.latencies))
+    Ok(Summary::new(command.name(), load, replication_factor, &measured, &phase.latencies))
 }
 
 impl BenchCommand {
+    /// A flag that changes nothing would let somebody compare what is the same.
+    fn refuse_ignored(&self, load: &Load) -> Result<(), Failure> {
+        let of_topics = [
+            ("--acks", load.acks.is_some()),
+            ("--partitions", load.partitions.is_some()),
+            ("--replication-factor", load.replication_factor.is_some()),
+            ("--config", !load.config.is_empty()),
+            ("--interceptor", !load.interceptors.is_empty()),
+            ("--partitioner", load.partitioner.is_some()),
+        ];
+        let of_pace = [
+            ("--rate", load.rate.is_some()),
+            ("--window", load.window.is_some()),
+            ("--linger-ms", load.linger_ms.is_some()),
+        ];
+        let of_readers = [
+            ("--consumers", load.consumers.is_some()),
+            ("--consumer-interceptor", !load.consumer_interceptors.is_empty()),
+        ];
+        let of_senders = [
+            ("--acks", load.acks.is_some()),
+            ("--producers", load.producers.is_some()),
+            ("--in-flight-batches", load.in_flight_batches.is_some()),
+        ];
+        let ignored: &[&[(&str, bool)]] = match self {
+            // Batches that are ready, to a stream without a topic.
+            BenchCommand::Transport(_) => &[&of_topics, &of_pace, &of_readers],
+            BenchCommand::Produce(_) => &[&of_readers],
+            // The topic is filled by one producer, as fast as it goes.
+            BenchCommand::Consume(_) => &[&of_senders, &of_pace],
+            BenchCommand::EndToEnd(_) | BenchCommand::Groups(_) | BenchCommand::Swaps(_) => &[],
+        };
+        let given = ignored.iter().copied().flatten().filter(|(_, is_given)| *is_given);
+        let given: Vec<&str> = given.map(|(flag, _)| *flag).collect();
+        if given.is_empty() {
+            return Ok(());
+        }
+        let (kind, flags) = (self.name(), given.join(", "));
+        Err(Failure::new(format!("weir bench {kind} does not go by {flags}: leave that out")))
+    }
+
     fn name(&self) -> &'static str {
         match self {
             BenchCommand::Transport(_) => "transport",

@@ -54,7 +54,7 @@ pub(super) fn start(
             let client = target.connect().await?;
             let sender = Sender {
                 payload: Payload::new(&load, number.into()),
-                pace: load.rate.map(|rate| f64::from(load.producers) / f64::from(rate)),
+                pace: load.rate.map(|rate| f64::from(load.producers()) / f64::from(rate)),
                 window: load.window.map(|window| Arc::new(Semaphore::new(usize_of(window)))),
                 sample: u64::from((load.records_per_batch() / SAMPLED_PER_BATCH).max(1)),
                 counted,
@@ -65,7 +65,7 @@ pub(super) fn start(
             sender.send_all().await
         })
     };
-    (0..load.producers).map(client).collect()
+    (0..load.producers()).map(client).collect()
 }
 
 /// Fills a topic with so many records, as fast as it goes, for whoever reads it afterwards.
@@ -101,12 +101,12 @@ fn config(load: &Load, phase: &Arc<Phase>, counted: Counted) -> ProducerConfig {
     let defaults = ProducerConfig::default();
     let batch_bytes = load.batch_bytes();
     let config = ProducerConfig {
-        acks: load.acks,
+        acks: load.acks(),
         compression: load.compression,
         batch_bytes,
         // All that may be under way, and one batch that is being filled.
-        buffer_bytes: defaults.buffer_bytes.max(batch_bytes.saturating_mul(load.in_flight_batches + 2)),
-        in_flight_batches: usize_of(load.in_flight_batches),
+        buffer_bytes: defaults.buffer_bytes.max(batch_bytes.saturating_mul(load.in_flight_batches() + 2)),
+        in_flight_batches: usize_of(load.in_flight_batches()),
         linger: load.linger(),
         ..defaults
     };

@@ -1,6 +1,9 @@
 //! What a run says.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
+use weir_client::Acks;
 
 use super::Load;
 use super::latencies::Latencies;
@@ -37,13 +40,30 @@ pub(super) struct Summary {
     producers: u32,
     consumers: u32,
     keys: u32,
+    /// What an answer stood for; `null` where nothing is stored, or was stored before.
+    acks: Option<&'static str>,
+    compression: String,
+    /// Records a second that were asked for; `null` for as many as it took.
+    rate: Option<u32>,
+    /// Unanswered records of a client at most; `null` without a limit.
+    window: Option<u32>,
+    /// What the topic was configured with.
+    configs: BTreeMap<String, String>,
+    /// Replicas of each partition; `null` without a topic.
+    replication_factor: Option<u32>,
     /// Times that were counted: not every record's, when there are many.
     sampled: u64,
 }
 
 impl Summary {
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-    pub(super) fn new(bench: &'static str, load: &Load, measured: &Measured, times: &Latencies) -> Summary {
+    pub(super) fn new(
+        bench: &'static str,
+        load: &Load,
+        replication_factor: Option<u32>,
+        measured: &Measured,
+        times: &Latencies,
+    ) -> Summary {
         let Measured { records, failed, seconds, cpu } = *measured;
         let megabytes = records as f64 * f64::from(load.payload_bytes()) / 1e6;
         let per_gigabyte = |cpu: Option<f64>| cpu.filter(|_| records > 0).map(|cpu| cpu * 1000.0 / megabytes);
@@ -65,10 +85,16 @@ impl Summary {
             seconds,
             record_size: load.record_size,
             batch_size: load.batch_bytes(),
-            partitions: load.partitions,
-            producers: load.producers,
-            consumers: load.consumers,
+            partitions: load.partitions(),
+            producers: load.producers(),
+            consumers: load.consumers(),
             keys: load.keys,
+            acks: matches!(bench, "produce" | "end-to-end").then(|| acks_text(load.acks())),
+            compression: load.compression.to_string(),
+            rate: load.rate,
+            window: load.window,
+            configs: load.config.iter().cloned().collect(),
+            replication_factor,
             sampled: times.count(),
         }
     }
@@ -100,5 +126,14 @@ impl Summary {
                 or_unknown(self.other_cores)
             ),
         ]
+    }
+}
+
+/// As the flag takes it.
+fn acks_text(acks: Acks) -> &'static str {
+    match acks {
+        Acks::None => "0",
+        Acks::Leader => "1",
+        Acks::All => "all",
     }
 }

@@ -64,6 +64,12 @@ struct Own {
     _folder: TempDir,
 }
 
+/// The topic of a run.
+pub(super) struct OwnTopic {
+    pub(super) name: String,
+    pub(super) replication_factor: u32,
+}
+
 impl Target {
     pub(super) async fn start(place: &Where, global: &Global, output: Output) -> Result<Target, Failure> {
         if let Some(address) = &place.node {
@@ -165,9 +171,9 @@ impl Target {
     }
 
     /// A topic for one run.
-    pub(super) async fn create_topic(&self, load: &Load) -> Result<String, Failure> {
+    pub(super) async fn create_topic(&self, load: &Load) -> Result<OwnTopic, Failure> {
         let name = format!("weir-bench-{:08x}", fastrand::u32(..));
-        let mut topic = NewTopic::new(&name).partitions(load.partitions);
+        let mut topic = NewTopic::new(&name).partitions(load.partitions());
         if let Some(replicas) = load.replication_factor {
             topic = topic.replication_factor(replicas);
         }
@@ -181,12 +187,12 @@ impl Target {
         }
         let pipeline = load.pipeline()?;
         let client = self.connect().await?;
-        client.create_topic(topic).await?;
+        let replication_factor = client.create_topic(topic).await?.replication_factor;
         if let Some(pipeline) = pipeline {
             stage_and_activate(&client, &name, &pipeline).await?;
         }
         client.close().await;
-        Ok(name)
+        Ok(OwnTopic { name, replication_factor })
     }
 
     /// Removes what the run left.

@@ -29,7 +29,7 @@ pub(super) async fn run(load: &Load, target: &Arc<Target>, phase: &Arc<Phase>) -
             sink.fill(&phase).await
         })
     };
-    phase.attend((0..load.producers).map(client).collect(), load.warmup(), &target.pids).await
+    phase.attend((0..load.producers()).map(client).collect(), load.warmup(), &target.pids).await
 }
 
 /// A stream to the sink, and what is sent on it.
@@ -68,7 +68,7 @@ impl Sink {
             writer,
             batches,
             records: u64::from(load.records_per_batch()),
-            in_flight: usize::try_from(load.in_flight_batches).expect("at most 64"),
+            in_flight: usize::try_from(load.in_flight_batches()).expect("at most 64"),
             _connector: connector,
             _peer: peer,
         })

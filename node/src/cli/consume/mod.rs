@@ -232,8 +232,13 @@ impl Alone {
         let ranges = Ranges::find(&client, &args.topic, args.partition, start, args.until_end).await?;
         let mut consumer =
             client.consumer(ConsumerConfig { reset: reset_of(start), ..ConsumerConfig::default() })?;
-        for (partition, from) in ranges.open() {
-            consumer.assign(&args.topic, partition, from).await?;
+        if args.partition.is_none() && !args.until_end {
+            // Also those that are added meanwhile.
+            consumer.assign_all(&args.topic, range::start_at(start)).await?;
+        } else {
+            for (partition, from) in ranges.open() {
+                consumer.assign(&args.topic, partition, from).await?;
+            }
         }
         let progress = match args.max.or(ranges.record_count()) {
             // Whoever sees the records sees how far they have come.

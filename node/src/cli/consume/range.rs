@@ -171,7 +171,8 @@ impl Ranges {
     }
 }
 
-fn start_at(start: Start) -> StartAt {
+/// Where that is for the library.
+pub(super) fn start_at(start: Start) -> StartAt {
     match start {
         Start::Earliest => StartAt::Earliest,
         Start::Latest => StartAt::Latest,

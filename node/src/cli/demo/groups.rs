@@ -160,7 +160,7 @@ impl Processed {
         let Processed { group, assignors, ref times } = *self;
         let mut summary = GroupSummary { group, assignors, processed: 0, missing: 0, repeated: 0 };
         for (sent, times) in history.sends.iter().zip(times) {
-            if !matches!(sent.outcome, Outcome::Acknowledged { .. }) {
+            if !matches!(sent.outcome, Outcome::Acknowledged { .. } | Outcome::Counted) {
                 continue;
             }
             summary.processed += u64::from(*times > 0);
