@@ -1,5 +1,6 @@
 //! What works without a word, and where reading starts and ends.
 
+use std::collections::BTreeSet;
 use std::net::UdpSocket;
 
 use weir_tests::process::{Signal, Weir, free_address};
@@ -58,6 +59,36 @@ fn a_reader_ends_when_nobody_reads_its_output_any_more() {
         let said = shell.run(&["-c", &reads, PROGRAM]).ok();
         assert_eq!((said.text(), &*said.stderr), ("one\n".to_owned(), "ended 0\n"), "{flags}");
     }
+}
+
+/// Long work shows how far it is where somebody looks, takes that away when it is done, and is quiet in a pipe.
+#[test]
+fn long_work_shows_progress_on_a_terminal_and_nothing_in_a_pipe() {
+    let place = Place::new();
+    place.create("t", &[]);
+    let input = place.file("lines", &b"a line of 20 bytes.\n".repeat(300));
+    let produce = ["produce", "t", "--input", &input, "--rate", "300", "--output", "json"];
+    let consume = ["consume", "t", "--from-beginning", "--max", "900"];
+
+    let sending = place.weir.spawn_on_terminal(&produce);
+    let sent = sending.finish().ok();
+    assert_eq!(sent.json()["acknowledged"], 300, "{sent}");
+    assert_eq!(sent.lines().count(), 1, "stdout is not the terminal: {sent}");
+    let (shown, left) = sent.stderr.rsplit_once("\u{1b}[2K").expect("the line is taken away");
+    assert!(!left.contains("bytes") && left.contains("300 acknowledged"), "{left:?}");
+    let positions: BTreeSet<&str> =
+        shown.split(" of 6,000 bytes").filter_map(|before| before.rsplit(' ').next()).collect();
+    assert!(positions.len() > 2, "it moves while lines are sent, not at their end: {positions:?}");
+
+    let reading = place.weir.spawn_on_terminal(&consume);
+    reading.wait_for_stderr("300 of 900 records");
+    let piped = place.weir.run(&produce).ok();
+    assert!(!piped.stderr.contains("of 6,000 bytes"), "{piped}");
+    place.weir.run(&produce).ok();
+    let read = reading.finish().ok();
+    assert_eq!(read.lines().count(), 900, "{read}");
+    let piped = place.weir.run(&consume).ok();
+    assert!(!piped.stderr.contains("of 900 records"), "{piped}");
 }
 
 #[test]

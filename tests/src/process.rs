@@ -7,6 +7,7 @@
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
+
+use rustix::fs::{Mode, OFlags, open};
+use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
 
 /// How long anything may take that normally takes far less: long enough for a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -24,6 +28,13 @@ pub struct Weir {
     binary: PathBuf,
     environment: Vec<(String, String)>,
     folder: Option<PathBuf>,
+}
+
+/// Where a process writes what it has to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stderr {
+    Pipe,
+    Terminal,
 }
 
 /// A signal, by the name that `kill` gives it.
@@ -85,8 +96,31 @@ impl Weir {
     /// # Panics
     /// If the program cannot be started.
     pub fn spawn_with<A: AsRef<OsStr>>(&self, arguments: &[A], stdin: Stdio) -> Running {
+        self.start(arguments, stdin, Stderr::Pipe)
+    }
+
+    /// Starts a command whose stdin is empty and whose stderr is a terminal.
+    ///
+    /// # Panics
+    /// If the program cannot be started, or the system gives no terminal.
+    pub fn spawn_on_terminal<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Running {
+        self.start(arguments, Stdio::null(), Stderr::Terminal)
+    }
+
+    fn start<A: AsRef<OsStr>>(&self, arguments: &[A], stdin: Stdio, stderr: Stderr) -> Running {
         let mut command = Command::new(&self.binary);
-        command.args(arguments).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(arguments).stdin(stdin).stdout(Stdio::piped());
+        let terminal = match stderr {
+            Stderr::Pipe => {
+                command.stderr(Stdio::piped());
+                None
+            }
+            Stderr::Terminal => {
+                let (ours, theirs) = terminal();
+                command.stderr(Stdio::from(theirs));
+                Some(ours)
+            }
+        };
         for inherited in ["WEIR_BOOTSTRAP", "WEIR_CERTS", "WEIR_LOG"] {
             command.env_remove(inherited);
         }
@@ -100,7 +134,7 @@ impl Weir {
             line.truncate(cut);
         }
         match command.spawn() {
-            Ok(child) => Running::new(child, line),
+            Ok(child) => Running::new(child, terminal, line),
             Err(error) => panic!("cannot start {}: {error}", self.binary.display()),
         }
     }
@@ -261,10 +295,13 @@ pub struct Running {
 }
 
 impl Running {
-    fn new(mut child: Child, line: String) -> Running {
+    fn new(mut child: Child, terminal: Option<File>, line: String) -> Running {
         let id = child.id();
         let stdout = Capture::of(child.stdout.take().expect("stdout is a pipe"));
-        let stderr = Capture::of(child.stderr.take().expect("stderr is a pipe"));
+        let stderr = match terminal {
+            Some(terminal) => Capture::of(terminal),
+            None => Capture::of(child.stderr.take().expect("stderr is a pipe")),
+        };
         let end = Arc::new(Signalled::default());
         let theirs = Arc::clone(&end);
         std::thread::spawn(move || {
@@ -594,6 +631,15 @@ pub fn free_address() -> SocketAddr {
         }
     }
     panic!("no free port between 20000 and 30000")
+}
+
+/// A terminal: our end of it, and that of whoever writes to it. Ours ends, with an error, once the other one is closed.
+fn terminal() -> (File, File) {
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("the system has terminals");
+    unlockpt(&ours).expect("a terminal of our own can be unlocked");
+    let name = ptsname(&ours, Vec::new()).expect("a terminal has a name");
+    let theirs = open(&name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).expect("a terminal can be opened");
+    (File::from(ours), File::from(theirs))
 }
 
 /// The end of a long text.

@@ -66,7 +66,8 @@ enum BenchCommand {
 ///
 /// The object of --output json has records_per_second, megabytes_per_second (10^6 bytes of keys and values), p50_ms,
 /// p99_ms, p999_ms, cpu_seconds_client, cpu_seconds_node, other_cores (what everybody else used meanwhile; above 0.1 the
-/// machine was not quiet) and more.
+/// machine was not quiet), what the run was asked for, such as acks, compression, rate, window, configs and
+/// replication_factor, and more. A flag that a kind does not go by is refused.
 #[derive(Debug, clap::Args)]
 struct Run {
     #[command(flatten)]

@@ -45,6 +45,16 @@ pub(super) enum Line<'a> {
     },
 }
 
+impl Line<'_> {
+    /// How many bytes of the input it is, its newline included.
+    pub(super) fn input_bytes(&self) -> u64 {
+        match self {
+            Line::Whole(bytes) => count(bytes.len()) + 1,
+            Line::TooLong { bytes } => bytes + 1,
+        }
+    }
+}
+
 impl Chunk {
     /// The lines with their numbers; the first line of the input is number 1.
     pub(super) fn lines(&self) -> impl Iterator<Item = (u64, Line<'_>)> {

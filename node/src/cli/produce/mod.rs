@@ -141,6 +141,7 @@ struct Sending<'a> {
 impl Sending<'_> {
     /// Sends every line. Dropping the future leaves the tally right: what was not taken was not counted.
     async fn all(&mut self, chunks: &mut mpsc::Receiver<std::io::Result<Chunk>>) -> Ended {
+        let mut sent_bytes = 0;
         loop {
             let chunk = tokio::select! {
                 biased;
@@ -165,8 +166,15 @@ impl Sending<'_> {
                 if let Err(gave_up) = self.line(number, line).await {
                     return gave_up;
                 }
+                sent_bytes += line.input_bytes();
+                // At a rate a chunk may take long; without one it does not, and lines are many.
+                if self.pace.is_some() {
+                    self.progress.at(sent_bytes);
+                }
             }
-            self.progress.at(chunk.input_bytes());
+            if self.pace.is_none() {
+                self.progress.at(chunk.input_bytes());
+            }
         }
     }
 
