@@ -111,7 +111,7 @@ fn deleted_records_stay_deleted_on_every_replica() {
             (["log", "verify", &text(&folder), "--output", "json"], Instant::now() + DEADLINE);
         loop {
             let found = weir().run(&verify).json()["partitions"][0].clone();
-            if (&found["start"], &found["end"]) == (&start.into(), &end.into()) {
+            if (&found["log_start"], &found["end"]) == (&start.into(), &end.into()) {
                 break;
             }
             assert!(Instant::now() < deadline, "{topic} on node {}: not {start} to {end}: {found}", node + 1);
