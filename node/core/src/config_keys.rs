@@ -124,19 +124,15 @@ pub enum ConfigError {
         key: String,
     },
     /// Two values that are each valid, and contradict each other.
-    #[error("{what} {key}={value} is not valid beside {other}={other_value}: {reason}")]
+    #[error("{what} {one} is not valid beside {other}: {reason}")]
     Contradiction {
         /// What is configured.
         what: String,
-        /// The one key.
-        key: String,
-        /// Its value, given or in force.
-        value: String,
-        /// The other key.
+        /// The one, KEY=VALUE, given or in force.
+        one: String,
+        /// The other.
         other: String,
-        /// Its value, given or in force.
-        other_value: String,
-        /// What would have to hold.
+        /// What would come of it.
         reason: String,
     },
 }

@@ -170,10 +170,8 @@ impl Configurable for TopicConfig {
             None => Ok(()),
             Some(max) => Err(ConfigError::Contradiction {
                 what: Self::WHAT.into(),
-                key: "max.compaction.lag.ms".into(),
-                value: max.to_string(),
-                other: "min.compaction.lag.ms".into(),
-                other_value: self.min_compaction_lag_ms.to_string(),
+                one: format!("max.compaction.lag.ms={max}"),
+                other: format!("min.compaction.lag.ms={}", self.min_compaction_lag_ms),
                 reason: "a record would be due for compaction before it may be touched".into(),
             }),
         }

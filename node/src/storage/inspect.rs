@@ -119,6 +119,8 @@ pub struct Verification {
     pub topic: Option<TopicId>,
     /// The offset of the first batch.
     pub start: Offset,
+    /// The first offset that is read: what lies below, in the first batches, is deleted.
+    pub log_start: Offset,
     /// The offset after the last batch.
     pub end: Offset,
     /// The number of segments.
@@ -201,7 +203,7 @@ pub fn verify_partition(disk: &dyn Disk, folder: &Path) -> Result<Verification, 
     let mut found = Verification::default();
     let meta_path = folder.join(META_FILE);
     match PartitionMeta::read(disk, folder) {
-        Ok(Some(meta)) => found.topic = Some(meta.key.topic_id),
+        Ok(Some(meta)) => (found.topic, found.log_start) = (Some(meta.key.topic_id), meta.start),
         Ok(None) => found.problem(&meta_path, 0, "it is missing", true),
         Err(MetaError::Stored(error)) => found.problem(&meta_path, 0, error, true),
         Err(MetaError::Io(error)) => return Err(error),
@@ -212,7 +214,7 @@ pub fn verify_partition(disk: &dyn Disk, folder: &Path) -> Result<Verification, 
             found.problem(&path, 0, BatchFault::Offset { expected, found: base }, true);
         }
         if found.segments == 0 {
-            found.start = base;
+            (found.start, found.log_start) = (base, found.log_start.max(base));
         }
         let batches = verify_segment(disk, &path, base, &mut found)?;
         verify_indexes(disk, folder, base, &batches, &mut found)?;

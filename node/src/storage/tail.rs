@@ -250,6 +250,8 @@ impl Tail {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use weir_wire::batch::{BatchBuilder, Compression, check};
     use weir_wire::ids::LeaderEpoch;
 
@@ -300,7 +302,7 @@ mod tests {
             next_offset: Offset(30),
         };
         let (whole, behind) = (one(10, 20), one(20, 30));
-        let alone = of(&[&[whole.clone()], &[behind.clone()]]);
+        let alone = of(&[from_ref(&whole), from_ref(&behind)]);
         let together = of(&[&[whole, behind.clone()]]);
         for from in [9, 10, 20, 25] {
             assert_eq!(alone.clone().with_gap_from(Offset(from)), alone, "{from} does not lie within it");

@@ -202,6 +202,7 @@ fn is_segment_name(file: &Path) -> bool {
 struct Verified {
     folder: PathBuf,
     start: u64,
+    log_start: u64,
     end: u64,
     segments: u64,
     batches: u64,
@@ -315,6 +316,7 @@ impl Verified {
         Verified {
             folder,
             start: found.start.0,
+            log_start: found.log_start.0,
             end: found.end.0,
             segments: found.segments,
             batches: found.batches,
@@ -328,8 +330,12 @@ impl Verified {
 
     fn show(&self, output: Output) -> Result<(), Failure> {
         let state = if self.whole { "whole" } else { "DAMAGED" };
+        let deleted = match self.log_start.checked_sub(self.start) {
+            None | Some(0) => String::new(),
+            Some(_) => format!(", those below {} deleted", self.log_start),
+        };
         output.line(&format!(
-            "{}: {state}, offsets {} to {}, {} records in {} batches and {} segments, {} bytes",
+            "{}: {state}, offsets {} to {}{deleted}, {} records in {} batches and {} segments, {} bytes",
             self.folder.display(),
             self.start,
             self.end,

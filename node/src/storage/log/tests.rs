@@ -138,7 +138,9 @@ fn a_log_may_start_within_its_first_batch() {
     let (log, recovery) = open_log(&folder);
     assert_eq!((recovery.start, recovery.end, recovery.damage), (Offset(15), Offset(22), None));
     assert_eq!(reads_at(&log, 15, 22, 10_000), (all_bytes(&batches), 22));
-    assert!(verify_partition(&disk, Path::new(FOLDER)).expect("readable").problems.is_empty());
+    let verified = verify_partition(&disk, Path::new(FOLDER)).expect("readable");
+    assert_eq!((verified.start, verified.log_start, verified.end), (Offset(10), Offset(15), Offset(22)));
+    assert!(verified.problems.is_empty());
 }
 
 #[test]
