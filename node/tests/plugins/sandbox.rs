@@ -40,8 +40,9 @@ async fn count_turns() {
     };
     pipeline(&plugins, alone(config)).await.unwrap();
     counting.abort();
-    // 500 million rounds take a tenth of a second on the fastest machine there is: a hundred slices of a millisecond.
-    assert!(turns.get() >= 20, "the thread did something else {} times", turns.get());
+    // 500 million rounds take a tenth of a second on the fastest machine there is: a hundred slices of a millisecond, of
+    // which a busy machine makes fewer and longer ones.
+    assert!(turns.get() >= 10, "the thread did something else {} times", turns.get());
 }
 
 /// Fuel ends a call at the same instruction wherever it runs, so a simulation repeats it.

@@ -131,7 +131,7 @@ guests! {
     grows_in_configure = producer("configure-grows");
     /// Refuses its options.
     errs_in_configure = producer("configure-errs");
-    /// Is long in `configure`: half a second or more.
+    /// Is long in `configure`: a tenth of a second or more.
     starts_slowly = producer("configure-is-slow");
     /// Traps in `on-acknowledgement`, which nobody waits for.
     traps_in_on_acknowledgement = producer("acknowledgement-traps");
