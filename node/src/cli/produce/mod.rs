@@ -172,9 +172,7 @@ impl Sending<'_> {
                     self.progress.at(sent_bytes);
                 }
             }
-            if self.pace.is_none() {
-                self.progress.at(chunk.input_bytes());
-            }
+            self.progress.at(chunk.input_bytes());
         }
     }
 

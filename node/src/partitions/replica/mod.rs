@@ -15,6 +15,8 @@
 //! | `peers` | followers, leaders, and who is in sync |
 //! | `cutting` | taking back the end of the log |
 //! | `compacting` | rounds of compaction |
+//! | `comparing` | what the log holds, told to who compares it |
+//! | `housekeeping` | what is due now and then |
 //!
 //! `apply` does not wait: everything that takes time was started and reports back as the next event. Appends that
 //! arrived together are written together, and reported written once.
@@ -22,6 +24,7 @@
 mod compacting;
 mod comparing;
 mod cutting;
+mod housekeeping;
 mod peers;
 
 use std::collections::HashMap;
@@ -556,20 +559,6 @@ impl Replica {
         }
     }
 
-    /// Lets go of what the leader does not have any more either. Retention of this replica's own has moved the log's
-    /// start before the core was told.
-    fn raise_log_start(&mut self, to: Offset) {
-        self.view.set_log_start(to);
-        // What could not go now goes with the next retention; until then readers are held back by the view.
-        let is_busy = self.log().is_removing() || self.log().is_compacting();
-        if to <= self.log().start() || to > self.log().end() || is_busy {
-            return;
-        }
-        if let Some(job) = self.log_mut().set_log_start(to) {
-            self.start(move || Done::Removal(job.run()));
-        }
-    }
-
     /// The log. It is away only while it is cut, which nothing interrupts.
     fn log(&self) -> &Log {
         self.log.as_ref().expect("the log is here between two cuts")
@@ -583,53 +572,6 @@ impl Replica {
         self.log_mut().set_config(settings.log);
         self.handle(Input::Configure(settings.core));
         self.settings = settings;
-    }
-
-    /// What is due now and then: retention, rolling by time, indexes.
-    fn housekeep(&mut self) {
-        if self.core.retired().is_some() {
-            return;
-        }
-        self.handle(Input::Tick);
-        if let Err(error) = self.retain() {
-            tracing::warn!(partition = %self.name, %error, "retention could not be applied; trying again");
-        }
-        let now_ms = self.outside.clock.now().wall_ms;
-        match self.log_mut().roll_if_overdue(now_ms) {
-            Ok(None) => {}
-            Ok(Some(_)) => {
-                self.save_snapshot();
-                // Compaction keeps off the segment up to which the log is durable.
-                self.start_flush();
-            }
-            Err(error) => {
-                tracing::warn!(partition = %self.name, %error, "a segment could not be ended; trying again");
-            }
-        }
-        match self.log_mut().prepare_repair() {
-            Ok(Some(job)) => self.start(move || Done::Repair(job.run())),
-            Ok(None) => {}
-            Err(error) => {
-                tracing::warn!(partition = %self.name, %error, "an index is to be made anew, and cannot yet");
-            }
-        }
-    }
-
-    /// Lets go of what is older or more than the topic keeps.
-    fn retain(&mut self) -> Result<(), StorageError> {
-        let now_ms = self.outside.clock.now().wall_ms;
-        let (high_watermark, retention) = (self.view.high_watermark(), self.settings.retention);
-        let due = self.log_mut().retention(now_ms, high_watermark, &retention)?;
-        if let Some(job) = due.job {
-            self.handle(Input::MoveLogStart { to: self.log().start() });
-            self.start(move || Done::Removal(job.run()));
-        } else if self.view.log_start() > self.log().start() {
-            self.raise_log_start(self.view.log_start());
-        }
-        if due.last_segment_expired && self.log_mut().roll()?.is_some() {
-            self.save_snapshot();
-        }
-        Ok(())
     }
 
     fn save_snapshot(&mut self) {
