@@ -5,7 +5,8 @@ use std::time::Duration;
 use weir_guests::{GUESTS, Guest};
 use weir_node::plugins::{Engines, Grants, Kind, Plugins, Purpose};
 
-use crate::hostile::{acknowledgement, assigned, commit, fetched, instances_come_down_to};
+use crate::hostile::{assigned, fetched, instances_come_down_to};
+use crate::observing::{acknowledgement, commit};
 use crate::support::{alone, binding, context, host, host_with, load, reopen, run, shared_blobs};
 
 /// What a failed call had is seen, though its instance is gone: the next call waits until so much is free.

@@ -8,6 +8,7 @@ mod chains;
 mod compiling;
 mod hostile;
 mod leftovers;
+mod observing;
 mod sandbox;
 mod shares;
 mod support;
