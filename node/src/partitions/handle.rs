@@ -42,7 +42,8 @@ pub struct PartitionHandle {
 /// What a replica's task is asked.
 #[derive(Debug)]
 pub(super) enum Message {
-    Append(AppendRequest),
+    /// In a box, as the queue of every replica, however idle, has room for dozens of messages of any kind.
+    Append(Box<AppendRequest>),
     CheckPosition {
         leader_epoch: LeaderEpoch,
         position: Position,
@@ -188,9 +189,9 @@ impl PartitionHandle {
     /// # Errors
     /// [`Gone`], and the request comes back.
     pub async fn append(&self, request: AppendRequest) -> Result<(), Box<AppendRequest>> {
-        match self.inbox.send(Message::Append(request)).await {
+        match self.inbox.send(Message::Append(Box::new(request))).await {
             Ok(()) => Ok(()),
-            Err(mpsc::error::SendError(Message::Append(request))) => Err(Box::new(request)),
+            Err(mpsc::error::SendError(Message::Append(request))) => Err(request),
             Err(_) => unreachable!("a channel returns the message that was sent"),
         }
     }

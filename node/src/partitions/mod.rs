@@ -49,6 +49,7 @@ use crate::transport::Threads;
 use crate::watched::Watched;
 use failures::Failures;
 use handle::{Message, TopicSettings};
+use mailbox::Ticking;
 use open::{OpenOrder, Opened, Surroundings};
 use roles::Role;
 use space::SpaceGuard;
@@ -76,6 +77,8 @@ struct Shared {
     failures: Arc<Failures>,
     /// The runtimes of the network threads; a replica lives on one of them.
     threads: Vec<Handle>,
+    /// The replicas of each of these threads that hear that time passes.
+    ticking: Vec<Arc<Ticking>>,
     next_thread: AtomicUsize,
     hosted: Mutex<BTreeMap<(TopicId, PartitionIndex), Hosted>>,
     /// Logs that this node cannot vouch for, as they were found when it started.
@@ -104,8 +107,6 @@ struct Hosted {
     compacts: bool,
     /// What it was last told of deleted records.
     deleted_before: Offset,
-    /// Which thread it lives on.
-    thread: usize,
     /// `None` when it could not be opened: the partition is offline, and the log says why.
     handle: Option<PartitionHandle>,
 }
@@ -139,6 +140,7 @@ impl Partitions {
                 links: Arc::default(),
                 failures: Arc::new(Failures::none()),
                 threads: threads.handles().to_vec(),
+                ticking: threads.handles().iter().map(|_| Arc::default()).collect(),
                 next_thread: AtomicUsize::new(0),
                 hosted: Mutex::default(),
                 cut: Mutex::default(),
@@ -187,8 +189,8 @@ impl Partitions {
             tokio::spawn(failures::report(self.clone())).abort_handle(),
             tokio::spawn(upkeep::compact(self.clone())).abort_handle(),
         ];
-        for (number, thread) in self.shared.threads.iter().enumerate() {
-            background.push(thread.spawn(upkeep::tick(self.clone(), number)).abort_handle());
+        for (thread, replicas) in self.shared.threads.iter().zip(&self.shared.ticking) {
+            background.push(thread.spawn(upkeep::tick(Arc::clone(replicas))).abort_handle());
         }
         self.background().extend(background);
     }
@@ -350,8 +352,7 @@ impl Partitions {
         metrics::gauge!("weir_partitions").increment(1.0);
         let compacts = TopicSettings::of(&configs, lag_time_max_ms).compaction.is_some();
         let deleted_before = Offset::ZERO;
-        let hosted =
-            Hosted { topic, role: None, configs, lag_time_max_ms, compacts, deleted_before, thread, handle };
+        let hosted = Hosted { topic, role: None, configs, lag_time_max_ms, compacts, deleted_before, handle };
         self.hosted().insert(key, hosted);
         made
     }
@@ -371,6 +372,7 @@ impl Partitions {
             space: Arc::clone(&self.shared.space),
             controller: self.shared.controller.clone(),
             links: Arc::clone(&self.shared.links),
+            ticking: Arc::clone(&self.shared.ticking[thread]),
             failures: Arc::clone(&self.shared.failures),
         };
         let (handle, replica) = parts.into_replica(order, surroundings);

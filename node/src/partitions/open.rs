@@ -16,7 +16,7 @@ use weir_wire::ids::{Offset, PartitionIndex, TopicId};
 use super::failures::Failures;
 use super::handle::{MESSAGES_QUEUED_MAX, PartitionHandle, TopicSettings};
 use super::links::Links;
-use super::mailbox::Mailbox;
+use super::mailbox::{Mailbox, Ticking};
 use super::replica::{Replica, State};
 use super::space::SpaceGuard;
 use super::view::View;
@@ -252,6 +252,7 @@ pub(super) struct Surroundings {
     pub(super) space: Arc<SpaceGuard>,
     pub(super) controller: Controller,
     pub(super) links: Arc<Links>,
+    pub(super) ticking: Arc<Ticking>,
     pub(super) failures: Arc<Failures>,
 }
 
@@ -298,7 +299,7 @@ impl Parts {
     ) -> (PartitionHandle, Replica) {
         let (sender, inbox) = mpsc::channel(MESSAGES_QUEUED_MAX);
         let Parts { core, log, settings, .. } = self;
-        let Surroundings { outside, data, space, controller, links, failures } = surroundings;
+        let Surroundings { outside, data, space, controller, links, ticking, failures } = surroundings;
         let view = Arc::new(View::new(core.log_start(), core.high_watermark(), core.log_end()));
         let mailbox = Arc::new(Mailbox::default());
         // Opening made all of it durable: the next checkpoint says so.
@@ -324,6 +325,7 @@ impl Parts {
             space,
             controller,
             links,
+            ticking,
             failures,
             inbox,
             mailbox,

@@ -9,6 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use super::Partitions;
 use super::handle::Message;
+use super::mailbox::Ticking;
 
 /// How often the high watermarks are checkpointed (Kafka's `replica.high.watermark.checkpoint.interval.ms`). A stale
 /// one is legal: it only hides records from consumers until the log is flushed again after a restart.
@@ -22,14 +23,12 @@ const COMPACT_EVERY: Duration = Duration::from_secs(5);
 const TICK_EVERY: Duration = Duration::from_millis(250);
 
 /// Ticks for the replicas of one thread, until the runtime ends.
-pub(super) async fn tick(partitions: Partitions, thread: usize) {
+pub(super) async fn tick(replicas: Arc<Ticking>) {
     let mut ticks = interval_at(Instant::now() + TICK_EVERY, TICK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let hosted = partitions.hosted();
-        let here = hosted.values().filter(|hosted| hosted.thread == thread);
-        here.filter_map(|hosted| hosted.handle.as_ref()).for_each(|handle| handle.mailbox.tick());
+        replicas.tick();
     }
 }
 

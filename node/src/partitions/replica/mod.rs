@@ -49,7 +49,7 @@ use super::handle::{
     AppendRequest, AppendTag, CloseReport, MESSAGES_QUEUED_MAX, Message, Progress, TopicSettings,
 };
 use super::links::Links;
-use super::mailbox::{Credit, Mailbox};
+use super::mailbox::{Credit, Mailbox, Ticking};
 use super::roles::Role;
 use super::space::SpaceGuard;
 use super::view::{Standing, View};
@@ -83,6 +83,7 @@ pub(super) struct Replica {
     pub(super) space: Arc<SpaceGuard>,
     pub(super) controller: Controller,
     pub(super) links: Arc<Links>,
+    pub(super) ticking: Arc<Ticking>,
     pub(super) failures: Arc<Failures>,
     pub(super) inbox: mpsc::Receiver<Message>,
     pub(super) mailbox: Arc<Mailbox>,
@@ -180,7 +181,8 @@ impl Replica {
     }
 
     async fn serve(&mut self) {
-        let mut messages = Vec::with_capacity(MESSAGES_QUEUED_MAX);
+        // It grows with what comes: on an idle node most replicas get little mail.
+        let mut messages = Vec::new();
         loop {
             tokio::select! {
                 biased;
@@ -193,7 +195,7 @@ impl Replica {
                     let mut rest = messages.drain(..);
                     for message in rest.by_ref() {
                         match message {
-                            Message::Append(request) => self.append(request),
+                            Message::Append(request) => self.append(*request),
                             Message::Delete(reply) => {
                                 self.handle(Input::Delete);
                                 self.end_compaction().await;
@@ -327,7 +329,7 @@ impl Replica {
             self.carry_out(effect);
         }
         self.state.effects = effects;
-        self.mailbox.want_ticks(self.state.has_others || self.core.awaits_flush());
+        self.ticking.want(&self.mailbox, self.state.has_others || self.core.awaits_flush());
     }
 
     fn carry_out(&mut self, effect: Effect) {
