@@ -126,6 +126,17 @@ impl Windows {
             .clamp(CONNECTION_WINDOW_BYTES_MIN, CONNECTION_WINDOW_BYTES_MAX);
         Windows { connection_bytes, stream_bytes: connection_bytes / 2 }
     }
+
+    /// The window of each of so many connections that send much to one socket. Together they may burst half more than the
+    /// window of one that is alone: Linux grants twice of what was asked for, and needs a tenth for its bookkeeping where
+    /// datagrams come in segments. Not below [`CONNECTION_WINDOW_BYTES_MIN`], for its reason.
+    #[must_use]
+    pub fn connection_bytes_among(self, connections: usize) -> u32 {
+        let room = u64::from(self.connection_bytes) * 3 / 2;
+        let part = room / u64::try_from(connections.max(1)).unwrap_or(u64::MAX);
+        let part = u32::try_from(part).unwrap_or(u32::MAX);
+        part.clamp(CONNECTION_WINDOW_BYTES_MIN, self.connection_bytes)
+    }
 }
 
 /// The settings of a connection that this side makes.
@@ -302,6 +313,13 @@ mod tests {
                 "{granted}"
             );
         }
+    }
+
+    #[test]
+    fn connections_that_send_much_share_the_window() {
+        let windows = Windows::for_receive_buffer(4 << 20);
+        let each = [0, 1, 2, 4, 6, 100].map(|connections| windows.connection_bytes_among(connections));
+        assert_eq!(each, [4 << 20, 4 << 20, 3 << 20, 3 << 19, 1 << 20, 1 << 20]);
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::identity::{
     Identity, IdentityError, Principal, Protocol, SERVER_NAME, negotiated_protocol, peer_principal,
 };
 use crate::network::{BoundSocket, Network};
+use crate::shared_buffer::SharedBuffer;
 use crate::tls::{self, TokenClock};
 
 /// How long a connection attempt may take, from the first datagram to the certificate.
@@ -36,6 +37,8 @@ pub struct Peer {
     pub principal: Principal,
     /// What the connection is for.
     pub protocol: Protocol,
+    /// The buffer of the socket that this end receives on.
+    pub buffer: SharedBuffer,
     _permit: Option<ConnectionPermit>,
 }
 
@@ -76,6 +79,7 @@ impl Peer {
 pub struct Server {
     endpoint: Endpoint,
     gate: Gate,
+    buffer: SharedBuffer,
 }
 
 /// Why an endpoint could not be made.
@@ -111,7 +115,7 @@ impl Server {
             socket.open()?,
             network.runtime(),
         )?;
-        Ok(Server { endpoint, gate })
+        Ok(Server { endpoint, gate, buffer: SharedBuffer::new(windows) })
     }
 
     /// Where it listens.
@@ -136,6 +140,7 @@ impl Server {
                     return Some(Arriving {
                         incoming,
                         permit,
+                        buffer: self.buffer.clone(),
                         timeout: self.gate.limits().handshake_timeout,
                     });
                 }
@@ -173,6 +178,7 @@ impl Server {
 pub struct Arriving {
     incoming: quinn::Incoming,
     permit: HandshakePermit,
+    buffer: SharedBuffer,
     timeout: Duration,
 }
 
@@ -234,7 +240,7 @@ impl Arriving {
     /// [`AcceptError`]; the newcomer was told.
     pub async fn establish(self) -> Result<Peer, AcceptError> {
         let address = self.remote_address();
-        let Arriving { incoming, permit, timeout } = self;
+        let Arriving { incoming, permit, buffer, timeout } = self;
         let connecting =
             incoming.accept().map_err(|error| AcceptError::Handshake { address, end: error.into() })?;
         let connection = tokio::time::timeout(timeout, connecting)
@@ -256,7 +262,7 @@ impl Arriving {
             return Err(error);
         };
         config::limit_streams(&connection, protocol);
-        Ok(Peer { connection, principal, protocol, _permit: Some(permit) })
+        Ok(Peer { connection, principal, protocol, buffer, _permit: Some(permit) })
     }
 }
 
@@ -267,6 +273,7 @@ pub struct Connector {
     network: Arc<dyn Network>,
     identity: Identity,
     windows: Windows,
+    buffer: SharedBuffer,
 }
 
 /// Why no connection could be made.
@@ -349,7 +356,8 @@ impl Connector {
             socket.open()?,
             network.runtime(),
         )?;
-        Ok(Connector { endpoint, network: Arc::clone(network), identity: identity.clone(), windows })
+        let buffer = SharedBuffer::new(windows);
+        Ok(Connector { endpoint, network: Arc::clone(network), identity: identity.clone(), windows, buffer })
     }
 
     /// Connects to the node at `address`, within [`CONNECT_TIMEOUT`].
@@ -390,7 +398,7 @@ impl Connector {
             ending::close(&connection, CloseCode::Unauthorized, "a node was expected here");
             return Err(ConnectError::OtherPeer { address, found: principal, expected: "a node".to_owned() });
         }
-        Ok(Peer { connection, principal, protocol, _permit: None })
+        Ok(Peer { connection, principal, protocol, buffer: self.buffer.clone(), _permit: None })
     }
 
     /// Closes every connection, and makes no more.

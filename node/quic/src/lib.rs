@@ -27,6 +27,7 @@
 //! | [`endpoint`] | accepting and making connections |
 //! | [`framed`] | frames on streams |
 //! | [`stream_room`] | how many streams a client may have open |
+//! | [`shared_buffer`] | one socket's buffer, shared by those who send much |
 //! | [`ending`] | why a stream or a connection ended, as a code and a sentence |
 
 pub mod admission;
@@ -39,6 +40,7 @@ pub mod endpoint;
 pub mod framed;
 pub mod identity;
 pub mod network;
+pub mod shared_buffer;
 pub mod stream_room;
 
 mod files;
@@ -51,6 +53,7 @@ pub use endpoint::{AcceptError, Arriving, ConnectError, Connector, Peer, Server}
 pub use framed::{Frame, FrameReader, FrameWriter, Priority, RawFrame, ReadError, WriteError};
 pub use identity::{Identity, IdentityError, Principal, Protocol};
 pub use network::{BindError, BoundSocket, Network, RealNetwork};
+pub use shared_buffer::{BufferShare, SharedBuffer};
 pub use stream_room::{OneMore, StreamRoom};
 
 /// The connection and stream types that go with the helpers of this package, and what a simulated [`Network`]

@@ -1,5 +1,7 @@
 //! Room for streams: an accepted connection may have so many open, and one more for each that proved its worth.
 //!
+//! Those that did share their socket's buffer, too: see [`crate::shared_buffer`].
+//!
 //! Memory goes with what a peer may open, not only with what it opens. A client that writes to a thousand partitions by
 //! name needs a stream for each, and shows with each that it may write; a stranger's streams never get that far.
 
@@ -8,7 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use quinn::{Connection, VarInt};
 
 use crate::config::{CLIENT_STREAMS_MAX, StreamLimits};
+use crate::endpoint::Peer;
 use crate::identity::Protocol;
+use crate::shared_buffer::{BufferShare, SharedBuffer};
 
 /// The room of one connection. Clones are handles to the same one.
 #[derive(Clone, Debug)]
@@ -17,8 +21,16 @@ pub struct StreamRoom(Arc<Room>);
 #[derive(Debug)]
 struct Room {
     connection: Connection,
+    buffer: SharedBuffer,
+    given: Mutex<Given>,
+}
+
+#[derive(Debug, Default)]
+struct Given {
     /// How many streams gave way.
-    given: Mutex<u32>,
+    streams: u32,
+    /// Held while any did.
+    share: Option<BufferShare>,
 }
 
 /// One more stream that the peer may open, for as long as this is held.
@@ -28,8 +40,9 @@ pub struct OneMore(StreamRoom);
 impl StreamRoom {
     /// The room of an accepted connection of a client's.
     #[must_use]
-    pub fn of(connection: &Connection) -> StreamRoom {
-        StreamRoom(Arc::new(Room { connection: connection.clone(), given: Mutex::new(0) }))
+    pub fn of(peer: &Peer) -> StreamRoom {
+        let (connection, buffer) = (peer.connection.clone(), peer.buffer.clone());
+        StreamRoom(Arc::new(Room { connection, buffer, given: Mutex::default() }))
     }
 
     /// Lets the peer open one more, up to [`CLIENT_STREAMS_MAX`].
@@ -41,8 +54,13 @@ impl StreamRoom {
 
     fn change(&self, by: impl FnOnce(u32) -> u32) {
         let mut given = self.0.given.lock().unwrap_or_else(PoisonError::into_inner);
-        *given = by(*given);
-        let limit = StreamLimits::accepting(Protocol::Client).bidirectional.saturating_add(*given);
+        given.streams = by(given.streams);
+        match given.streams {
+            0 => given.share = None,
+            _ if given.share.is_some() => {}
+            _ => given.share = Some(self.0.buffer.join(&self.0.connection)),
+        }
+        let limit = StreamLimits::accepting(Protocol::Client).bidirectional.saturating_add(given.streams);
         self.0.connection.set_max_concurrent_bi_streams(VarInt::from_u32(limit.min(CLIENT_STREAMS_MAX)));
     }
 }

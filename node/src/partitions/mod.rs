@@ -27,7 +27,7 @@ pub use mailbox::{
 };
 pub use view::{Bell, Interest, Standing, View, Watch};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -472,7 +472,11 @@ impl Partitions {
     /// was away. What does not say whose it is stays for a person to look at.
     async fn sweep(&self) {
         let data = Arc::clone(&self.shared.data);
-        let folders = match self.shared.outside.on_worker(move || data.partitions()).await {
+        // A stale folder of the same name was moved aside when the replica was opened.
+        let known: BTreeSet<_> =
+            self.hosted().iter().map(|((_, index), hosted)| (hosted.topic.clone(), *index)).collect();
+        let list = move || data.partitions_but(|topic, index| known.contains(&(topic.to_owned(), index)));
+        let folders = match self.shared.outside.on_worker(list).await {
             Ok(folders) => folders,
             Err(error) => return tracing::warn!(%error, "what else lies in the data folder is not known"),
         };

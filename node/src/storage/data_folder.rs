@@ -263,17 +263,21 @@ impl DataFolder {
         }
     }
 
-    /// The partitions that have a folder here, in order.
+    /// The partitions that have a folder here, in order, but for those that `is_known` to the caller: nothing of theirs is
+    /// read.
     ///
     /// # Errors
     /// When the folder cannot be listed.
-    pub fn partitions(&self) -> Result<Vec<PartitionFolder>, StorageError> {
+    pub fn partitions_but(
+        &self,
+        is_known: impl Fn(&str, PartitionIndex) -> bool,
+    ) -> Result<Vec<PartitionFolder>, StorageError> {
         let topics = self.root.join(TOPICS_FOLDER);
         let disk = &*self.storage.disk;
         let entries = disk.list(&topics).doing("listing", &topics)?;
         let named = entries.into_iter().filter(|entry| entry.kind == EntryKind::Folder).filter_map(|entry| {
             let (topic, partition) = parse_partition_folder_name(&entry.name)?;
-            Some((topic.to_owned(), partition, entry.name))
+            (!is_known(topic, partition)).then(|| (topic.to_owned(), partition, entry.name.clone()))
         });
         named
             .map(|(topic, partition, name)| {

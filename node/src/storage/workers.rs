@@ -1,8 +1,8 @@
 //! Where jobs run that wait for the disk.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
 use super::locked;
@@ -22,8 +22,23 @@ pub trait Workers: Send + Sync + 'static {
 
 /// A few threads that take jobs in the order in which they came.
 pub struct ThreadWorkers {
-    jobs: Option<Sender<Job>>,
+    queue: Arc<Queue>,
     threads: Vec<JoinHandle<()>>,
+}
+
+/// What waits for a thread. A job wakes one thread: with a channel behind a lock the thread that got the job woke the next
+/// one, to wait for the channel in its place, before it began.
+#[derive(Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    came: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    jobs: VecDeque<Job>,
+    /// No more jobs come.
+    is_closed: bool,
 }
 
 impl ThreadWorkers {
@@ -33,29 +48,28 @@ impl ThreadWorkers {
     /// When the system gives no thread.
     pub fn start(name: &str, count: usize) -> std::io::Result<ThreadWorkers> {
         assert!(count > 0, "without a worker no job would ever be done");
-        let (jobs, waiting) = channel::<Job>();
-        let waiting = Arc::new(Mutex::new(waiting));
-        let threads = (0..count)
-            .map(|number| {
-                let waiting = waiting.clone();
-                Builder::new().name(format!("{name}-{number}")).spawn(move || work(&waiting))
-            })
-            .collect::<std::io::Result<_>>()?;
-        Ok(ThreadWorkers { jobs: Some(jobs), threads })
+        let mut workers = ThreadWorkers { queue: Arc::default(), threads: Vec::with_capacity(count) };
+        for number in 0..count {
+            let queue = Arc::clone(&workers.queue);
+            let thread = Builder::new().name(format!("{name}-{number}")).spawn(move || queue.work())?;
+            workers.threads.push(thread);
+        }
+        Ok(workers)
     }
 }
 
 impl Workers for ThreadWorkers {
     fn run(&self, job: Job) {
-        let jobs = self.jobs.as_ref().expect("only dropping takes it");
-        assert!(jobs.send(job).is_ok(), "the threads live as long as this does");
+        locked(&self.queue.waiting).jobs.push_back(job);
+        self.queue.came.notify_one();
     }
 }
 
 impl Drop for ThreadWorkers {
     /// Waits for the jobs that were handed in.
     fn drop(&mut self) {
-        self.jobs = None;
+        locked(&self.queue.waiting).is_closed = true;
+        self.queue.came.notify_all();
         for thread in self.threads.drain(..) {
             // A worker catches the panics of its jobs; there is nothing else to tell.
             let _ = thread.join();
@@ -63,11 +77,26 @@ impl Drop for ThreadWorkers {
     }
 }
 
-fn work(waiting: &Mutex<Receiver<Job>>) {
-    loop {
-        let next = locked(waiting).recv();
-        let Ok(job) = next else { return };
-        let _ = catch_unwind(AssertUnwindSafe(job));
+impl Queue {
+    fn work(&self) {
+        while let Some(job) = self.next() {
+            let _ = catch_unwind(AssertUnwindSafe(job));
+        }
+    }
+
+    /// The next job; waits for one. `None` once there are none and no more come.
+    fn next(&self) -> Option<Job> {
+        let mut waiting = locked(&self.waiting);
+        loop {
+            if let Some(job) = waiting.jobs.pop_front() {
+                return Some(job);
+            }
+            if waiting.is_closed {
+                return None;
+            }
+            // Jobs are taken in and out whole, whoever panics.
+            waiting = self.came.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 }
 

@@ -61,7 +61,7 @@ async fn serve_connection(peer: Peer, handler: impl StreamHandler, stopping: Arc
     let principal = Arc::new(peer.principal.clone());
     let protocol = peer.protocol;
     let address = peer.connection.remote_address();
-    let from = Whence { host: address.ip(), protocol, room: StreamRoom::of(&peer.connection) };
+    let from = Whence { host: address.ip(), protocol, room: StreamRoom::of(&peer) };
     tracing::debug!(%principal, %address, "connected");
     metrics::gauge!("weir_connections").increment(1.0);
     loop {

@@ -17,6 +17,7 @@
 //! | `compacting` | rounds of compaction |
 //! | `comparing` | what the log holds, told to who compares it |
 //! | `housekeeping` | what is due now and then |
+//! | `reigns` | the part that the metadata gives it |
 //!
 //! `apply` does not wait: everything that takes time was started and reports back as the next event. Appends that
 //! arrived together are written together, and reported written once.
@@ -26,6 +27,7 @@ mod comparing;
 mod cutting;
 mod housekeeping;
 mod peers;
+mod reigns;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -33,7 +35,6 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use tracing::{Span, field};
 use weir_core::partition::{
     Append, AppendOutcome, Effect, EpochCheckpoint, Input, Member, Partition, ReadError, RequestId,
     RetireCause, RetryReason, StorageFault,
@@ -50,7 +51,6 @@ use super::handle::{
 };
 use super::links::Links;
 use super::mailbox::{Credit, Mailbox, Ticking};
-use super::roles::Role;
 use super::space::SpaceGuard;
 use super::view::{Standing, View};
 use crate::controller::Controller;
@@ -218,6 +218,13 @@ impl Replica {
                                 let _ = reply.send(report);
                                 return;
                             }
+                            Message::Role { role, reply } => {
+                                self.write();
+                                self.take_role(*role).await;
+                                // Who asked may have stopped waiting.
+                                let _ = reply.send(());
+                                self.cut_if_due().await;
+                            }
                             other => {
                                 self.write();
                                 self.apply(other);
@@ -244,11 +251,6 @@ impl Replica {
                 // Who asked may be gone.
                 let _ = reply.send(latest.map_err(|error| read_refusal(&error)));
             }
-            Message::Role { role, reply } => {
-                self.take_role(*role);
-                // Who asked may have stopped waiting.
-                let _ = reply.send(());
-            }
             Message::Progress(reply) => {
                 // Who asked may be gone.
                 let revision = self.core.revision_progress();
@@ -262,41 +264,12 @@ impl Replica {
                 let _ = reply.send(());
             }
             Message::Compact(reply) => self.begin_compaction(reply),
-            Message::Append(_) | Message::Delete(_) | Message::Leave(_) | Message::Close(_) => {
-                unreachable!("handled by the loop, which knows what they end")
-            }
-        }
-    }
-
-    fn take_role(&mut self, role: Role) {
-        let before = self.core.leading();
-        let (leader_epoch, has_others) = match role {
-            Role::Leader(reign) => {
-                self.me = Some(reign.me);
-                let (leader_epoch, has_others) = (reign.leader_epoch, reign.replicas.len() > 1);
-                self.handle(Input::BecomeLeader(reign));
-                (leader_epoch, has_others)
-            }
-            Role::Follower(following) => {
-                self.me = Some(following.me);
-                self.handle(Input::BecomeFollower(following));
-                (following.leader_epoch, true)
-            }
-        };
-        self.state.has_others = has_others;
-        if self.core.leading() != before {
-            self.state.peers.forget();
-        }
-        if let Some(start) = self.core.reign_start() {
-            self.view.set_reign_start(start);
-        }
-        if self.core.retired().is_none() {
-            match self.core.leading() {
-                Some(leader_epoch) => {
-                    Span::current().record("leader_epoch", field::display(leader_epoch));
-                    self.view.set_standing(Standing::Leading, leader_epoch);
-                }
-                None => self.view.set_standing(Standing::Idle, leader_epoch),
+            Message::Append(_)
+            | Message::Role { .. }
+            | Message::Delete(_)
+            | Message::Leave(_)
+            | Message::Close(_) => {
+                unreachable!("handled by the loop, which waits or ends for them")
             }
         }
     }
@@ -322,17 +295,25 @@ impl Replica {
     /// Gives the core an input and carries out its effects.
     fn handle(&mut self, input: Input) {
         let mut effects = std::mem::take(&mut self.state.effects);
-        tracing::trace!(target: CORE_TARGET, partition = %self.name, ?input);
-        self.core.handle(self.outside.clock.now(), input, &mut effects);
+        self.decide(input, &mut effects);
         for effect in effects.drain(..) {
-            tracing::trace!(target: CORE_TARGET, partition = %self.name, ?effect);
             self.carry_out(effect);
         }
         self.state.effects = effects;
+        self.say_whether_time_matters();
+    }
+
+    fn decide(&mut self, input: Input, effects: &mut Vec<Effect>) {
+        tracing::trace!(target: CORE_TARGET, partition = %self.name, ?input);
+        self.core.handle(self.outside.clock.now(), input, effects);
+    }
+
+    fn say_whether_time_matters(&self) {
         self.ticking.want(&self.mailbox, self.state.has_others || self.core.awaits_flush());
     }
 
     fn carry_out(&mut self, effect: Effect) {
+        tracing::trace!(target: CORE_TARGET, partition = %self.name, ?effect);
         match effect {
             // Its reign could not be noted, say: what is not in order is not begun. The core has answered for it.
             Effect::Write { .. } | Effect::WriteRevision { .. } | Effect::WriteReplicated { .. }
