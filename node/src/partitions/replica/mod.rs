@@ -118,8 +118,6 @@ pub(super) struct State {
     compaction: Option<oneshot::Sender<()>>,
     /// The storage failed: nothing is written any more.
     is_broken: bool,
-    /// The partition has other replicas.
-    has_others: bool,
 }
 
 /// At most one flush is under way; who wants one meanwhile shares the next.
@@ -167,7 +165,6 @@ impl State {
             flush_is_stale: false,
             compaction: None,
             is_broken: false,
-            has_others: false,
         }
     }
 }
@@ -268,20 +265,19 @@ impl Replica {
 
     fn take_role(&mut self, role: Role) {
         let before = self.core.leading();
-        let (leader_epoch, has_others) = match role {
+        let leader_epoch = match role {
             Role::Leader(reign) => {
                 self.me = Some(reign.me);
-                let (leader_epoch, has_others) = (reign.leader_epoch, reign.replicas.len() > 1);
+                let leader_epoch = reign.leader_epoch;
                 self.handle(Input::BecomeLeader(reign));
-                (leader_epoch, has_others)
+                leader_epoch
             }
             Role::Follower(following) => {
                 self.me = Some(following.me);
                 self.handle(Input::BecomeFollower(following));
-                (following.leader_epoch, true)
+                following.leader_epoch
             }
         };
-        self.state.has_others = has_others;
         if self.core.leading() != before {
             self.state.peers.forget();
         }
@@ -327,7 +323,7 @@ impl Replica {
             self.carry_out(effect);
         }
         self.state.effects = effects;
-        self.mailbox.want_ticks(self.state.has_others || self.core.awaits_flush());
+        self.mailbox.want_ticks(self.core.awaits_time());
     }
 
     fn carry_out(&mut self, effect: Effect) {
