@@ -221,8 +221,9 @@ impl Net {
     ) -> Result<(MetadataIndex, R::Response), ClientError> {
         let timeout = self.config.request_timeout.min(METADATA_TIMEOUT);
         let first = self.ask_once_within(request, timeout);
-        hedged(first, METADATA_HEDGE, || {
-            self.places().preferred += 1;
+        hedged(first, METADATA_HEDGE, |has_failed| {
+            // Who failed is left already.
+            self.places().preferred += usize::from(!has_failed);
             self.ask_once_within(request, timeout)
         })
         .await
@@ -373,18 +374,20 @@ impl Net {
     }
 }
 
-/// What the first says, or the second, which is begun when the first has said nothing for a while. An error that a second
-/// try might not meet waits for the other's word.
+/// What the first says, or the second, which is begun when the first has said nothing for a while, or failed. An error that a
+/// second try might not meet waits for the other's word.
 async fn hedged<T, Second: Future<Output = Result<T, ClientError>>>(
     first: impl Future<Output = Result<T, ClientError>>,
     after: Duration,
-    second: impl FnOnce() -> Second,
+    second: impl FnOnce(bool) -> Second,
 ) -> Result<T, ClientError> {
     tokio::pin!(first);
-    if let Ok(answered) = tokio::time::timeout(after, &mut first).await {
-        return answered;
+    match tokio::time::timeout(after, &mut first).await {
+        Ok(Err(error)) if error.is_retryable() => return second(true).await,
+        Ok(answered) => return answered,
+        Err(_) => {}
     }
-    let second = second();
+    let second = second(false);
     tokio::pin!(second);
     tokio::select! {
         biased;
@@ -413,7 +416,7 @@ mod tests {
         let lost = || ClientError::ConnectionLost { address: "a:1".to_owned(), reason: "gone".to_owned() };
         let ask = |first, second| async move {
             let started = tokio::time::Instant::now();
-            (hedged(first, after, || second).await.ok(), started.elapsed().as_millis())
+            (hedged(first, after, |_| second).await.ok(), started.elapsed().as_millis())
         };
         assert_eq!(ask(said(99, Ok(1)), said(0, Ok(2))).await, (Some(1), 99));
         assert_eq!(ask(said(5000, Ok(1)), said(20, Ok(2))).await, (Some(2), 120));
@@ -421,6 +424,7 @@ mod tests {
         // Whoever fails leaves it to the other.
         assert_eq!(ask(said(110, Err(lost())), said(20, Ok(2))).await, (Some(2), 120));
         assert_eq!(ask(said(300, Ok(1)), said(20, Err(lost()))).await, (Some(1), 300));
-        assert_eq!(ask(said(50, Err(lost())), said(0, Ok(2))).await, (None, 50));
+        assert_eq!(ask(said(50, Err(lost())), said(5, Ok(2))).await, (Some(2), 55));
+        assert_eq!(ask(said(50, Err(lost())), said(5, Err(lost()))).await, (None, 55));
     }
 }
