@@ -151,6 +151,14 @@ fn a_running_node_is_measured_and_left_as_it_was() {
     assert!(place.weir.run(&with_pid).ok().json()["cpu_seconds_node"].is_number());
     let topics = place.weir.run(&["topics", "list"]).ok();
     assert!(!topics.text().contains("weir-bench"), "{topics}");
+    place.weir.run(&["topics", "create", "mine", "--partitions", "2"]).ok();
+    let said = place.weir.run(&[&["bench", "produce", "--topic", "mine"], &at[..], &SHORT].concat()).ok();
+    assert_eq!(
+        (said.json()["partitions"].as_u64(), said.json()["failed"].as_u64()),
+        (Some(2), Some(0)),
+        "{said}"
+    );
+    assert!(place.weir.run(&["topics", "list"]).ok().text().contains("mine"), "a topic that was there stays");
     place.assert_serves();
 }
 
@@ -181,7 +189,8 @@ fn flags_that_a_kind_does_not_go_by_are_refused() {
     ];
     let of_pace: [&[&str]; 3] = [&["--rate", "9"], &["--window", "1"], &["--linger-ms", "0"]];
     let of_readers: [&[&str]; 2] = [&["--consumers", "1"], &["--consumer-interceptor", "stamp"]];
-    let of_senders: [&[&str]; 3] = [&["--acks", "all"], &["--producers", "1"], &["--in-flight-batches", "5"]];
+    let of_senders: [&[&str]; 4] =
+        [&["--topic", "t"], &["--acks", "all"], &["--producers", "1"], &["--in-flight-batches", "5"]];
     for (kind, refused) in [
         ("transport", [&of_topics[..], &of_pace, &of_readers].concat()),
         ("produce", of_readers.to_vec()),

@@ -297,15 +297,17 @@ async fn measure(command: &BenchCommand, global: &Global, output: Output) -> Res
     else {
         return Err(Failure::new("groups, swaps and gaps are measured in their own way"));
     };
-    let load = &run.load;
-    command.refuse_ignored(load)?;
+    command.refuse_ignored(&run.load)?;
     let target = Arc::new(Target::start(&run.place, global, output).await?);
+    let mut load = run.load.clone();
     let phase = Phase::new(load.span());
     let topic = match (command, &load.topic) {
         (BenchCommand::Transport(_), _) => None,
         (_, Some(name)) => Some(target.topic_there(name).await?),
-        _ => Some(target.create_topic(load).await?),
+        _ => Some(target.create_topic(&load).await?),
     };
+    load.partitions = topic.as_ref().map(|topic| topic.partitions);
+    let load = &load;
     let replication_factor = topic.as_ref().map(|topic| topic.replication_factor);
     let topic = topic.map(|topic| topic.name);
     let measured = match (command, topic.as_deref()) {
@@ -344,6 +346,7 @@ impl BenchCommand {
             ("--consumer-interceptor", !load.consumer_interceptors.is_empty()),
         ];
         let of_senders = [
+            ("--topic", load.topic.is_some()),
             ("--acks", load.acks.is_some()),
             ("--producers", load.producers.is_some()),
             ("--in-flight-batches", load.in_flight_batches.is_some()),

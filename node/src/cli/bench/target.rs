@@ -64,9 +64,10 @@ struct Own {
     _folder: TempDir,
 }
 
-/// The topic of a run.
+/// The topic of a run, its own or one that was there.
 pub(super) struct OwnTopic {
     pub(super) name: String,
+    pub(super) partitions: u32,
     pub(super) replication_factor: u32,
 }
 
@@ -176,8 +177,9 @@ impl Target {
         let described = client.describe_topic(name).await?;
         client.close().await;
         let replicas = described.partitions.first().map_or(0, |partition| partition.replicas.len());
-        let replication_factor = u32::try_from(replicas).unwrap_or(u32::MAX);
-        Ok(OwnTopic { name: name.to_owned(), replication_factor })
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let (partitions, replication_factor) = (count(described.partitions.len()), count(replicas));
+        Ok(OwnTopic { name: name.to_owned(), partitions, replication_factor })
     }
 
     /// A topic for one run.
@@ -202,7 +204,7 @@ impl Target {
             stage_and_activate(&client, &name, &pipeline).await?;
         }
         client.close().await;
-        Ok(OwnTopic { name, replication_factor })
+        Ok(OwnTopic { name, partitions: load.partitions(), replication_factor })
     }
 
     /// Removes what the run left.
