@@ -37,6 +37,9 @@ struct Args {
     /// Swaps plugins in every round
     #[arg(long)]
     swaps: bool,
+    /// Has every producer wait until it knows what became of a record; else some give up after two seconds
+    #[arg(long)]
+    patient: bool,
     /// How many rounds run at once
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
     parallel: u8,
@@ -90,7 +93,8 @@ fn main() -> ExitCode {
     if args.swaps {
         args.must.push(Kind::Swap);
     }
-    let options = Options { nodes: usize::from(args.nodes), kinds, must: args.must.clone() };
+    let options =
+        Options { nodes: usize::from(args.nodes), kinds, must: args.must.clone(), patient: args.patient };
     let Some(program) = program(&args) else {
         eprintln!("there is no weir beside this program: build it, or name it with --program");
         return ExitCode::from(2);
@@ -170,6 +174,9 @@ impl Rounds {
 
     fn replay(&self, seed: u64) -> String {
         let mut command = format!("weir-torture --nodes {} --seed {seed}", self.args.nodes);
+        if self.args.patient {
+            command.push_str(" --patient");
+        }
         let list = |kinds: &[Kind]| kinds.iter().map(Kind::to_string).collect::<Vec<_>>().join(",");
         if !self.args.faults.is_empty() {
             command.push_str(&format!(" --faults {}", list(&self.args.faults)));

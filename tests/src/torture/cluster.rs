@@ -112,10 +112,6 @@ impl Cluster {
         self.nodes.len()
     }
 
-    pub(super) fn has_network(&self) -> bool {
-        self.switch.is_some()
-    }
-
     /// Starts a node. That it serves is seen later.
     pub(super) async fn start(&self, index: usize) {
         let node = &self.nodes[index];

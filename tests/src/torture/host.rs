@@ -50,7 +50,7 @@ impl Host {
     ///
     /// # Panics
     /// If that panics.
-    pub async fn call<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+    pub(super) async fn call<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
         self.begin(work).await.expect("what runs on a host does not panic")
     }
 

@@ -8,6 +8,9 @@ use tokio::time::Instant;
 
 use super::plan::Kind;
 
+/// More findings of a round help nobody; the timeline has them all.
+const FINDINGS_MAX: usize = 40;
+
 /// The lines of a round.
 pub(super) struct Journal {
     started: Instant,
@@ -37,7 +40,10 @@ impl Journal {
     /// Something happened that must not be.
     pub(super) fn finding(&self, what: fmt::Arguments<'_>) {
         self.note(format_args!("FOUND: {what}"));
-        self.findings.borrow_mut().push(what.to_string());
+        let mut findings = self.findings.borrow_mut();
+        if findings.len() < FINDINGS_MAX {
+            findings.push(what.to_string());
+        }
     }
 
     /// A fault came.

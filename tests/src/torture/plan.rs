@@ -157,6 +157,8 @@ pub struct Options {
     pub kinds: Vec<Kind>,
     /// Faults that come in any case.
     pub must: Vec<Kind>,
+    /// Whether every producer waits until it knows what became of a record; else some give up soon.
+    pub patient: bool,
 }
 
 /// One fault.
@@ -221,7 +223,7 @@ impl Plan {
             steps.extend(lane_steps(dice, lane, options));
         }
         let partitions = u32::try_from(dice.within(3..=8)).expect("few partitions");
-        let producers = producers(dice);
+        let producers = producers(dice, options.patient);
         Plan { seed, nodes: options.nodes, partitions, victim, steps, producers }
     }
 
@@ -284,14 +286,18 @@ fn lane_steps(dice: &mut Dice, lane: Lane, options: &Options) -> Vec<Step> {
     steps
 }
 
-fn producers(dice: &mut Dice) -> Vec<Producing> {
+fn producers(dice: &mut Dice, patient: bool) -> Vec<Producing> {
+    const PATIENT_MS: u64 = 100_000;
     let more = dice.within(0..=2);
     let mut placings = vec![Placing::Keys(8), Placing::Explicit, Placing::Anywhere];
     placings.extend((0..more).map(|_| *dice.pick(&[Placing::Keys(3), Placing::Explicit, Placing::Anywhere])));
     let producing = |placing| Producing {
         placing,
         pace: dice.time(Duration::from_millis(5)..=Duration::from_millis(30)),
-        patience: Duration::from_millis(*dice.pick(&[2_000, 100_000, 100_000])),
+        patience: match *dice.pick(&[2_000, PATIENT_MS, PATIENT_MS]) {
+            _ if patient => Duration::from_millis(PATIENT_MS),
+            patience => Duration::from_millis(patience),
+        },
     };
     placings.into_iter().map(producing).collect()
 }
@@ -326,7 +332,7 @@ mod tests {
     use super::*;
 
     fn options() -> Options {
-        Options { nodes: 3, kinds: KINDS.map(|(kind, _)| kind).to_vec(), must: Vec::new() }
+        Options { nodes: 3, kinds: KINDS.map(|(kind, _)| kind).to_vec(), must: Vec::new(), patient: false }
     }
 
     #[test]

@@ -223,6 +223,9 @@ async fn begin(cluster: Cluster, plan: Plan) -> Result<Field, (String, Vec<Strin
             .config("min.insync.replicas", "2")
             .config("segment.bytes", "65536");
         field.client.create_topic(topic).await.map_err(|error| error.to_string())?;
+        if field.plan.of(Lane::Swaps).next().is_some() {
+            faults::push(&field.client).await.map_err(|error| error.to_string())?;
+        }
         judge::wait_until_whole(&field, FORM_PATIENCE).await.map(drop)
     };
     match is_ready.await {

@@ -18,7 +18,7 @@ use crate::sim::dice::Dice;
 
 pub(super) use disks::{make_room, start_anew};
 pub(super) use moves::restore;
-pub(super) use swaps::last_swap;
+pub(super) use swaps::{last_swap, push};
 
 /// How long somebody looks for who leads or controls, before anybody will do.
 const FIND_PATIENCE: Duration = Duration::from_secs(1);

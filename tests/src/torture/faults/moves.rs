@@ -21,7 +21,7 @@ pub(super) async fn reassign(field: &Field, dice: &mut Dice, lasts: Duration) {
     let mut partitions = Vec::new();
     for _ in 0..dice.within(1..=2) {
         let partition = any_partition(field, dice);
-        let replicas = (!dice.chance(0.2)).then(|| any_replicas(field, dice, None));
+        let replicas = (!dice.chance(0.2)).then(|| any_replicas(field, dice));
         partitions.push(ReplicasWanted { topic: TOPIC.to_owned(), partition, replicas });
     }
     let throttle = dice.chance(0.3).then(|| Throttle::BytesPerSecond(dice.within(20_000..=1_000_000)));
@@ -37,18 +37,7 @@ pub(super) async fn reassign(field: &Field, dice: &mut Dice, lasts: Duration) {
 /// fewer replicas first.
 pub(super) async fn drain(field: &Field, dice: &mut Dice, lasts: Duration) {
     let node = any_node(field, dice);
-    let partitions = (0..field.plan.partitions).map(|index| ReplicasWanted {
-        topic: TOPIC.to_owned(),
-        partition: PartitionIndex(index),
-        replicas: Some(any_replicas(field, dice, Some(node))),
-    });
-    let request = AlterReassignments { partitions: partitions.collect(), throttle: Some(Throttle::Off) };
-    if field.cluster.count() <= usize::try_from(field.plan.replication_factor()).expect("few replicas")
-        && let Err(error) = alter(field, &request).await
-    {
-        return refused(field, Kind::Drain, &error);
-    }
-    match shift(field, node, Shift::Away).await {
+    match empty(field, node).await {
         Ok(()) => field.journal.fault(Kind::Drain, format_args!("node {}", node + 1)),
         Err(error) => refused(field, Kind::Drain, &error),
     }
@@ -58,23 +47,40 @@ pub(super) async fn drain(field: &Field, dice: &mut Dice, lasts: Duration) {
     }
 }
 
+async fn empty(field: &Field, node: usize) -> Result<(), ClientError> {
+    let mut partitions = Vec::new();
+    for topic in field.client.list_topics().await? {
+        for one in topic.partitions.iter().filter(|one| one.replicas.len() >= field.cluster.count()) {
+            let others = one.replicas.iter().copied().filter(|replica| *replica != node_id(node));
+            let replicas = Some(others.collect());
+            partitions.push(ReplicasWanted { topic: topic.name.clone(), partition: one.index, replicas });
+        }
+    }
+    if !partitions.is_empty() {
+        alter(field, &AlterReassignments { partitions, throttle: Some(Throttle::Off) }).await?;
+    }
+    shift(field, node, Shift::Away).await
+}
+
 /// Gives every partition as many replicas as it began with.
 pub(in crate::torture) async fn restore(field: &Field) -> Result<(), ClientError> {
     for node in 0..field.cluster.count() {
         shift(field, node, Shift::Allow).await?;
     }
-    let described = field.client.describe_topic(TOPIC).await?;
     let factor = usize::try_from(field.plan.replication_factor()).expect("few replicas");
-    let partitions = described.partitions.into_iter().map(|one| {
-        let mut replicas: Vec<NodeId> = one.replicas.iter().map(|replica| replica.node).collect();
-        let all = (0..field.cluster.count()).map(node_id);
-        let others: Vec<NodeId> = all.filter(|node| !replicas.contains(node)).collect();
-        replicas.extend(others);
-        replicas.truncate(factor);
-        ReplicasWanted { topic: TOPIC.to_owned(), partition: one.index, replicas: Some(replicas) }
-    });
-    let request = AlterReassignments { partitions: partitions.collect(), throttle: Some(Throttle::Off) };
-    alter(field, &request).await
+    let mut partitions = Vec::new();
+    for topic in field.client.list_topics().await? {
+        for one in &topic.partitions {
+            let mut replicas = one.replicas.clone();
+            let all = (0..field.cluster.count()).map(node_id);
+            let others: Vec<NodeId> = all.filter(|node| !replicas.contains(node)).collect();
+            replicas.extend(others);
+            replicas.truncate(factor);
+            let (topic, replicas) = (topic.name.clone(), Some(replicas));
+            partitions.push(ReplicasWanted { topic, partition: one.index, replicas });
+        }
+    }
+    alter(field, &AlterReassignments { partitions, throttle: Some(Throttle::Off) }).await
 }
 
 async fn alter(field: &Field, request: &AlterReassignments) -> Result<(), ClientError> {
@@ -97,8 +103,8 @@ fn any_partition(field: &Field, dice: &mut Dice) -> PartitionIndex {
     PartitionIndex(u32::try_from(dice.within(0..=last)).expect("few partitions"))
 }
 
-fn any_replicas(field: &Field, dice: &mut Dice, without: Option<usize>) -> Vec<NodeId> {
-    let mut left: Vec<usize> = (0..field.cluster.count()).filter(|node| Some(*node) != without).collect();
+fn any_replicas(field: &Field, dice: &mut Dice) -> Vec<NodeId> {
+    let mut left: Vec<usize> = (0..field.cluster.count()).collect();
     let most = left.len().min(usize::try_from(field.plan.replication_factor()).expect("few replicas"));
     let count = REPLICAS_MIN + index_below(dice, most - REPLICAS_MIN + 1);
     (0..count).map(|_| node_id(left.remove(index_below(dice, left.len())))).collect()

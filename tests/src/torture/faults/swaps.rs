@@ -1,7 +1,8 @@
 //! An operator who swaps the interceptor and the partitioner of the topic, and goes back now and then.
 
 use weir_client::{
-    ActivatePipeline, ClientError, PipelineChange, PluginBinding, RollBackPipeline, StagePipeline,
+    ActivatePipeline, Client, ClientError, NewPlugin, PipelineChange, PluginBinding, RollBackPipeline,
+    StagePipeline,
 };
 
 use super::refused;
@@ -10,14 +11,26 @@ use crate::torture::plan::Kind;
 use crate::torture::round::Field;
 use crate::torture::workload::TOPIC;
 
-/// Interceptors that keep every record, each with its options.
-const INTERCEPTORS: [(&str, &[(&str, &str)]); 3] = [
+/// Interceptors that keep every record, each with its options; some of them are pushed first.
+const INTERCEPTORS: [(&str, &[(&str, &str)]); 4] = [
     ("stamp", &[("headers", "revision")]),
     ("stamp", &[("headers", "entry-node")]),
-    ("filter", &[("by", "key")]),
+    ("flat", &[]),
+    ("typed", &[]),
 ];
+/// What is pushed.
+const PUSHED: [(&str, &[u8]); 2] = [("flat", weir_guests::PASS_FLAT), ("typed", weir_guests::PASS_TYPED)];
 /// Partitioners; the last is the client's own rule.
 const PARTITIONERS: [Option<&str>; 3] = [Some("murmur2"), Some("hash"), None];
+
+/// Makes the plugins known that do not ship.
+pub(in crate::torture) async fn push(client: &Client) -> Result<(), ClientError> {
+    for (name, file) in PUSHED {
+        let (name, version, file) = (name.to_owned(), "1".to_owned(), file.to_vec());
+        client.push_plugin(NewPlugin { name, version, wasi: false, reuse: false, file }).await?;
+    }
+    Ok(())
+}
 
 /// Stages other plugins and activates them, or rolls back.
 pub(super) async fn swap(field: &Field, dice: &mut Dice) {
