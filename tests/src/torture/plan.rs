@@ -277,7 +277,10 @@ fn lane_steps(dice: &mut Dice, lane: Lane, options: &Options) -> Vec<Step> {
         if must.is_empty() && choice.is_empty() {
             break;
         }
-        let kind = if must.is_empty() { *dice.pick(&choice) } else { must.remove(0) };
+        // What damages a disk comes second, when there is something to damage.
+        let is_early =
+            steps.is_empty() && !choice.is_empty() && must.first().is_some_and(|kind| kind.damages());
+        let kind = if must.is_empty() || is_early { *dice.pick(&choice) } else { must.remove(0) };
         damage += usize::from(kind.damages());
         let step = Step { after: dice.time(PAUSE.0..=PAUSE.1), kind, lasts: dice.time(LASTS.0..=LASTS.1) };
         at += step.after + step.lasts;

@@ -221,7 +221,7 @@ async fn begin(cluster: Cluster, plan: Plan) -> Result<Field, (String, Vec<Strin
             .partitions(field.plan.partitions)
             .replication_factor(field.plan.replication_factor())
             .config("min.insync.replicas", "2")
-            .config("segment.bytes", "65536");
+            .config("segment.bytes", "32768");
         field.client.create_topic(topic).await.map_err(|error| error.to_string())?;
         if field.plan.of(Lane::Swaps).next().is_some() {
             faults::push(&field.client).await.map_err(|error| error.to_string())?;

@@ -13,6 +13,8 @@ use crate::torture::round::Field;
 
 /// What lies on a full disk beside the node's data.
 const BALLAST: &str = "ballast";
+/// How much more room than wanted is left at most, while others write to the disk.
+const SPARED_MAX: u64 = 4 << 20;
 /// How long is waited until the others have everything.
 const WHOLE_PATIENCE: Duration = Duration::from_secs(10);
 /// How many bits flip at most.
@@ -50,12 +52,18 @@ pub(super) async fn fill(field: &Field, dice: &mut Dice, lasts: Duration) {
     make_room(field).await;
 }
 
+/// Leaves so many bytes, or as few more as others leave who write meanwhile.
 fn fill_to(disk: &Path, rest: u64) -> io::Result<()> {
-    let space = rustix::fs::statvfs(disk)?;
-    let bytes = (space.f_bavail * space.f_frsize).saturating_sub(rest);
     let file = fs::File::create(disk.join(BALLAST))?;
-    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes.max(1))?;
-    Ok(())
+    let mut spared = rest;
+    loop {
+        let space = rustix::fs::statvfs(disk)?;
+        let bytes = (space.f_bavail * space.f_frsize).saturating_sub(spared).max(1);
+        match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
+            Err(rustix::io::Errno::NOSPC) if spared < rest + SPARED_MAX => spared += SPARED_MAX / 16,
+            filled => return Ok(filled?),
+        }
+    }
 }
 
 /// Gives the victim's disk its room back.
