@@ -41,6 +41,7 @@ mod swaps;
 mod terminals;
 mod three_nodes;
 mod topics;
+mod torture;
 mod upkeep;
 
 use std::fs;
