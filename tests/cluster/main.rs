@@ -9,6 +9,7 @@ mod certificates;
 mod checking;
 mod compaction;
 mod configs;
+mod damage;
 mod delete_records;
 mod delivery;
 mod exactly_once;

@@ -254,6 +254,10 @@ impl Replica {
             }
             Message::Configure(settings) => self.configure(*settings),
             Message::Housekeep => self.housekeep(),
+            Message::Damaged { offset, reply } => {
+                // Who read it may have stopped waiting.
+                let _ = reply.send(self.give_up_damaged(offset));
+            }
             Message::DeleteRecords { before, reply } => {
                 self.handle(Input::DeleteRecords { before });
                 // Who told may have stopped waiting.
@@ -373,7 +377,7 @@ impl Replica {
     fn retired(&self, cause: RetireCause) {
         let standing = match cause {
             RetireCause::Deleted => Standing::Deleted,
-            RetireCause::WriteFailed | RetireCause::FlushFailed => Standing::Failed,
+            RetireCause::WriteFailed | RetireCause::FlushFailed | RetireCause::Damaged => Standing::Failed,
             RetireCause::WouldCutCommitted { to, high_watermark } => {
                 metrics::counter!("weir_truncations_refused_total").increment(1);
                 tracing::error!(
