@@ -1,4 +1,5 @@
 //! Tortures clusters of real processes, round after round, and says what came of it.
+#![expect(clippy::disallowed_methods, reason = "real processes, real time, real files")]
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -238,7 +239,6 @@ fn summary(sums: &Sums) -> String {
     lines.join("\n")
 }
 
-#[expect(clippy::disallowed_methods, reason = "real processes take real time")]
 fn now() -> Instant {
     Instant::now()
 }

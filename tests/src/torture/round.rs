@@ -372,31 +372,40 @@ async fn whole_again(field: &Field) -> Option<Whole> {
 /// What operators began comes true, and what they ask for now is done.
 async fn judge_operators(field: &Field) -> Option<Whole> {
     let whole = whole_again(field).await?;
+    if field.plan.of(Lane::Swaps).next().is_some() {
+        judge_swaps(field).await;
+    }
+    if field.plan.of(Lane::Moves).next().is_none() {
+        return Some(whole);
+    }
+    judge_moves(field).await;
+    whole_again(field).await
+}
+
+/// Every partition can have as many replicas as it began with.
+async fn judge_moves(field: &Field) {
     let deadline = Instant::now() + HEAL_PATIENCE;
-    let has_moved = field.plan.of(Lane::Moves).next().is_some();
-    while has_moved {
-        match faults::restore(field).await {
-            Ok(()) => break,
-            Err(error) if Instant::now() > deadline => {
-                field.journal.finding(format_args!("replicas cannot be moved: {error}"));
-                break;
-            }
-            Err(error) => field.journal.note(format_args!("not restored yet: {error}")),
+    while let Err(error) = faults::restore(field).await {
+        if Instant::now() > deadline {
+            return field.journal.finding(format_args!("replicas cannot be moved: {error}"));
         }
+        field.journal.note(format_args!("not restored yet: {error}"));
         tokio::time::sleep(WATCH_EVERY).await;
     }
-    if field.plan.of(Lane::Swaps).next().is_some() {
-        let mut swapped = faults::last_swap(field).await;
-        while swapped.as_ref().is_err_and(weir_client::ClientError::is_retryable) && Instant::now() < deadline
-        {
-            swapped = faults::last_swap(field).await;
-        }
-        match swapped {
-            Ok(what) => field.journal.note(format_args!("the last swap: {what}")),
-            Err(error) => field.journal.finding(format_args!("plugins cannot be swapped: {error}")),
+}
+
+/// A swap succeeds.
+async fn judge_swaps(field: &Field) {
+    let deadline = Instant::now() + HEAL_PATIENCE;
+    loop {
+        match faults::last_swap(field).await {
+            Ok(what) => return field.journal.note(format_args!("the last swap: {what}")),
+            Err(error) if !error.is_retryable() || Instant::now() > deadline => {
+                return field.journal.finding(format_args!("plugins cannot be swapped: {error}"));
+            }
+            Err(error) => field.journal.note(format_args!("not swapped yet: {error}")),
         }
     }
-    if has_moved { whole_again(field).await } else { Some(whole) }
 }
 
 /// Waits for tasks of clients.
