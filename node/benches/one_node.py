@@ -8,18 +8,22 @@ import subprocess
 import sys
 import time
 
+from report import process_seconds
+
 
 class Node:
     """A node on a folder of its own, started and stopped by hand."""
 
-    def __init__(self, weir, data):
+    def __init__(self, weir, data, *flags, listen="127.0.0.1:0", certs=None, log=subprocess.DEVNULL):
         started = time.monotonic()
-        command = [weir, "node", "--data", data, "--listen", "127.0.0.1:0"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        certs = certs or os.path.join(data, "certs")
+        command = [weir, "node", "--data", data, "--listen", listen, "--certs", certs, *flags]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         line = self.process.stdout.readline()
         self.start_seconds = time.monotonic() - started
         ready = re.match(r"ready (\S+)", line) or sys.exit(f"the node on {data} did not start; look at its log")
-        self.client = [weir, "--bootstrap", ready.group(1), "--certs", os.path.join(data, "certs")]
+        self.address = ready.group(1)
+        self.client = [weir, "--bootstrap", self.address, "--certs", certs]
 
     def call(self, *arguments, **how):
         subprocess.run([*self.client, *arguments], check=True, stdout=subprocess.DEVNULL, **how)
@@ -30,17 +34,14 @@ class Node:
 
     def place(self):
         """Where `weir bench` finds it."""
-        _, _, address, _, certs = self.client
-        return ["--node", address, "--node-pid", str(self.process.pid), "--certs", certs]
+        return ["--node", self.address, "--node-pid", str(self.process.pid), "--certs", self.client[-1]]
 
     def resident_kb(self):
         with open(f"/proc/{self.process.pid}/status") as file:
             return next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
 
     def cpu_seconds(self):
-        with open(f"/proc/{self.process.pid}/stat") as file:
-            fields = file.read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / 100
+        return process_seconds(self.process.pid)
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)

@@ -1,5 +1,7 @@
 //! `weir bench`: every kind runs, says all that is promised, and leaves nothing behind.
 
+use std::process::Stdio;
+
 use super::{Place, text, weir};
 
 /// Figures that scripts read.
@@ -99,6 +101,44 @@ fn groups_are_measured() {
 }
 
 #[test]
+fn gaps_between_acknowledgements_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let short = ["--seconds", "0.5", "--rate", "100", "--partitions", "2", "--output", "json"];
+    let bench = ["bench", "gaps", "--folder", &text(folder.path())];
+    // Two partitions at this rate: a record each every 20 ms.
+    let said = weir().run(&[&bench[..], &short, &["--gap-ms", "5"]].concat()).ok();
+    let figures = said.json();
+    assert!(figures["stored"].as_u64() > Some(10) && figures["failed"] == 0, "{said}");
+    assert!(figures["records"]["p50_ms"].as_f64() > Some(0.0), "{said}");
+    let gaps = figures["gaps"].as_array().unwrap();
+    assert!(gaps.iter().any(|gap| gap["partition"] == 1 && gap["ended"] == true), "{said}");
+    assert!(gaps.iter().all(|gap| gap["from_unix_ms"].as_i64() > Some(1_500_000_000_000)), "{said}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "a folder was left behind");
+}
+
+#[test]
+fn a_node_that_goes_and_comes_is_a_gap() {
+    let mut place = Place::new();
+    place.weir.run(&["topics", "create", "watched"]).ok();
+    let (address, certs) = (place.node.address().to_string(), text(&place.path("data/certs")));
+    let at = ["--node", &address, "--certs", &certs, "--topic", "watched"];
+    let endless = ["--stop-with-stdin", "--seconds", "600", "--output", "json"];
+    let (input, open) = std::io::pipe().unwrap();
+    let watching =
+        place.weir.spawn_with(&[&["bench", "gaps"], &at[..], &endless].concat(), Stdio::from(input));
+    watching.wait_for_stderr("records flow to all partitions");
+    place.node.kill();
+    place.node.start();
+    drop(open);
+    let said = watching.finish().ok();
+    let figures = said.json();
+    assert!(figures["longest_gap_ms"].as_u64() > Some(0), "{said}");
+    assert_eq!(figures["failed"], 0, "{said}");
+    let topics = place.weir.run(&["topics", "list"]).ok();
+    assert!(topics.text().contains("watched"), "the topic stays: {topics}");
+}
+
+#[test]
 fn a_running_node_is_measured_and_left_as_it_was() {
     let place = Place::new();
     let (address, certs) = (place.node.address().to_string(), text(&place.path("data/certs")));
@@ -111,6 +151,14 @@ fn a_running_node_is_measured_and_left_as_it_was() {
     assert!(place.weir.run(&with_pid).ok().json()["cpu_seconds_node"].is_number());
     let topics = place.weir.run(&["topics", "list"]).ok();
     assert!(!topics.text().contains("weir-bench"), "{topics}");
+    place.weir.run(&["topics", "create", "mine", "--partitions", "2"]).ok();
+    let said = place.weir.run(&[&["bench", "produce", "--topic", "mine"], &at[..], &SHORT].concat()).ok();
+    assert_eq!(
+        (said.json()["partitions"].as_u64(), said.json()["failed"].as_u64()),
+        (Some(2), Some(0)),
+        "{said}"
+    );
+    assert!(place.weir.run(&["topics", "list"]).ok().text().contains("mine"), "a topic that was there stays");
     place.assert_serves();
 }
 
@@ -121,13 +169,17 @@ fn what_cannot_be_measured_is_refused() {
     weir().run(&["bench", "produce", "--seconds", "1", "--records", "1"]).refused(&["cannot be used"]);
     weir().run(&["bench", "produce", "--interceptor", "nosuch"]).refused(&["nosuch"]);
     weir().run(&["bench", "groups", "--groups", "1", "--failovers", "1"]).refused(&["--nodes 3"]);
+    weir().run(&["bench", "gaps", "--acks", "0"]).refused(&["acknowledged"]);
+    weir().run(&["bench", "gaps", "--topic", "t", "--partitions", "2"]).refused(&["cannot be used"]);
+    weir().run(&["bench", "produce", "--topic", "t", "--partitions", "2"]).refused(&["cannot be used"]);
     weir().run(&["bench", "produce", "--folder", "/nonexistent"]).refused(&["/nonexistent"]);
 }
 
 /// A flag that changes nothing is no flag: each kind names those that it does not go by.
 #[test]
 fn flags_that_a_kind_does_not_go_by_are_refused() {
-    let of_topics: [&[&str]; 6] = [
+    let of_topics: [&[&str]; 7] = [
+        &["--topic", "t"],
         &["--acks", "1"],
         &["--partitions", "2"],
         &["--replication-factor", "1"],
@@ -137,7 +189,8 @@ fn flags_that_a_kind_does_not_go_by_are_refused() {
     ];
     let of_pace: [&[&str]; 3] = [&["--rate", "9"], &["--window", "1"], &["--linger-ms", "0"]];
     let of_readers: [&[&str]; 2] = [&["--consumers", "1"], &["--consumer-interceptor", "stamp"]];
-    let of_senders: [&[&str]; 3] = [&["--acks", "all"], &["--producers", "1"], &["--in-flight-batches", "5"]];
+    let of_senders: [&[&str]; 4] =
+        [&["--topic", "t"], &["--acks", "all"], &["--producers", "1"], &["--in-flight-batches", "5"]];
     for (kind, refused) in [
         ("transport", [&of_topics[..], &of_pace, &of_readers].concat()),
         ("produce", of_readers.to_vec()),

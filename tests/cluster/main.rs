@@ -9,6 +9,7 @@ mod certificates;
 mod checking;
 mod compaction;
 mod configs;
+mod damage;
 mod delete_records;
 mod delivery;
 mod exactly_once;
@@ -41,6 +42,7 @@ mod swaps;
 mod terminals;
 mod three_nodes;
 mod topics;
+mod torture;
 mod upkeep;
 
 use std::fs;

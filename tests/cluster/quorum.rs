@@ -81,3 +81,24 @@ fn a_node_that_dies_while_the_first_voters_are_made_holds_nobody_up_for_good() {
         node.stop().ok();
     }
 }
+
+/// Between its last word and the next controller's first one there is an election; what it led must not wait for that.
+#[test]
+fn an_active_controller_that_stops_has_told_the_others_who_leads_instead() {
+    let mut cluster = Cluster::new();
+    let client = cluster.client_of_all();
+    client.run(&["topics", "create", "spread", "--partitions", "9", "--replication-factor", "3"]).ok();
+    let status = client.run(&["cluster", "status", "--output", "json"]).json();
+    let controller = status["quorum"]["controller"].as_u64().expect("there is one");
+    let at = usize::try_from(controller).unwrap() - 1;
+    cluster.nodes[at].stop().ok();
+    // What each of them knows by itself, now.
+    for other in (0..3).filter(|other| *other != at) {
+        let told =
+            cluster.client(other).run(&["topics", "describe", "spread", "--output", "json"]).ok().json();
+        for partition in told["partitions"].as_array().unwrap() {
+            assert_ne!(partition["leader"], controller, "{told}");
+            assert!(!partition["isr"].as_array().unwrap().contains(&controller.into()), "{told}");
+        }
+    }
+}

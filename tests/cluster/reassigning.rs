@@ -124,11 +124,17 @@ fn the_throttle_holds_a_new_replica_back_and_what_is_under_way_is_taken_back() {
     let one = &listed["reassignments"][0];
     assert_eq!((&one["origin"], &one["target"]), (&json!([1, 2]), &json!([3, 4])), "{listed}");
     assert!(one["offsets_to_go"].as_u64().is_some_and(|left| left > 0), "{listed}");
+    let state = partition(&client, "t", 0);
+    let moving = (&state["adding_replicas"], &state["removing_replicas"]);
+    assert_eq!(moving, (&json!([3, 4]), &json!([1, 2])), "{state}");
+    let shown = client.run(&["topics", "describe", "t"]).ok().text();
+    assert!(["1-", "2-", "3+", "4+"].iter().all(|marked| shown.contains(marked)), "{shown}");
     produce(&client, "t", "second");
     client.run(&["cluster", "reassign", "--cancel", "--topic", "t", "--partition", "0"]).ok();
     client.run(&["cluster", "reassign", "--cancel", "--all"]).ok();
     let state = wait_for_partition(&client, "t", "it is as before", |state| has_replicas(state, &[1, 2]));
     assert_eq!(state["leader"], 1, "{state}");
+    assert_eq!(state["adding_replicas"], json!([]), "{state}");
     client.run(&["cluster", "reassign", "--throttle", "off"]).ok();
     // A replica that was taken back begins anew.
     move_to(&client, "t", "3,4");

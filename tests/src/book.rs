@@ -48,6 +48,14 @@ impl Book {
         };
     }
 
+    /// The producer did not take the record that it was given.
+    ///
+    /// # Panics
+    /// If it was not given the record.
+    pub fn not_taken(&mut self, number: u64) {
+        self.history.sends[self.sends[&number]].outcome = Outcome::Failed;
+    }
+
     /// A `weir produce` ended with this summary, which must say that all it was given is stored.
     ///
     /// # Panics

@@ -4,3 +4,4 @@ pub mod bare;
 pub mod book;
 pub mod process;
 pub mod sim;
+pub mod torture;

@@ -28,6 +28,8 @@ pub struct Weir {
     binary: PathBuf,
     environment: Vec<(String, String)>,
     folder: Option<PathBuf>,
+    /// A program that becomes this one, with its arguments.
+    through: Vec<String>,
 }
 
 /// Where a process writes what it has to say.
@@ -63,13 +65,19 @@ impl Weir {
     /// Another program that goes to the same places, such as an example.
     #[must_use]
     pub fn other_program(binary: impl Into<PathBuf>) -> Weir {
-        Weir { binary: binary.into(), environment: Vec::new(), folder: None }
+        Weir { binary: binary.into(), environment: Vec::new(), folder: None, through: Vec::new() }
     }
 
     /// As this one, called in `folder`.
     #[must_use]
     pub fn in_folder(&self, folder: &Path) -> Weir {
         Weir { folder: Some(folder.to_owned()), ..self.clone() }
+    }
+
+    /// As this one, started by a program that becomes what it is told to start, such as `setpriv`.
+    #[must_use]
+    pub fn through(&self, words: &[&str]) -> Weir {
+        Weir { through: words.iter().map(|word| (*word).to_owned()).collect(), ..self.clone() }
     }
 
     /// As this one, as a client of the node at `address` with the certificates in `certs`.
@@ -108,7 +116,14 @@ impl Weir {
     }
 
     fn start<A: AsRef<OsStr>>(&self, arguments: &[A], stdin: Stdio, stderr: Stderr) -> Running {
-        let mut command = Command::new(&self.binary);
+        let mut command = match self.through.split_first() {
+            None => Command::new(&self.binary),
+            Some((first, others)) => {
+                let mut command = Command::new(first);
+                command.args(others).arg(&self.binary);
+                command
+            }
+        };
         command.args(arguments).stdin(stdin).stdout(Stdio::piped());
         let terminal = match stderr {
             Stderr::Pipe => {

@@ -89,7 +89,7 @@ const FORBIDDEN: [(&str, &[&str], &str); 13] = [
     ("thread::sleep", &[], "nothing waits by sleeping"),
     (
         "time::sleep",
-        &["node/src/", "node/client/src/", "tests/src/sim", "tests/sim", MTU],
+        &["node/src/", "node/client/src/", "tests/src/sim", "tests/src/torture", "tests/sim", MTU],
         "a test does not wait by sleeping",
     ),
 ];

@@ -17,7 +17,7 @@ use crate::watched::{Watched, Watcher};
 /// An answer that is so much later than it may be makes the client ask for fresh metadata, and again after as long.
 const SUSPICION: Duration = Duration::from_millis(500);
 /// Requests for fresh metadata within this time of each other are answered by one.
-const COALESCE: Duration = Duration::from_millis(20);
+const COALESCE: Duration = Duration::from_millis(10);
 
 /// What this client knows of the cluster. It only goes forward in the metadata's history: see [`Image::with`].
 #[derive(Debug, Default)]

@@ -11,7 +11,7 @@ use weir_wire::ids::NodeId;
 use self::config_file::ConfigFile;
 use super::global::Global;
 use super::output::{Done, Exit, Failure, Output};
-use super::signals::Interrupts;
+use super::signals::{Interrupts, stdin_ended};
 use crate::outside::Outside;
 use crate::server::{DEFAULT_PORT, Node, NodeConfig};
 
@@ -93,17 +93,6 @@ fn announce(node: &Node, output: Output) -> Result<(), Failure> {
         Err(Failure::ReaderGone) | Ok(()) => Ok(()),
         Err(failure) => Err(failure),
     }
-}
-
-/// Waits for the end of standard input.
-async fn stdin_ended() {
-    let (ended, wait) = tokio::sync::oneshot::channel();
-    // Reading standard input blocks, so it has a thread of its own, which ends with the process.
-    std::thread::spawn(move || {
-        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
-        let _ = ended.send(());
-    });
-    let _ = wait.await;
 }
 
 fn voters(text: &str) -> Result<u32, String> {

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM.
+//! Ctrl-C and SIGTERM, and the end of standard input.
 
 use std::io;
 
@@ -31,4 +31,15 @@ impl Interrupts {
             _ = self.terminate.recv() => {}
         }
     }
+}
+
+/// Waits for the end of standard input.
+pub(super) async fn stdin_ended() {
+    let (ended, wait) = tokio::sync::oneshot::channel();
+    // Reading standard input blocks, so it has a thread of its own, which ends with the process.
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        let _ = ended.send(());
+    });
+    let _ = wait.await;
 }

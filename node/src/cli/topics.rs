@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use clap::Subcommand;
 use serde::Serialize;
 use weir_client::{
-    AlterTopic, Client, NewTopic, Offset, PartitionIndex, PartitionState, TopicDescription, TopicEntry,
+    AlterTopic, Client, NewTopic, NodeId, Offset, PartitionIndex, PartitionState, ReassignmentProgress,
+    TopicDescription, TopicEntry,
 };
 
 use super::global::Global;
@@ -36,7 +37,8 @@ enum TopicsCommand {
     },
     /// List all topics
     List,
-    /// Show a topic's partitions, offsets and settings; all topics without a name
+    /// Show a topic's partitions, offsets and settings; all topics without a name. While replicas move, `4+` among a
+    /// partition's replicas is about to be one, and `2-` about to be none
     Describe {
         /// The topic
         name: Option<String>,
@@ -124,14 +126,16 @@ async fn list(client: &Client, output: Output) -> Result<(), Failure> {
 }
 
 async fn describe(client: &Client, name: Option<String>, output: Output) -> Result<(), Failure> {
+    // Who may see the topic and not the cluster is not told.
+    let under_way = client.list_reassignments().await.unwrap_or_default();
     if let Some(name) = name {
-        let topic = Described::of(client.describe_topic(&name).await?);
+        let topic = Described::of(client.describe_topic(&name).await?, &under_way);
         topic.show(output)?;
         return output.result(&topic);
     }
     let mut topics = Vec::new();
     for entry in client.list_topics().await? {
-        let topic = Described::of(client.describe_topic(&entry.name).await?);
+        let topic = Described::of(client.describe_topic(&entry.name).await?, &under_way);
         topic.show(output)?;
         topics.push(topic);
     }
@@ -210,6 +214,10 @@ struct DescribedPartition {
     leader: Option<u32>,
     leader_epoch: u32,
     replicas: Vec<u32>,
+    /// Those of them that a reassignment gives the partition, until they take over.
+    adding_replicas: Vec<u32>,
+    /// Those of them that it takes away then.
+    removing_replicas: Vec<u32>,
     isr: Vec<u32>,
     elr: Vec<u32>,
     offline: Vec<u32>,
@@ -228,7 +236,10 @@ struct DescribedReplica {
 }
 
 impl Described {
-    fn of(topic: TopicDescription) -> Described {
+    fn of(topic: TopicDescription, under_way: &[ReassignmentProgress]) -> Described {
+        let mine: Vec<_> = under_way.iter().filter(|one| one.topic == topic.name).collect();
+        let moving =
+            |partition: &PartitionState| mine.iter().find(|one| one.partition == partition.index).copied();
         let set =
             topic.configs.iter().filter(|config| config.is_set).map(|config| config.key.clone()).collect();
         Described {
@@ -237,7 +248,14 @@ impl Described {
             revision: topic.revision.0,
             configs_set: set,
             configs: topic.configs.into_iter().map(|config| (config.key, config.value)).collect(),
-            partitions: topic.partitions.into_iter().map(DescribedPartition::of).collect(),
+            partitions: topic
+                .partitions
+                .into_iter()
+                .map(|partition| {
+                    let moving = moving(&partition);
+                    DescribedPartition::of(partition, moving)
+                })
+                .collect(),
         }
     }
 
@@ -258,8 +276,13 @@ impl Described {
 }
 
 impl DescribedPartition {
-    fn of(partition: PartitionState) -> DescribedPartition {
+    fn of(partition: PartitionState, moving: Option<&ReassignmentProgress>) -> DescribedPartition {
         let leader = partition.leader;
+        let only_in = |one: &[NodeId], other: &[NodeId]| {
+            one.iter().filter(|node| !other.contains(node)).map(|node| node.0).collect()
+        };
+        let adding = moving.map(|moving| only_in(&moving.target, &moving.origin)).unwrap_or_default();
+        let removing = moving.map(|moving| only_in(&moving.origin, &moving.target)).unwrap_or_default();
         let log_end = partition.replicas.iter().find(|replica| Some(replica.node) == leader);
         DescribedPartition {
             partition: partition.index.0,
@@ -275,12 +298,24 @@ impl DescribedPartition {
                 })
                 .collect(),
             replicas: partition.replicas.iter().map(|replica| replica.node.0).collect(),
+            adding_replicas: adding,
+            removing_replicas: removing,
             isr: partition.isr.iter().map(|node| node.0).collect(),
             elr: partition.elr.iter().map(|node| node.0).collect(),
             offline: partition.offline.iter().map(|node| node.0).collect(),
             log_start: partition.log_start.map(|offset| offset.0),
             high_watermark: partition.high_watermark.map(|offset| offset.0),
         }
+    }
+
+    /// `4+` is about to be a replica, `2-` about to be none.
+    fn marked(&self, node: u32) -> String {
+        let mark = match () {
+            () if self.adding_replicas.contains(&node) => "+",
+            () if self.removing_replicas.contains(&node) => "-",
+            () => "",
+        };
+        format!("{node}{mark}")
     }
 
     fn row(&self) -> [String; 8] {
@@ -293,7 +328,7 @@ impl DescribedPartition {
             self.partition.to_string(),
             or_dash(self.leader.map(u64::from)),
             self.leader_epoch.to_string(),
-            nodes(&self.replicas),
+            self.replicas.iter().map(|node| self.marked(*node)).collect::<Vec<_>>().join(","),
             nodes(&self.isr),
             nodes(&self.offline),
             or_dash(self.log_start),

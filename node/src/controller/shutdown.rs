@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use openraft::LogIdOptionExt;
 use weir_core::metadata::{Command, Image};
 use weir_wire::ids::NodeId;
 
 use super::Controller;
+use super::types::raft_node;
 
 /// How long a node that stops waits for others to take its leaderships.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -25,6 +27,7 @@ impl Controller {
                         .image
                         .wait_until(|image| image.index >= index && !leads_for_others(image, node))
                         .await;
+                    self.tell_heirs(Command::BeginShutdown { node, incarnation }).await;
                     tracing::info!("leaderships were handed over");
                 }
                 Err(error) => tracing::warn!(%error, "leaderships could not be handed over"),
@@ -32,6 +35,37 @@ impl Controller {
         };
         if tokio::time::timeout(HAND_OVER_TIMEOUT, handing_over).await.is_err() {
             tracing::warn!("not all leaderships were handed over in time");
+        }
+    }
+
+    /// Waits until the other nodes know what this one has decided last, if it is the active controller: once that is gone
+    /// they hear of it from the next one only, which takes an election.
+    ///
+    /// An entry is in force elsewhere when the next one comes. So the command is given again, which changes nothing.
+    async fn tell_heirs(&self, again: Command) {
+        if !self.is_active() || self.submit(again).await.is_err() {
+            return;
+        }
+        let is_heir = |node: u64| {
+            let image = self.image();
+            let heir = image.nodes.iter().find(|(other, _)| raft_node(**other) == node);
+            heir.is_some_and(|(other, state)| *other != self.node() && state.is_active())
+        };
+        let mut metrics = self.0.raft.metrics();
+        let last = metrics.borrow().last_log_index;
+        loop {
+            let all_know = {
+                let metrics = metrics.borrow_and_update();
+                // Who is not the active controller any more has told it to nobody, and is not asked.
+                let Some(progress) = &metrics.replication else { return };
+                progress
+                    .iter()
+                    .filter(|(node, _)| is_heir(**node))
+                    .all(|(_, matched)| matched.index() >= last)
+            };
+            if all_know || metrics.changed().await.is_err() {
+                return;
+            }
         }
     }
 }

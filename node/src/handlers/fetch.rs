@@ -214,9 +214,22 @@ impl Session {
             }
             Err(error) => {
                 tracing::error!(%error, offset = %from, "a read failed");
-                self.end(number, FetchEnd::Error(read_error(&error))).await
+                self.unreadable(number, &error).await
             }
         }
+    }
+
+    /// What cannot be read here may be read at another replica: then the consumer is to go there.
+    async fn unreadable(&mut self, number: u64, error: &ReadError) -> Result<(), End> {
+        let handle = self.subscriptions.get(&number).map(|subscription| subscription.handle.clone());
+        if let (ReadError::Corrupt { offset, .. }, Some(handle)) = (error, handle)
+            && handle.is_damaged_at(*offset).await
+        {
+            let sentence = "the partition is damaged here and gets another leader; refresh the metadata and subscribe again";
+            let reason = FetchEnd::Error(WireError::new(ErrorCode::NotLeader, sentence));
+            return self.end(number, reason).await;
+        }
+        self.end(number, FetchEnd::Error(read_error(error))).await
     }
 
     /// Reads whole batches: at once where they are still in memory, on a worker where the disk must be asked.

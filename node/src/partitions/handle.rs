@@ -62,6 +62,11 @@ pub(super) enum Message {
     Progress(oneshot::Sender<Progress>),
     Configure(Box<TopicSettings>),
     Housekeep,
+    /// A reader found that the disk changed what stands at or behind this offset. Answered whether others can do better.
+    Damaged {
+        offset: Offset,
+        reply: oneshot::Sender<bool>,
+    },
     /// An operator has deleted what lies below. Answered once it is not served any more.
     DeleteRecords {
         before: Offset,
@@ -220,6 +225,21 @@ impl PartitionHandle {
         let (reply, answer) = oneshot::channel();
         self.inbox.send(Message::LatestOffset { leader_epoch, reply }).await.map_err(|_| Gone)?;
         answer.await.map_err(|_| Gone)
+    }
+
+    /// A reader found that the disk changed what stands at or behind an offset. Says whether another replica has it as it
+    /// was: then this one leads no more in a moment.
+    pub async fn is_damaged_at(&self, offset: Offset) -> bool {
+        let (reply, answer) = oneshot::channel();
+        let told = self.inbox.send(Message::Damaged { offset, reply }).await;
+        told.is_ok() && answer.await.unwrap_or(false)
+    }
+
+    /// As [`is_damaged_at`](PartitionHandle::is_damaged_at), without waiting: a replica that has much to do hears of it when
+    /// the next one reads there.
+    pub fn tell_damaged(&self, offset: Offset) {
+        let (reply, _) = oneshot::channel();
+        let _ = self.inbox.try_send(Message::Damaged { offset, reply });
     }
 
     /// A follower wants to follow this replica. The answer goes to `sink`.

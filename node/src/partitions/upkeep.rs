@@ -18,8 +18,8 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
 /// How long the cleaner rests when it has gone round (Kafka's `log.cleaner.backoff.ms`, which is longer).
 const COMPACT_EVERY: Duration = Duration::from_secs(5);
 
-/// How often replicas that have others beside them, or something to flush in time, hear that time passed: who lags is
-/// noticed within this.
+/// How often replicas hear that time passed to which that matters, with others that lag behind or something to flush in time:
+/// who lags for too long is noticed within this.
 const TICK_EVERY: Duration = Duration::from_millis(250);
 
 /// Ticks for the replicas of one thread, until the runtime ends.

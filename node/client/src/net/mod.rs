@@ -24,6 +24,8 @@ use crate::outside::Outside;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long one node is waited for when it is asked for metadata. All others know it too.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
+/// After so long another one is asked too: the first may be gone, and its connection does not know yet.
+const METADATA_HEDGE: Duration = Duration::from_millis(150);
 
 /// Which requests are made again after a try whose fate is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,13 +213,20 @@ impl Net {
         self.ask_once_within(request, self.config.request_timeout).await
     }
 
-    /// As [`ask_once_dated`](Net::ask_once_dated) for what every node knows: one that does not answer soon is left for
-    /// the next.
+    /// As [`ask_once_dated`](Net::ask_once_dated) for what every node knows: while one does not answer soon, the next is
+    /// asked as well, and who answers first is believed.
     pub(crate) async fn ask_metadata<R: Request>(
         &self,
         request: &R,
     ) -> Result<(MetadataIndex, R::Response), ClientError> {
-        self.ask_once_within(request, self.config.request_timeout.min(METADATA_TIMEOUT)).await
+        let timeout = self.config.request_timeout.min(METADATA_TIMEOUT);
+        let first = self.ask_once_within(request, timeout);
+        hedged(first, METADATA_HEDGE, |has_failed| {
+            // Who failed is left already.
+            self.places().preferred += usize::from(!has_failed);
+            self.ask_once_within(request, timeout)
+        })
+        .await
     }
 
     async fn ask_once_within<R: Request>(
@@ -228,8 +237,13 @@ impl Net {
         let connection = self.any_connection().await?;
         let answered = self.ask_at_within(&connection, request, timeout).await;
         if answered.as_ref().is_err_and(ClientError::is_retryable) {
-            // The next try is another node's.
-            self.places().preferred += 1;
+            // The next try is another node's, unless it would be already.
+            let mut places = self.places();
+            let count = places.any.len().max(1);
+            let preferred = places.preferred.checked_rem(count).and_then(|at| places.any.get(at));
+            if preferred == Some(&connection.address) {
+                places.preferred += 1;
+            }
         }
         answered
     }
@@ -357,5 +371,60 @@ impl Net {
 
     fn places(&self) -> MutexGuard<'_, Places> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the first says, or the second, which is begun when the first has said nothing for a while, or failed. An error that a
+/// second try might not meet waits for the other's word.
+async fn hedged<T, Second: Future<Output = Result<T, ClientError>>>(
+    first: impl Future<Output = Result<T, ClientError>>,
+    after: Duration,
+    second: impl FnOnce(bool) -> Second,
+) -> Result<T, ClientError> {
+    tokio::pin!(first);
+    match tokio::time::timeout(after, &mut first).await {
+        Ok(Err(error)) if error.is_retryable() => return second(true).await,
+        Ok(answered) => return answered,
+        Err(_) => {}
+    }
+    let second = second(false);
+    tokio::pin!(second);
+    tokio::select! {
+        biased;
+        answered = &mut first => match answered {
+            Err(error) if error.is_retryable() => second.await,
+            answered => answered,
+        },
+        answered = &mut second => match answered {
+            Err(error) if error.is_retryable() => first.await,
+            answered => answered,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_says_nothing_for_a_while_is_not_waited_for_alone() {
+        let after = Duration::from_millis(100);
+        let said = |ms: u64, said: Result<u32, ClientError>| async move {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            said
+        };
+        let lost = || ClientError::ConnectionLost { address: "a:1".to_owned(), reason: "gone".to_owned() };
+        let ask = |first, second| async move {
+            let started = tokio::time::Instant::now();
+            (hedged(first, after, |_| second).await.ok(), started.elapsed().as_millis())
+        };
+        assert_eq!(ask(said(99, Ok(1)), said(0, Ok(2))).await, (Some(1), 99));
+        assert_eq!(ask(said(5000, Ok(1)), said(20, Ok(2))).await, (Some(2), 120));
+        assert_eq!(ask(said(110, Ok(1)), said(20, Ok(2))).await, (Some(1), 110));
+        // Whoever fails leaves it to the other.
+        assert_eq!(ask(said(110, Err(lost())), said(20, Ok(2))).await, (Some(2), 120));
+        assert_eq!(ask(said(300, Ok(1)), said(20, Err(lost()))).await, (Some(1), 300));
+        assert_eq!(ask(said(50, Err(lost())), said(5, Ok(2))).await, (Some(2), 55));
+        assert_eq!(ask(said(50, Err(lost())), said(5, Err(lost()))).await, (None, 55));
     }
 }

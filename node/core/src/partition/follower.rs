@@ -200,6 +200,11 @@ impl Follower {
         })
     }
 
+    /// Whether a tick may change something: it asks for a subscription, again.
+    pub(crate) fn awaits_time(&self) -> bool {
+        matches!(self.link, Link::Held | Link::Asked { .. })
+    }
+
     pub(crate) fn tick(&mut self, now: Now) {
         match self.link {
             Link::Held => self.link = Link::Due,

@@ -96,6 +96,11 @@ impl Isr {
         self.is_held = false;
     }
 
+    /// Whether it waits for the next tick to propose.
+    pub(crate) fn is_held(&self) -> bool {
+        self.is_held
+    }
+
     fn take(&mut self, number: ProposalNumber) -> Option<Proposal> {
         self.proposal.take_if(|proposal| proposal.number == number)
     }

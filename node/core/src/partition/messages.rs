@@ -110,6 +110,8 @@ pub enum StorageFault {
     Write,
     /// Flushing them to the disk.
     Flush,
+    /// Keeping them: what is read back is not what was written.
+    Damage,
 }
 
 /// A batch to store. The shell keeps the bytes; they are needed when [`Effect::Write`] asks for them, in the same
@@ -347,6 +349,8 @@ pub enum RetireCause {
     WriteFailed,
     /// A flush failed.
     FlushFailed,
+    /// The disk changed what it had stored, and other replicas in sync have it as it was.
+    Damaged,
     /// Its topic was deleted.
     Deleted,
     /// Its leader's log ends, or parts from this one, below what was committed: one of the two is wrong, and a follower

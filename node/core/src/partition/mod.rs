@@ -200,6 +200,7 @@ impl Partition {
             Input::Append(append) => self.append(now, &append, effects),
             Input::StorageFailed(StorageFault::Write) => self.retire(RetireCause::WriteFailed, effects),
             Input::StorageFailed(StorageFault::Flush) => self.retire(RetireCause::FlushFailed, effects),
+            Input::StorageFailed(StorageFault::Damage) => self.retire(RetireCause::Damaged, effects),
             Input::Truncated(left) => self.truncated(now, left, effects),
             Input::Tick => self.tick(now),
             Input::DeleteRecords { before } => {

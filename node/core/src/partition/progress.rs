@@ -250,6 +250,18 @@ impl Progress {
         caught_up_ns.is_none_or(|since| now.ms_since(since) > log.config.replica_lag_time_max_ms)
     }
 
+    /// Whether a tick may change something: a proposal waits for it, or somebody who counts is behind, and may be so for
+    /// too long. Who has the whole log is never late.
+    pub(crate) fn awaits_time(&self, log: &LogState) -> bool {
+        let is_behind =
+            |follower: &Follower| follower.position(log).is_none_or(|position| position < log.durable_end());
+        let counts = |node: &NodeId, follower: &Follower| {
+            self.isr.decided().contains(node) || follower.subscription.is_some()
+        };
+        let mut followers = self.followers.iter();
+        self.isr.is_held() || followers.any(|(node, follower)| counts(node, follower) && is_behind(follower))
+    }
+
     /// Somebody in the decided ISR who does not have everything below `end`, as far as the leader knows.
     pub(crate) fn lacking(&self, log: &LogState, end: Offset) -> Option<&Member> {
         let lacks = |follower: &&Follower| follower.position(log).is_none_or(|position| position < end);

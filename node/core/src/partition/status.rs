@@ -69,10 +69,16 @@ impl Partition {
         self.log.ends.flushed
     }
 
-    /// Whether a flush is due once time has passed: then [`Input::Tick`](super::Input::Tick) is wanted.
+    /// Whether something is due once time has passed: then [`Input::Tick`](super::Input::Tick) is wanted. A replica that
+    /// is at rest, and whose others are, needs none.
     #[must_use]
-    pub fn awaits_flush(&self) -> bool {
-        self.log.awaits_flush()
+    pub fn awaits_time(&self) -> bool {
+        let of_role = match &self.role {
+            Role::Leader(leader) => leader.progress.awaits_time(&self.log),
+            Role::Follower(follower) => follower.awaits_time(),
+            Role::Idle | Role::Retired { .. } => false,
+        };
+        of_role || self.log.awaits_flush()
     }
 
     /// The reign in which this replica leads, if it does.

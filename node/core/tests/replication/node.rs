@@ -46,6 +46,9 @@ pub(crate) struct Disk {
     snapshots: Vec<ProducerCheckpoint>,
 }
 
+/// Longer than anything is waited for.
+const HOUR_NS: u64 = 3_600_000_000_000;
+
 impl Disk {
     pub(crate) fn end(&self) -> Offset {
         self.batches.last().map_or(Offset::ZERO, StoredBatch::end)
@@ -172,6 +175,18 @@ impl Node {
         if self.disk.end() > end {
             self.handle(now, Input::Written { end: self.disk.end() }, out);
         }
+        self.must_say_what_it_waits_for(now);
+    }
+
+    /// Whoever says that no time need pass is told of none.
+    fn must_say_what_it_waits_for(&self, now: Now) {
+        if self.partition.awaits_time() {
+            return;
+        }
+        let mut effects = Vec::new();
+        let later = Now { monotonic_ns: now.monotonic_ns + HOUR_NS, ..now };
+        self.partition.clone().handle(later, Input::Tick, &mut effects);
+        assert!(effects.is_empty(), "a tick was not wanted and would have led to {effects:?}");
     }
 
     fn carry_out(&mut self, effect: Effect, frame: &[StoredBatch], out: &mut Vec<Out>) {

@@ -7,6 +7,7 @@
 //!   end-to-end    records ──▶ producers ──▶ topic ──▶ consumers, at once
 //!   groups        members that come and go, commits, many groups: see there
 //!   swaps         records ──▶ topic, its plugins swapped all the while ──▶ a reader that counts them: see there
+//!   gaps          records ──▶ topic, at a pace, while somebody kills nodes: see there
 //! ```
 //!
 //! Every client has a thread and a connection of its own. What happened in the warm-up is not counted. With `--rate` a
@@ -14,6 +15,7 @@
 //! every record that should have been sent meanwhile.
 
 mod consume;
+mod gaps;
 mod groups;
 mod latencies;
 mod machine;
@@ -60,6 +62,8 @@ enum BenchCommand {
     Groups(groups::Args),
     /// Swap the plugins of a topic while records flow, and count the records
     Swaps(swaps::Args),
+    /// Send records at a pace, and tell how long each partition went without an acknowledgement
+    Gaps(gaps::Args),
 }
 
 /// One run.
@@ -96,6 +100,10 @@ struct Load {
     /// How batches are compressed: none, gzip, snappy, lz4 or zstd
     #[arg(long, value_name = "C", default_value = "none")]
     compression: Compression,
+    /// A topic that is there already, and stays; it is sent to as it is [default: one of the bench's own]
+    #[arg(long, value_name = "NAME")]
+    #[arg(conflicts_with_all = ["partitions", "replication_factor", "config", "interceptors", "partitioner"])]
+    topic: Option<String>,
     /// Partitions of the topic [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     partitions: Option<u32>,
@@ -245,6 +253,10 @@ pub(super) async fn run(args: Args, global: &Global, output: Output) -> Done {
             let exit = told(&figures.lines(), &figures, output)?;
             return if figures.is_clean() { Ok(exit) } else { Err(Failure::new(swaps::NOT_CLEAN)) };
         }
+        BenchCommand::Gaps(args) => {
+            let figures = unless_interrupted(&mut interrupts, gaps::run(args, global, output)).await?;
+            return figures.map_or(Ok(Exit::Interrupted), |figures| told(&figures.lines(), &figures, output));
+        }
         _ => {}
     }
     let measured = unless_interrupted(&mut interrupts, measure(&args.command, global, output)).await?;
@@ -283,16 +295,19 @@ async fn measure(command: &BenchCommand, global: &Global, output: Output) -> Res
     | BenchCommand::Consume(run)
     | BenchCommand::EndToEnd(run)) = command
     else {
-        return Err(Failure::new("groups and swaps are measured in their own way"));
+        return Err(Failure::new("groups, swaps and gaps are measured in their own way"));
     };
-    let load = &run.load;
-    command.refuse_ignored(load)?;
+    command.refuse_ignored(&run.load)?;
     let target = Arc::new(Target::start(&run.place, global, output).await?);
+    let mut load = run.load.clone();
     let phase = Phase::new(load.span());
-    let topic = match command {
-        BenchCommand::Transport(_) => None,
-        _ => Some(target.create_topic(load).await?),
+    let topic = match (command, &load.topic) {
+        (BenchCommand::Transport(_), _) => None,
+        (_, Some(name)) => Some(target.topic_there(name).await?),
+        _ => Some(target.create_topic(&load).await?),
     };
+    load.partitions = topic.as_ref().map(|topic| topic.partitions);
+    let load = &load;
     let replication_factor = topic.as_ref().map(|topic| topic.replication_factor);
     let topic = topic.map(|topic| topic.name);
     let measured = match (command, topic.as_deref()) {
@@ -304,7 +319,7 @@ async fn measure(command: &BenchCommand, global: &Global, output: Output) -> Res
     let measured = measured?;
     // All clients have ended.
     if let Ok(target) = Arc::try_unwrap(target) {
-        target.stop(topic.as_deref()).await?;
+        target.stop(topic.as_deref().filter(|_| load.topic.is_none())).await?;
     }
     Ok(Summary::new(command.name(), load, replication_factor, &measured, &phase.latencies))
 }
@@ -313,6 +328,7 @@ impl BenchCommand {
     /// A flag that changes nothing would let somebody compare what is the same.
     fn refuse_ignored(&self, load: &Load) -> Result<(), Failure> {
         let of_topics = [
+            ("--topic", load.topic.is_some()),
             ("--acks", load.acks.is_some()),
             ("--partitions", load.partitions.is_some()),
             ("--replication-factor", load.replication_factor.is_some()),
@@ -330,6 +346,7 @@ impl BenchCommand {
             ("--consumer-interceptor", !load.consumer_interceptors.is_empty()),
         ];
         let of_senders = [
+            ("--topic", load.topic.is_some()),
             ("--acks", load.acks.is_some()),
             ("--producers", load.producers.is_some()),
             ("--in-flight-batches", load.in_flight_batches.is_some()),
@@ -340,7 +357,7 @@ impl BenchCommand {
             BenchCommand::Produce(_) => &[&of_readers],
             // The topic is filled by one producer, as fast as it goes.
             BenchCommand::Consume(_) => &[&of_senders, &of_pace],
-            BenchCommand::EndToEnd(_) | BenchCommand::Groups(_) | BenchCommand::Swaps(_) => &[],
+            _ => &[],
         };
         let given = ignored.iter().copied().flatten().filter(|(_, is_given)| *is_given);
         let given: Vec<&str> = given.map(|(flag, _)| *flag).collect();
@@ -359,6 +376,7 @@ impl BenchCommand {
             BenchCommand::EndToEnd(_) => "end-to-end",
             BenchCommand::Groups(_) => "groups",
             BenchCommand::Swaps(_) => "swaps",
+            BenchCommand::Gaps(_) => "gaps",
         }
     }
 }

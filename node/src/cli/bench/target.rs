@@ -25,12 +25,12 @@ const BATCH_MARGIN_BYTES: u32 = 64 * 1024;
 /// Where to measure.
 #[derive(Debug, clap::Args)]
 pub(super) struct Where {
-    /// A node that runs already, HOST:PORT [default: one of its own, on a temporary folder]
-    #[arg(long, value_name = "ADDR")]
-    node: Option<String>,
-    /// The process of that node, if it is on this machine: its CPU time is then told
-    #[arg(long, value_name = "PID", requires = "node")]
-    node_pid: Option<u32>,
+    /// Nodes that run already, HOST:PORT, separated by commas [default: one of its own, on a temporary folder]
+    #[arg(long, value_name = "ADDR", value_delimiter = ',')]
+    node: Vec<String>,
+    /// The processes of those nodes, if they are on this machine: their CPU time is then told
+    #[arg(long, value_name = "PID", requires = "node", value_delimiter = ',')]
+    node_pid: Vec<u32>,
     /// How many nodes of its own there are, one cluster; their CPU times are told together
     #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "node")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=5))]
@@ -64,20 +64,21 @@ struct Own {
     _folder: TempDir,
 }
 
-/// The topic of a run.
+/// The topic of a run, its own or one that was there.
 pub(super) struct OwnTopic {
     pub(super) name: String,
+    pub(super) partitions: u32,
     pub(super) replication_factor: u32,
 }
 
 impl Target {
     pub(super) async fn start(place: &Where, global: &Global, output: Output) -> Result<Target, Failure> {
-        if let Some(address) = &place.node {
-            if place.node_pid.is_none() {
+        if !place.node.is_empty() {
+            if place.node_pid.is_empty() {
                 output.note("weir: without --node-pid the node's CPU time is counted among the others'");
             }
-            let (addresses, certs) = (vec![address.clone()], global.client_certs());
-            return Ok(Target { own: None, addresses, certs, pids: place.node_pid.into_iter().collect() });
+            let (addresses, certs) = (place.node.clone(), global.client_certs());
+            return Ok(Target { own: None, addresses, certs, pids: place.node_pid.clone() });
         }
         let folder = place.folder.clone().unwrap_or_else(std::env::temp_dir);
         let folder = tempfile::Builder::new().prefix("weir-bench-").tempdir_in(folder)?;
@@ -170,6 +171,17 @@ impl Target {
         Ok(Client::connect(ClientConfig::new(self.addresses.clone(), self.certs.clone())).await?)
     }
 
+    /// A topic that a run finds and leaves.
+    pub(super) async fn topic_there(&self, name: &str) -> Result<OwnTopic, Failure> {
+        let client = self.connect().await?;
+        let described = client.describe_topic(name).await?;
+        client.close().await;
+        let replicas = described.partitions.first().map_or(0, |partition| partition.replicas.len());
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let (partitions, replication_factor) = (count(described.partitions.len()), count(replicas));
+        Ok(OwnTopic { name: name.to_owned(), partitions, replication_factor })
+    }
+
     /// A topic for one run.
     pub(super) async fn create_topic(&self, load: &Load) -> Result<OwnTopic, Failure> {
         let name = format!("weir-bench-{:08x}", fastrand::u32(..));
@@ -192,7 +204,7 @@ impl Target {
             stage_and_activate(&client, &name, &pipeline).await?;
         }
         client.close().await;
-        Ok(OwnTopic { name, replication_factor })
+        Ok(OwnTopic { name, partitions: load.partitions(), replication_factor })
     }
 
     /// Removes what the run left.

@@ -1,6 +1,6 @@
 //! What is due now and then: retention, segments that were written to for too long, indexes that are to be made anew.
 
-use weir_core::partition::Input;
+use weir_core::partition::{Input, StorageFault};
 use weir_wire::ids::Offset;
 
 use super::{Done, Replica};
@@ -35,6 +35,34 @@ impl Replica {
                 tracing::warn!(partition = %self.name, %error, "an index is to be made anew, and cannot yet");
             }
         }
+    }
+
+    /// The disk changed what stands at or behind an offset. Where others in sync have it as it was, they go on, and the
+    /// next start cuts it off here and gets it from them. Who is the only one keeps serving what is whole: false.
+    pub(super) fn give_up_damaged(&mut self, offset: Offset) -> bool {
+        if self.core.retired().is_some() {
+            return true;
+        }
+        let have_others = match self.core.isr() {
+            Some(isr) => isr.len() > 1,
+            None => self.core.following().is_some(),
+        };
+        if !have_others || self.log().is_compacting() {
+            return false;
+        }
+        match self.log_mut().give_up_from(offset) {
+            Ok(()) => tracing::error!(
+                partition = %self.name, %offset,
+                "the log is damaged: others lead, and what is damaged comes back from them once the node restarts"
+            ),
+            Err(error) => {
+                tracing::error!(partition = %self.name, %offset, %error, "the log is damaged, and that cannot be noted");
+                return false;
+            }
+        }
+        self.state.is_broken = true;
+        self.handle(Input::StorageFailed(StorageFault::Damage));
+        true
     }
 
     /// Lets go of what is older or more than the topic keeps.

@@ -119,8 +119,6 @@ pub(super) struct State {
     compaction: Option<oneshot::Sender<()>>,
     /// The storage failed: nothing is written any more.
     is_broken: bool,
-    /// The partition has other replicas.
-    has_others: bool,
 }
 
 /// At most one flush is under way; who wants one meanwhile shares the next.
@@ -168,7 +166,6 @@ impl State {
             flush_is_stale: false,
             compaction: None,
             is_broken: false,
-            has_others: false,
         }
     }
 }
@@ -258,6 +255,10 @@ impl Replica {
             }
             Message::Configure(settings) => self.configure(*settings),
             Message::Housekeep => self.housekeep(),
+            Message::Damaged { offset, reply } => {
+                // Who read it may have stopped waiting.
+                let _ = reply.send(self.give_up_damaged(offset));
+            }
             Message::DeleteRecords { before, reply } => {
                 self.handle(Input::DeleteRecords { before });
                 // Who told may have stopped waiting.
@@ -309,7 +310,7 @@ impl Replica {
     }
 
     fn say_whether_time_matters(&self) {
-        self.ticking.want(&self.mailbox, self.state.has_others || self.core.awaits_flush());
+        self.ticking.want(&self.mailbox, self.core.awaits_time());
     }
 
     fn carry_out(&mut self, effect: Effect) {
@@ -356,7 +357,7 @@ impl Replica {
     fn retired(&self, cause: RetireCause) {
         let standing = match cause {
             RetireCause::Deleted => Standing::Deleted,
-            RetireCause::WriteFailed | RetireCause::FlushFailed => Standing::Failed,
+            RetireCause::WriteFailed | RetireCause::FlushFailed | RetireCause::Damaged => Standing::Failed,
             RetireCause::WouldCutCommitted { to, high_watermark } => {
                 metrics::counter!("weir_truncations_refused_total").increment(1);
                 tracing::error!(

@@ -11,20 +11,19 @@ impl Replica {
     /// Takes the part. What says so is on disk when this returns.
     pub(super) async fn take_role(&mut self, role: Role) {
         let before = self.core.leading();
-        let (leader_epoch, has_others) = match role {
+        let leader_epoch = match role {
             Role::Leader(reign) => {
                 self.me = Some(reign.me);
-                let (leader_epoch, has_others) = (reign.leader_epoch, reign.replicas.len() > 1);
+                let leader_epoch = reign.leader_epoch;
                 self.begin(Input::BecomeLeader(reign)).await;
-                (leader_epoch, has_others)
+                leader_epoch
             }
             Role::Follower(following) => {
                 self.me = Some(following.me);
                 self.begin(Input::BecomeFollower(following)).await;
-                (following.leader_epoch, true)
+                following.leader_epoch
             }
         };
-        self.state.has_others = has_others;
         if self.core.leading() != before {
             self.state.peers.forget();
         }

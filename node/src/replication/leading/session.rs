@@ -271,6 +271,9 @@ impl Session {
     fn lost(&self, number: u64, error: &ReadError) -> Step {
         let Some(handle) = self.remove(number) else { return Step::Nothing };
         tracing::warn!(follower = %self.follower.node, %error, "a follower cannot be sent what it needs");
+        if let ReadError::Corrupt { offset, .. } = error {
+            handle.tell_damaged(*offset);
+        }
         handle.unsubscribe(self.follower, SubscriptionNumber(number));
         Step::Lost(super::live::ended(number, "the leader cannot read on there; subscribe again"))
     }

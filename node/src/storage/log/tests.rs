@@ -7,10 +7,12 @@ use bytes::Bytes;
 use weir_wire::batch::{BatchHeader, gap};
 use weir_wire::ids::{LeaderEpoch, Offset};
 
-use super::super::testing::{FOLDER, all_bytes, batch, key, open_folder, open_log, read_all, run, small};
+use super::super::testing::{
+    FOLDER, all_bytes, batch, key, open_folder, open_log, read_all, run, small, try_open,
+};
 use super::super::{
-    CompactionLimits, DataFolder, Disk, FileKind, Log, LogConfig, ReadError, ReadPlan, RetentionLimits,
-    SimDisk, StampedBatch, StorageError, file_name, verify_partition,
+    CompactionLimits, DataFolder, Disk, FileKind, Log, LogConfig, OnDamage, ReadError, ReadPlan,
+    RetentionLimits, SimDisk, StampedBatch, StorageError, file_name, verify_partition,
 };
 
 fn new_log() -> (SimDisk, DataFolder, Log) {
@@ -633,5 +635,28 @@ fn an_index_entry_that_points_elsewhere_is_not_believed() {
         let job = log.prepare_repair().expect("possible").expect("noticed");
         log.repair_done(job.run()).expect("repaired");
         assert_eq!(disk.content(path(0, FileKind::Index)), sound);
+    }
+}
+
+#[test]
+fn what_is_given_up_is_cut_off_at_the_next_start_although_it_was_flushed() {
+    for is_closed in [false, true] {
+        let (disk, folder, mut log) = filled();
+        log.flush().expect("flush");
+        let (before, second) = (log.recovery_point(), log.segments()[1]);
+        folder.save_recovery_points([(key(), before)]).expect("save");
+        disk.flip_bit(path(second.0, FileKind::Log), 70, 0);
+        log.give_up_from(second).expect("noted");
+        assert!(log.append(&run(80, 1, 39)).is_err(), "it takes nothing more");
+        assert!(log.recovery_point().point.offset <= second);
+        if is_closed {
+            let told = log.recovery_point();
+            log.close().expect_err("what is left is open");
+            folder.save_recovery_points([(key(), told)]).expect("save");
+        } else {
+            drop(log);
+        }
+        let (log, recovery) = try_open(&folder, OnDamage::Cut).expect("it opens");
+        assert_eq!((log.end(), recovery.keeps_its_place()), (second, false), "closed: {is_closed}");
     }
 }

@@ -100,6 +100,27 @@ impl Log {
         Ok(offset)
     }
 
+    /// Takes nothing more from now on, since the disk changed what stands at or behind `offset`: the next time it is opened
+    /// the log is checked from there on, as if nothing of it had been flushed.
+    ///
+    /// # Errors
+    /// The disk's; the log goes on then.
+    pub fn give_up_from(&mut self, offset: Offset) -> Result<(), StorageError> {
+        let offset = offset.max(self.start());
+        self.side.change_meta(|meta| {
+            meta.truncations += 1;
+            meta.truncated_to = meta.truncated_to.min(offset);
+        })?;
+        let segment = {
+            let state = self.shared.state();
+            state.view(state.segment_of(offset)).map_or(offset, |view| view.segment.base)
+        };
+        // Nor may a recovery point that is told from now on lie behind it.
+        self.after_cut(LogPoint { offset: segment, segment, position: 0 });
+        self.retired.get_or_insert_with(|| format!("the log is damaged at or behind offset {offset}"));
+        Ok(())
+    }
+
     /// Says on disk that recovery points of before may lie behind the end that is coming.
     fn lower_recovery_point(&self, new_end: Offset) -> Result<(), StorageError> {
         if new_end >= self.flushed.offset {

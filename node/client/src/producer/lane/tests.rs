@@ -679,6 +679,42 @@ fn a_node_that_falls_silent_is_left_and_a_nonsensical_answer_is_not_believed() {
     );
 }
 
+/// A leader that died is missed by the cluster after about a second; whoever takes over is found soon after that.
+#[test]
+fn a_silent_node_is_suspected_often_at_first_and_left_as_soon_as_somebody_else_leads() {
+    check(
+        GUESSED,
+        "0 metadata r1 n1@0
+         0 producer 7
+         0 ready b1 x1 until 90000
+         0 opened o1
+         399 tick
+         400 tick
+         500 tick
+         600 tick
+         700 metadata r1 n2@1
+         760 tick",
+        expect![[r#"
+            0 metadata r1 n1@0
+            0 producer 7
+            0 ready b1 x1 until 90000
+                open o1 at n1: producer 7.0 r1 Guessed { partition: PartitionIndex(0), leader_epoch: LeaderEpoch(0) }
+            0 opened o1
+                send b1 on o1 as #0 7.0 seq 0
+            399 tick
+            400 tick
+                refresh metadata
+            500 tick
+            600 tick
+                refresh metadata
+            700 metadata r1 n2@1
+                close o1
+                open o2 at n2: producer 7.0 r1 Guessed { partition: PartitionIndex(0), leader_epoch: LeaderEpoch(1) }
+            760 tick
+        "#]],
+    );
+}
+
 #[test]
 fn no_id_for_a_passing_reason_is_asked_for_again_and_for_good_fails() {
     check(

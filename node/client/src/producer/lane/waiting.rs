@@ -11,7 +11,14 @@ use crate::producer::delivery::DeliveryResult;
 /// A lane without a batch for this long gives its stream back.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 /// A node that is silent for so long may be gone: the metadata is asked, and if somebody else leads, the lane goes there.
-const SUSPICION: Duration = Duration::from_secs(1);
+/// Before the cluster itself has missed the node there is nothing to learn.
+const SUSPICION: Duration = Duration::from_millis(400);
+/// How soon it is asked again, while somebody else may be elected at any moment.
+const SUSPICION_AGAIN: Duration = Duration::from_millis(200);
+/// After so long it is asked less often: whoever could take over would have by now.
+const SUSPICION_FRESH: Duration = Duration::from_secs(5);
+/// That often.
+const SUSPICION_LATER: Duration = Duration::from_secs(1);
 /// How often a plugin may fail on a batch that is sent again.
 const PLUGIN_TRIES: u32 = 5;
 
@@ -92,14 +99,15 @@ impl Lane {
         self.idle_since.filter(|_| self.stream.is_some()).map(|since| since + IDLE_MAX)
     }
 
-    /// A node that neither answers nor closes the stream is left.
+    /// A node that neither answers nor closes the stream is left: at once for one that is known to lead instead.
     pub(super) fn give_up_on_silence(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        if self.patience_ends().is_some_and(|end| end <= now)
-            && let Some(stream) = self.stream.take()
-        {
+        let (has_moved, is_over) = (self.has_moved(), self.patience_ends().is_some_and(|end| end <= now));
+        if is_over && let Some(stream) = self.stream.take() {
             effects.push(Effect::Close(stream.opening));
-            effects.push(Effect::RefreshMetadata);
-            self.reopen_later(now);
+            if !has_moved {
+                effects.push(Effect::RefreshMetadata);
+                self.reopen_later(now);
+            }
         }
     }
 
@@ -142,6 +150,10 @@ impl Lane {
 
     fn suspicion_ends(&self) -> Option<Moment> {
         let since = self.silent_since()?;
-        Some(self.suspected_at.map_or(since, |at| at.max(since)) + SUSPICION)
+        let Some(asked) = self.suspected_at.filter(|asked| *asked >= since) else {
+            return Some(since + SUSPICION);
+        };
+        let again = if asked < since + SUSPICION_FRESH { SUSPICION_AGAIN } else { SUSPICION_LATER };
+        Some(asked + again)
     }
 }
