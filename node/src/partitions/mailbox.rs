@@ -180,8 +180,7 @@ impl Mail {
 pub(super) struct Mailbox {
     waiting: Mutex<Waiting>,
     arrived: Notify,
-    /// Whether anything may have to be done because time passed: on a replica that has others beside it, or something
-    /// to flush in time.
+    /// Whether anything may have to be done because time passed, as the core says.
     wants_ticks: AtomicBool,
     /// Whether [`Ticking`] holds it. Changed only under that one's lock.
     is_listed: AtomicBool,
