@@ -11,6 +11,7 @@ mod failures;
 mod handle;
 mod links;
 mod mailbox;
+mod moved;
 mod open;
 #[cfg(test)]
 mod open_tests;
@@ -50,6 +51,7 @@ use crate::watched::Watched;
 use failures::Failures;
 use handle::{Message, TopicSettings};
 use mailbox::Ticking;
+use moved::Moved;
 use open::{OpenOrder, Opened, Surroundings};
 use roles::Role;
 use space::SpaceGuard;
@@ -79,6 +81,8 @@ struct Shared {
     threads: Vec<Handle>,
     /// The replicas of each of these threads that hear that time passes.
     ticking: Vec<Arc<Ticking>>,
+    /// Whose marks are to be checkpointed.
+    moved: Arc<Moved>,
     next_thread: AtomicUsize,
     hosted: Mutex<BTreeMap<(TopicId, PartitionIndex), Hosted>>,
     /// Logs that this node cannot vouch for, as they were found when it started.
@@ -141,6 +145,7 @@ impl Partitions {
                 failures: Arc::new(Failures::none()),
                 threads: threads.handles().to_vec(),
                 ticking: threads.handles().iter().map(|_| Arc::default()).collect(),
+                moved: Arc::default(),
                 next_thread: AtomicUsize::new(0),
                 hosted: Mutex::default(),
                 cut: Mutex::default(),
@@ -353,7 +358,10 @@ impl Partitions {
         let compacts = TopicSettings::of(&configs, lag_time_max_ms).compaction.is_some();
         let deleted_before = Offset::ZERO;
         let hosted = Hosted { topic, role: None, configs, lag_time_max_ms, compacts, deleted_before, handle };
+        let view = hosted.handle.as_ref().map(|handle| Arc::clone(&handle.view));
         self.hosted().insert(key, hosted);
+        // What was noted before nobody could have found here.
+        view.iter().for_each(|view| view.note_marks());
         made
     }
 
@@ -373,6 +381,7 @@ impl Partitions {
             controller: self.shared.controller.clone(),
             links: Arc::clone(&self.shared.links),
             ticking: Arc::clone(&self.shared.ticking[thread]),
+            moved: Arc::clone(&self.shared.moved),
             failures: Arc::clone(&self.shared.failures),
         };
         let (handle, replica) = parts.into_replica(order, surroundings);

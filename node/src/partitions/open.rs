@@ -17,6 +17,7 @@ use super::failures::Failures;
 use super::handle::{MESSAGES_QUEUED_MAX, PartitionHandle, TopicSettings};
 use super::links::Links;
 use super::mailbox::{Mailbox, Ticking};
+use super::moved::{Moved, Note};
 use super::replica::{Replica, State};
 use super::space::SpaceGuard;
 use super::view::View;
@@ -253,6 +254,7 @@ pub(super) struct Surroundings {
     pub(super) controller: Controller,
     pub(super) links: Arc<Links>,
     pub(super) ticking: Arc<Ticking>,
+    pub(super) moved: Arc<Moved>,
     pub(super) failures: Arc<Failures>,
 }
 
@@ -299,8 +301,10 @@ impl Parts {
     ) -> (PartitionHandle, Replica) {
         let (sender, inbox) = mpsc::channel(MESSAGES_QUEUED_MAX);
         let Parts { core, log, settings, .. } = self;
-        let Surroundings { outside, data, space, controller, links, ticking, failures } = surroundings;
-        let view = Arc::new(View::new(core.log_start(), core.high_watermark(), core.log_end()));
+        let Surroundings { outside, data, space, controller, links, ticking, moved, failures } = surroundings;
+        let note = Note::new((order.topic_id, order.partition), moved);
+        let view = View::new(core.log_start(), core.high_watermark(), core.log_end()).noting(note);
+        let view = Arc::new(view);
         let mailbox = Arc::new(Mailbox::default());
         // Opening made all of it durable: the next checkpoint says so.
         view.set_recovery_point(log.recovery_point());

@@ -92,11 +92,18 @@ async fn housekeep(partitions: &Partitions) {
 
 /// Saves what has moved since the last time.
 async fn checkpoint(partitions: &Partitions) {
+    let views: Vec<_> = {
+        let (moved, hosted) = (partitions.shared.moved.take(), partitions.hosted());
+        let here = moved.iter().filter_map(|key| hosted.get(key)?.handle.as_ref());
+        here.map(|handle| (handle.key(), Arc::clone(&handle.view))).collect()
+    };
+    if views.is_empty() {
+        return;
+    }
     let (mut high_watermarks, mut recovery_points) = (Vec::new(), Vec::new());
-    let handles: Vec<_> = partitions.hosted().values().filter_map(|hosted| hosted.handle.clone()).collect();
-    for handle in handles {
-        high_watermarks.push((handle.key(), handle.view.high_watermark()));
-        recovery_points.extend(handle.view.recovery_point().map(|point| (handle.key(), point)));
+    for (key, view) in &views {
+        high_watermarks.push((*key, view.high_watermark()));
+        recovery_points.extend(view.recovery_point().map(|point| (*key, point)));
     }
     let data = Arc::clone(&partitions.shared.data);
     let save = move || {
@@ -105,5 +112,6 @@ async fn checkpoint(partitions: &Partitions) {
     };
     if let Err(error) = partitions.shared.outside.on_worker(save).await {
         tracing::warn!(%error, "checkpoints could not be saved; a start after a crash would look at more of the logs");
+        views.iter().for_each(|(_, view)| view.note_marks());
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use weir_wire::ids::{LeaderEpoch, Offset};
 
+use super::moved::Note;
 use crate::storage::RecoveryPoint;
 
 /// The marks of a replica, set by its task and read by anybody.
@@ -24,6 +25,8 @@ pub struct View {
     recovery_point: Mutex<Option<RecoveryPoint>>,
     watchers: Mutex<BTreeMap<u64, Watcher>>,
     next_watcher: AtomicU64,
+    /// Where it is noted that what is checkpointed moved.
+    note: Option<Arc<Note>>,
 }
 
 /// What a replica is good for at the moment.
@@ -49,6 +52,18 @@ impl View {
             high_watermark: AtomicU64::new(high_watermark.0),
             log_end: AtomicU64::new(log_end.0),
             ..View::default()
+        }
+    }
+
+    /// The same, which notes whenever what is checkpointed moves.
+    pub(super) fn noting(self, note: Arc<Note>) -> View {
+        View { note: Some(note), ..self }
+    }
+
+    /// What is checkpointed moved, or could not be checkpointed.
+    pub(super) fn note_marks(&self) {
+        if let Some(note) = &self.note {
+            note.moved();
         }
     }
 
@@ -97,6 +112,7 @@ impl View {
 
     pub(super) fn set_recovery_point(&self, to: RecoveryPoint) {
         *self.recovery_point.lock().unwrap_or_else(PoisonError::into_inner) = Some(to);
+        self.note_marks();
     }
 
     pub(super) fn set_log_start(&self, to: Offset) {
@@ -106,6 +122,7 @@ impl View {
 
     pub(super) fn set_high_watermark(&self, to: Offset) {
         self.high_watermark.store(to.0, Ordering::Release);
+        self.note_marks();
         self.ring(|_| true);
     }
 
