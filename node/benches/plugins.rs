@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on fails where it stands")]
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::io::{self, Read};
@@ -39,40 +40,45 @@ impl BlobStore for Blobs {
     }
 }
 
-fn host(runtime: &Runtime, blobs: Arc<Blobs>) -> Plugins {
-    let _entered = runtime.enter();
-    let outside = Outside::real().unwrap().with_workers("compile", Plugins::WORKERS).unwrap();
-    Plugins::start(Engines::real().unwrap(), outside, blobs).unwrap()
+/// What runs plugins, for one group of figures: a pool's slots keep the memory that calls before touched, and give it back
+/// clean each time, so that what is small would pay for what was large.
+struct Host<'a> {
+    runtime: &'a Runtime,
+    plugins: Plugins,
+    /// A component is loaded once, however often it is bound, as on a node.
+    loaded: RefCell<BTreeMap<usize, Arc<Loaded>>>,
 }
 
-fn bind(
-    runtime: &Runtime,
-    plugins: &Plugins,
-    component: &'static [u8],
-    options: &[(&str, &str)],
-    reuse: bool,
-) -> BindingConfig {
-    // A component is loaded once, however often it is bound, as on a node.
-    static LOADED: Mutex<BTreeMap<usize, Arc<Loaded>>> = Mutex::new(BTreeMap::new());
-    let plugin = Arc::clone(LOADED.lock().unwrap().entry(component.as_ptr().addr()).or_insert_with(|| {
-        let component = Bytes::from_static(component);
-        runtime.block_on(plugins.load(component, Grants::default(), Purpose::Run)).unwrap()
-    }));
-    let options = options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    BindingConfig {
-        plugin,
-        name: "bench".to_owned(),
-        version: "1".to_owned(),
-        options,
-        limits: Limits { call_time: Duration::from_secs(1), ..Limits::default() },
-        on_failure: OnFailure::Reject,
-        reuse,
+impl<'a> Host<'a> {
+    fn start(runtime: &'a Runtime, blobs: &Arc<Blobs>) -> Host<'a> {
+        let _entered = runtime.enter();
+        let outside = Outside::real().unwrap().with_workers("compile", Plugins::WORKERS).unwrap();
+        let plugins = Plugins::start(Engines::real().unwrap(), outside, Arc::clone(blobs) as _).unwrap();
+        Host { runtime, plugins, loaded: RefCell::default() }
     }
-}
 
-fn open(runtime: &Runtime, plugins: &Plugins, bindings: Bindings) -> Arc<Pipeline> {
-    let place = Place::of("bench", 1, 12);
-    runtime.block_on(plugins.pipeline(bindings, place, Opening::Stage)).unwrap()
+    fn bind(&self, component: &'static [u8], options: &[(&str, &str)], reuse: bool) -> BindingConfig {
+        let mut loaded = self.loaded.borrow_mut();
+        let plugin = loaded.entry(component.as_ptr().addr()).or_insert_with(|| {
+            let loading = self.plugins.load(Bytes::from_static(component), Grants::default(), Purpose::Run);
+            self.runtime.block_on(loading).unwrap()
+        });
+        let options = options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        BindingConfig {
+            plugin: Arc::clone(plugin),
+            name: "bench".to_owned(),
+            version: "1".to_owned(),
+            options,
+            limits: Limits { call_time: Duration::from_secs(1), ..Limits::default() },
+            on_failure: OnFailure::Reject,
+            reuse,
+        }
+    }
+
+    fn open(&self, bindings: Bindings) -> Arc<Pipeline> {
+        let place = Place::of("bench", 1, 12);
+        self.runtime.block_on(self.plugins.pipeline(bindings, place, Opening::Stage)).unwrap()
+    }
 }
 
 fn interceptors(chain: Vec<BindingConfig>) -> Bindings {
@@ -119,15 +125,20 @@ fn json() -> Vec<u8> {
 fn benches(c: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let blobs = Arc::new(Blobs::default());
-    let plugins = host(&runtime, Arc::clone(&blobs));
-    let flat = |reuse| bind(&runtime, &plugins, weir_guests::PASS_FLAT, &[], reuse);
-    let typed = |reuse| bind(&runtime, &plugins, weir_guests::PASS_TYPED, &[], reuse);
+    a_megabyte(c, &Host::start(&runtime, &blobs));
+    keys(c, &Host::start(&runtime, &blobs));
+    small(c, &Host::start(&runtime, &blobs));
+    starts(c, &Host::start(&runtime, &blobs));
+    loads(c, &Host::start(&runtime, &blobs), &blobs);
+}
+
+fn a_megabyte(c: &mut Criterion, host: &Host<'_>) {
+    let flat = |reuse| host.bind(weir_guests::PASS_FLAT, &[], reuse);
+    let typed = |reuse| host.bind(weir_guests::PASS_TYPED, &[], reuse);
     let redact = |reuse| {
         let options = [("mask", "card"), ("remove", "address.street")];
-        bind(&runtime, &plugins, include_bytes!("../../plugins/redact/redact.wasm"), &options, reuse)
+        host.bind(include_bytes!("../../plugins/redact/redact.wasm"), &options, reuse)
     };
-    let hash = |reuse| bind(&runtime, &plugins, include_bytes!("../../plugins/hash/hash.wasm"), &[], reuse);
-
     let mut group = c.benchmark_group("a megabyte of 1000-byte records");
     let (bytes, records) = megabyte(&[b'x'; 976]);
     group.throughput(Throughput::Bytes(bytes.len() as u64));
@@ -136,11 +147,12 @@ fn benches(c: &mut Criterion) {
         bencher.iter(|| black_box(batch::validate(&bytes, &limits).unwrap()));
     });
     let mut through = |name: &str, chain: Vec<BindingConfig>, bytes: &Bytes, records: &Records| {
-        let pipeline = open(&runtime, &plugins, interceptors(chain));
+        let pipeline = host.open(interceptors(chain));
         group.throughput(Throughput::Bytes(bytes.len() as u64));
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                let processed = runtime.block_on(pipeline.run(bytes.clone(), records.clone(), &context()));
+                let processed =
+                    host.runtime.block_on(pipeline.run(bytes.clone(), records.clone(), &context()));
                 black_box(processed)
             });
         });
@@ -155,7 +167,10 @@ fn benches(c: &mut Criterion) {
     through("redact", vec![redact(false)], &bytes, &records);
     through("redact, reused", vec![redact(true)], &bytes, &records);
     group.finish();
+}
 
+fn keys(c: &mut Criterion, host: &Host<'_>) {
+    let hash = |reuse| host.bind(include_bytes!("../../plugins/hash/hash.wasm"), &[], reuse);
     let mut group = c.benchmark_group("1000 keys");
     group.throughput(Throughput::Elements(1000));
     let mut builder = BatchBuilder::new(Compression::None);
@@ -168,53 +183,58 @@ fn benches(c: &mut Criterion) {
     let partitioners =
         [("native", None), ("component", Some(hash(false))), ("component, reused", Some(hash(true)))];
     for (name, partitioner) in partitioners {
-        let pipeline = open(&runtime, &plugins, Bindings { partitioner, ..Bindings::default() });
+        let pipeline = host.open(Bindings { partitioner, ..Bindings::default() });
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                black_box(runtime.block_on(pipeline.run(bytes.clone(), records.clone(), &unguessed)))
+                black_box(host.runtime.block_on(pipeline.run(bytes.clone(), records.clone(), &unguessed)))
             });
         });
     }
     group.finish();
+}
 
+fn small(c: &mut Criterion, host: &Host<'_>) {
     let mut group = c.benchmark_group("one small record");
     let mut builder = BatchBuilder::new(Compression::None);
     builder.push(0, Some(b"key"), Some(b"value"), &[]);
     let bytes = builder.finish(None);
     let (_, records) = batch::validate(&bytes, &batch::Limits::default()).unwrap();
     for (name, reuse) in [("fresh instance", false), ("reused instance", true)] {
-        let pipeline = open(&runtime, &plugins, interceptors(vec![flat(reuse)]));
+        let pipeline = host.open(interceptors(vec![host.bind(weir_guests::PASS_FLAT, &[], reuse)]));
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                black_box(runtime.block_on(pipeline.run(bytes.clone(), records.clone(), &context())))
+                black_box(host.runtime.block_on(pipeline.run(bytes.clone(), records.clone(), &context())))
             });
         });
     }
     group.finish();
+}
 
+fn starts(c: &mut Criterion, host: &Host<'_>) {
     c.bench_function("a fresh instance", |bencher| {
-        let loading =
-            plugins.load(Bytes::from_static(weir_guests::PASS_FLAT), Grants::default(), Purpose::Run);
-        let loaded = runtime.block_on(loading).unwrap();
+        let loaded = host.bind(weir_guests::PASS_FLAT, &[], false).plugin;
         // How they end is not what a batch waits for, and has its part in the figures above. The pool has room for 256.
         bencher.iter_batched(
             || (),
-            |()| runtime.block_on(loaded.start(Limits::default())).unwrap(),
+            |()| host.runtime.block_on(loaded.start(Limits::default())).unwrap(),
             BatchSize::NumIterations(64),
         );
     });
+}
 
+fn loads(c: &mut Criterion, host: &Host<'_>, blobs: &Blobs) {
     let mut group = c.benchmark_group("load redact");
     group.sample_size(10);
     let component = Bytes::from_static(include_bytes!("../../plugins/redact/redact.wasm"));
-    let load = |plugins: &Plugins| {
-        runtime.block_on(plugins.load(component.clone(), Grants::default(), Purpose::Run)).unwrap()
+    let load = |component: &Bytes| {
+        let loading = host.plugins.load(component.clone(), Grants::default(), Purpose::Run);
+        host.runtime.block_on(loading).unwrap()
     };
-    group.bench_function("from the cache", |bencher| bencher.iter(|| black_box(load(&plugins))));
+    group.bench_function("from the cache", |bencher| bencher.iter(|| black_box(load(&component))));
     group.bench_function("compiled", |bencher| {
         bencher.iter_with_setup(
             || blobs.0.lock().unwrap().retain(|name, _| name == "key"),
-            |()| black_box(load(&plugins)),
+            |()| black_box(load(&component)),
         );
     });
     group.finish();
@@ -226,10 +246,9 @@ fn benches(c: &mut Criterion) {
     let mut component = Vec::new();
     io::stdin().read_to_end(&mut component).unwrap();
     let component = Bytes::from(component);
-    let load = || runtime.block_on(plugins.load(component.clone(), Grants::default(), Purpose::Run)).unwrap();
     let mut group = c.benchmark_group("load python");
     group.sample_size(10);
-    group.bench_function("from the cache", |bencher| bencher.iter(|| black_box(load())));
+    group.bench_function("from the cache", |bencher| bencher.iter(|| black_box(load(&component))));
     group.finish();
 }
 
