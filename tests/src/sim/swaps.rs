@@ -353,7 +353,8 @@ fn stamp(dice: &mut Dice, at: u64) -> PluginBinding {
     binding(STAMP, &[("headers", headers), ("prefix", &format!("{at}-"))])
 }
 
-fn binding(plugin: &str, options: &[(&str, &str)]) -> PluginBinding {
+/// A plugin with options, and everything else as it is by itself.
+pub(crate) fn binding(plugin: &str, options: &[(&str, &str)]) -> PluginBinding {
     let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     PluginBinding {
         plugin: plugin.to_owned(),

@@ -71,11 +71,7 @@ impl Log {
         assert!(!self.is_compacting(), "a log is not cut while it is compacted");
         self.uncleaned_from(Offset::ZERO)?;
         let lowest = offset.min(self.start());
-        // Older recovery points may lie behind what is left, at whatever point a crash interrupts this.
-        self.side.change_meta(|meta| {
-            meta.truncations += 1;
-            meta.truncated_to = meta.truncated_to.min(lowest);
-        })?;
+        self.disown_recovery_points(lowest)?;
         let removed = {
             let mut state = self.shared.state();
             state.generation += 1;
@@ -107,10 +103,7 @@ impl Log {
     /// The disk's; the log goes on then.
     pub fn give_up_from(&mut self, offset: Offset) -> Result<(), StorageError> {
         let offset = offset.max(self.start());
-        self.side.change_meta(|meta| {
-            meta.truncations += 1;
-            meta.truncated_to = meta.truncated_to.min(offset);
-        })?;
+        self.disown_recovery_points(offset)?;
         let segment = {
             let state = self.shared.state();
             state.view(state.segment_of(offset)).map_or(offset, |view| view.segment.base)
@@ -126,9 +119,14 @@ impl Log {
         if new_end >= self.flushed.offset {
             return Ok(());
         }
+        self.disown_recovery_points(new_end)
+    }
+
+    /// Older recovery points may lie behind what is left at `lowest`, at whatever point a crash interrupts the cut.
+    fn disown_recovery_points(&self, lowest: Offset) -> Result<(), StorageError> {
         self.side.change_meta(|meta| {
             meta.truncations += 1;
-            meta.truncated_to = meta.truncated_to.min(new_end);
+            meta.truncated_to = meta.truncated_to.min(lowest);
         })
     }
 

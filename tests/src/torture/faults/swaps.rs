@@ -1,12 +1,12 @@
 //! An operator who swaps the interceptor and the partitioner of the topic, and goes back now and then.
 
 use weir_client::{
-    ActivatePipeline, Client, ClientError, NewPlugin, PipelineChange, PluginBinding, RollBackPipeline,
-    StagePipeline,
+    ActivatePipeline, Client, ClientError, NewPlugin, PipelineChange, RollBackPipeline, StagePipeline,
 };
 
 use super::refused;
 use crate::sim::dice::Dice;
+use crate::sim::swaps::binding;
 use crate::torture::plan::Kind;
 use crate::torture::round::Field;
 use crate::torture::workload::TOPIC;
@@ -73,15 +73,4 @@ async fn stage_and_activate(field: &Field, dice: &mut Dice) -> Result<String, Cl
 async fn roll_back(field: &Field) -> Result<String, ClientError> {
     let request = RollBackPipeline { topic: TOPIC.to_owned(), expected: None };
     Ok(format!("{:?}", field.client.roll_back_pipeline(&request).await?))
-}
-
-fn binding(plugin: &str, options: &[(&str, &str)]) -> PluginBinding {
-    let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-    PluginBinding {
-        plugin: plugin.to_owned(),
-        version: None,
-        options: options.iter().map(own).collect(),
-        limits: Vec::new(),
-        on_failure: None,
-    }
 }
