@@ -153,6 +153,9 @@ pub struct Promise {
     pub replicas: u32,
     /// Whether each of them has flushed the records to its disk.
     pub flushed: bool,
-    /// The pipeline revision that made the records.
+    /// The pipeline revision that made the records. In an answer that is [`ErrorCode::StaleRevision`] throughout, the one
+    /// that is in force: the lane can go on there without asking.
+    ///
+    /// [`ErrorCode::StaleRevision`]: crate::error::ErrorCode::StaleRevision
     pub revision: Revision,
 }

@@ -9,7 +9,8 @@
 //!
 //! What must hold (DESIGN sections 2 and 7; the partition's side is in `weir-core`):
 //!
-//! - A batch keeps ordinal, sequence, epoch and revision over all its tries, and no other batch ever gets them.
+//! - A batch keeps ordinal, sequence and epoch over all its tries, and no other batch ever gets them. It keeps its revision
+//!   too, unless it was sent once and refused untouched since the revision is in force no more.
 //! - Batches are sent in order in each opening: an opening starts with the oldest unsettled batch, and resends all
 //!   unsettled ones before anything new. That, with the partitions' rule about `after`, is what keeps order.
 //! - An answer with one retry in it settles nothing of its batch: what was stored will be answered as a duplicate.
@@ -199,6 +200,10 @@ struct Sent {
     plugin_failures: u32,
     /// Its result is known, but not that of an older one. Never so for the first in flight.
     settled: bool,
+    /// It was sent more than once: a try may have been stored whose answer was lost.
+    resent: bool,
+    /// It was sent once, and refused before anything was done with it: for the cluster it was never sent.
+    untouched: bool,
 }
 
 #[derive(Debug)]
@@ -357,6 +362,14 @@ impl Lane {
             }
             if error.code == ErrorCode::StaleRevision {
                 self.left_revision = Some(self.revision);
+                // The answer says which one is in force. What is known already may be newer.
+                self.view.revision = self.view.revision.max(answer.promise.revision);
+                if !sent.resent {
+                    // So is everything behind it: once the older ones are settled, they go to the newer revision together.
+                    self.in_flight[at].untouched = true;
+                    effects.push(Effect::RefreshMetadata);
+                    return;
+                }
             }
             if error.code == ErrorCode::PluginFailed && self.settings.resends {
                 self.plugin_failed_again(at, error, effects);
@@ -473,13 +486,16 @@ impl Lane {
 
     fn must_open(&self) -> bool {
         // A due reopening, or a lane that is to go on elsewhere and has nothing left to wait for here.
-        self.stream.is_none() || self.reopen_at.is_some() || (self.in_flight.is_empty() && self.is_draining())
+        let Some(stream) = &self.stream else { return true };
+        let is_done_here = self.in_flight.iter().all(|sent| sent.untouched && sent.opening == stream.opening);
+        self.reopen_at.is_some() || (is_done_here && self.is_draining())
     }
 
-    /// Opens the lane, if there is where. What is in flight stays with its revision.
+    /// Opens the lane, if there is where. What is in flight stays with its revision, unless nobody has touched it.
     fn open(&mut self, now: Moment, effects: &mut Vec<Effect>) -> bool {
-        let revision = if self.in_flight.is_empty() { self.view.revision } else { self.revision };
-        let only_left = self.in_flight.is_empty() && self.left_revision == Some(revision);
+        let is_untouched = self.is_untouched();
+        let revision = if is_untouched { self.view.revision } else { self.revision };
+        let only_left = is_untouched && self.left_revision == Some(revision);
         let entries = &self.view.entries;
         let failures = usize::try_from(self.failures).unwrap_or(usize::MAX);
         let entry = failures.checked_rem(entries.len()).and_then(|at| entries.get(at)).copied();
@@ -490,7 +506,9 @@ impl Lane {
         };
         if let Some(stream) = self.stream.take() {
             effects.push(Effect::Close(stream.opening));
-            self.give_up_resending(effects);
+            if !is_untouched {
+                self.give_up_resending(effects);
+            }
         }
         let opening = Opening(self.next_opening);
         self.next_opening += 1;
@@ -509,11 +527,15 @@ impl Lane {
 
     fn send(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         let Some(Stream { opening, ready: true, .. }) = self.stream else { return };
+        // Beside one that may be stored all are sent again under the old revision, where order is kept.
+        let resent = !self.is_untouched();
         for sent in self.in_flight.iter_mut().filter(|sent| sent.opening != opening) {
             sent.opening = opening;
             sent.at = now;
+            sent.resent |= resent;
+            sent.untouched = false;
             let (key, ordinal, stamp) = (sent.batch.key, sent.ordinal, sent.stamp);
-            effects.push(Effect::Send { opening, key, ordinal, stamp, resent: true });
+            effects.push(Effect::Send { opening, key, ordinal, stamp, resent });
         }
         while self.in_flight.len() < self.settings.in_flight_max && !self.is_draining() {
             let Some(batch) = self.queue.pop_front() else { return };
@@ -537,6 +559,8 @@ impl Lane {
                 at: now,
                 plugin_failures: 0,
                 settled: false,
+                resent: false,
+                untouched: false,
             });
             self.look_ahead();
         }
@@ -547,6 +571,11 @@ impl Lane {
 impl Lane {
     fn is_current(&self, opening: Opening) -> bool {
         self.stream.as_ref().is_some_and(|stream| stream.opening == opening)
+    }
+
+    /// Whether the cluster has done nothing with all that is in flight, so that it may go under another revision.
+    fn is_untouched(&self) -> bool {
+        self.in_flight.iter().all(|sent| sent.untouched)
     }
 
     /// Whether nothing new may be sent until what is in flight is settled: the lane has to go on at another node,

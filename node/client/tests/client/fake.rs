@@ -16,7 +16,7 @@ use weir_quic::{
     Authority, BoundSocket, CloseCode, FrameReader, FrameWriter, Gate, GateLimits, Identity, Network, Peer,
     Principal, RealNetwork, Server,
 };
-use weir_wire::batch::{self, BatchHeader};
+use weir_wire::batch::{self, BatchBuilder, BatchHeader, Compression};
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::fetch::{FetchCommand, FetchEnd, FetchEvent, FetchOpen, Position};
 use weir_wire::frame::Limits;
@@ -452,11 +452,15 @@ async fn serve_lane(
         world.change(|state| state.batches_read += 1);
         world.until(|state| !state.hold).await;
         let (answer, lose) = world.change(|state| {
-            let outcome = take(state, &open, frame.header.resent, &frame.payload, &mut refusing);
+            let records = BatchHeader::parse(&frame.payload).unwrap().record_count;
+            let outcomes = take(state, &open, frame.header.resent, &frame.payload, &mut refusing)
+                .unwrap_or_else(|error| vec![(records, Outcome::Failed(error))]);
             let lose = state.lose_answers > 0 && !refusing;
             state.lose_answers = state.lose_answers.saturating_sub(u32::from(lose));
-            let outcome = outcome.unwrap_or_else(Outcome::Failed);
-            (answer_batch(&open, ordinal, &frame.payload, outcome), lose)
+            let is_stale = outcomes.iter().any(|(_, outcome)| is_stale(outcome));
+            let in_force = state.by_id(open.topic).map_or(open.revision, |topic| topic.revision);
+            let revision = if is_stale { in_force } else { open.revision };
+            (answer_batch(revision, ordinal, outcomes), lose)
         });
         if lose {
             return None;
@@ -466,51 +470,89 @@ async fn serve_lane(
     Some(())
 }
 
-/// What becomes of a batch. Once one is refused, so is everything behind it in this opening.
+fn is_stale(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Retry(error) if error.code == ErrorCode::StaleRevision)
+}
+
+/// What becomes of a batch, run by run. Once one is refused, so is everything behind it in this opening.
 fn take(
     state: &mut State,
     open: &LaneOpen,
     resent: bool,
     payload: &Bytes,
     refusing: &mut bool,
-) -> Result<Outcome, WireError> {
+) -> Result<Vec<(u32, Outcome)>, WireError> {
     let (header, records) = batch::validate(payload, &batch::Limits::default()).unwrap();
     assert_eq!(header.producer.map(|fields| (fields.id, fields.epoch)), open.producer);
     let topic = state.by_id(open.topic)?;
     let count = u32::try_from(topic.partitions.len()).unwrap();
-    let is_old = open.revision != topic.revision;
+    let (is_old, was_grown) = (open.revision != topic.revision, topic.revision > Revision(1));
     if is_old && !resent {
         *refusing = true;
-        return Ok(Outcome::Retry(WireError::new(ErrorCode::StaleRevision, "settle, then go on")));
+        let error = WireError::new(ErrorCode::StaleRevision, "settle, then go on");
+        return Ok(vec![(header.record_count, Outcome::Retry(error))]);
     }
     if state.refuse_batches > 0 {
         state.refuse_batches -= 1;
         *refusing = true;
     }
     if *refusing {
-        return Ok(Outcome::Retry(WireError::new(ErrorCode::Busy, "asked for")));
+        let error = WireError::new(ErrorCode::Busy, "asked for");
+        return Ok(vec![(header.record_count, Outcome::Retry(error))]);
     }
-    let partition = match open.target {
-        LaneTarget::Explicit { partition, .. } => partition,
-        LaneTarget::Guessed { partition, .. } => {
-            let right = |key: Option<&[u8]>| key.is_none_or(|key| placement::of_key(key, count) == partition);
-            assert!(is_old || records.iter().all(|record| right(record.key)), "the guess is wrong");
-            partition
-        }
-        LaneTarget::Unguessed => PartitionIndex(0),
+    let place = |key: Option<&[u8]>| match (open.target, key) {
+        (LaneTarget::Explicit { partition, .. }, _) | (LaneTarget::Guessed { partition, .. }, None) => partition,
+        (LaneTarget::Guessed { partition, .. }, Some(_)) if is_old => partition,
+        (LaneTarget::Guessed { .. }, Some(key)) => placement::of_key(key, count),
+        (LaneTarget::Unguessed, _) => PartitionIndex(0),
     };
-    let (base_offset, duplicate) = state.log(open.topic, partition)?.append(payload);
-    Ok(Outcome::Stored { partition, base_offset: Some(base_offset), duplicate })
+    let places: Vec<_> = records.iter().map(|record| place(record.key)).collect();
+    // A batch that was refused before the topic grew comes again with the guess that it had.
+    let is_right = match open.target {
+        LaneTarget::Guessed { partition, .. } => places.iter().all(|place| *place == partition),
+        _ => true,
+    };
+    assert!(is_right || was_grown, "the guess is wrong");
+    let mut stored = BTreeMap::new();
+    for partition in places.iter().copied().collect::<BTreeSet<_>>() {
+        let part = part_of(payload, &header, |at| places[at] == partition);
+        stored.insert(partition, state.log(open.topic, partition)?.append(&part));
+    }
+    let outcome = |partition: &PartitionIndex| {
+        let (base_offset, duplicate) = stored[partition];
+        Outcome::Stored { partition: *partition, base_offset: Some(base_offset), duplicate }
+    };
+    Ok(places.chunk_by(PartialEq::eq).map(|run| (count_of(run), outcome(&run[0]))).collect())
 }
 
-fn answer_batch(open: &LaneOpen, ordinal: u64, payload: &Bytes, outcome: Outcome) -> LaneAnswer {
-    let records = BatchHeader::parse(payload).unwrap().record_count;
-    LaneAnswer {
-        ordinal,
-        promise: Promise { replicas: 1, flushed: true, revision: open.revision },
-        outcomes: vec![outcome],
-        runs: vec![Run { records, outcome: 0 }],
+fn count_of(run: &[PartitionIndex]) -> u32 {
+    u32::try_from(run.len()).unwrap()
+}
+
+/// The records of a batch that go to one partition. Guessed right, as nearly always, it is the batch itself.
+fn part_of(payload: &Bytes, header: &BatchHeader, goes: impl Fn(usize) -> bool) -> Bytes {
+    let records = batch::records(payload, &batch::Limits::default()).unwrap();
+    if (0..records.iter().count()).all(&goes) {
+        return payload.clone();
     }
+    let mut builder = BatchBuilder::new(Compression::None);
+    for (_, record) in records.iter().enumerate().filter(|(at, _)| goes(*at)) {
+        builder.push(record.timestamp_ms, record.key, record.value, &[]);
+    }
+    builder.finish(header.producer)
+}
+
+fn answer_batch(revision: Revision, ordinal: u64, found: Vec<(u32, Outcome)>) -> LaneAnswer {
+    let (mut outcomes, mut runs) = (Vec::new(), Vec::new());
+    for (records, outcome) in found {
+        let known = outcomes.iter().position(|other| *other == outcome);
+        let at = known.unwrap_or_else(|| {
+            outcomes.push(outcome);
+            outcomes.len() - 1
+        });
+        runs.push(Run { records, outcome: u32::try_from(at).unwrap() });
+    }
+    LaneAnswer { ordinal, promise: Promise { replicas: 1, flushed: true, revision }, outcomes, runs }
 }
 
 struct Subscribed {

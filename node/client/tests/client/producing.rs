@@ -290,6 +290,8 @@ async fn who_adds_partitions_writes_to_them_at_once() {
     let client = Client::connect(fake.config()).await.unwrap();
     let producer = client.producer(small()).unwrap();
     let deliveries = send_numbers(&producer, "a", 0..50).await;
+    // What the node had not taken by then would go to the new partitions as well.
+    producer.flush().await;
     client.add_partitions("a", 4).await.unwrap();
     let later = send_numbers(&producer, "a", 50..100).await;
     producer.close().await;

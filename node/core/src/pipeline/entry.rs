@@ -162,6 +162,15 @@ impl EntryLane {
         self.refuse(ordinal, records, Outcome::Retry(error))
     }
 
+    /// The answer to an admitted batch that is sent for the first time, when another revision than the lane's is in force:
+    /// says which. The batch, and those behind it, may be sent for the first time again in a lane of that one.
+    #[must_use]
+    pub fn stale(&mut self, ordinal: u64, records: u32, error: WireError, in_force: Revision) -> LaneAnswer {
+        let mut answer = self.retry(ordinal, records, error);
+        answer.promise.revision = in_force;
+        answer
+    }
+
     /// Takes an admitted batch: says which parts to send, and notes what was sent.
     ///
     /// # Panics

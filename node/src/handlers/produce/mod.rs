@@ -26,7 +26,7 @@ use weir_wire::batch::{self, BatchError, BatchHeader, Compression, Records};
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::forward::ForwardAnswer;
 use weir_wire::frame::Limits;
-use weir_wire::ids::{MetadataIndex, NodeId, PartitionIndex, ProducerId, Sequence, TopicId};
+use weir_wire::ids::{MetadataIndex, NodeId, PartitionIndex, ProducerId, Revision, Sequence, TopicId};
 use weir_wire::lane::{LANE_BATCHES_IN_FLIGHT_MAX, LaneAnswer, LaneBatch, LaneOpen, LaneTarget, Outcome};
 use weir_wire::names;
 
@@ -44,8 +44,8 @@ pub(super) struct Lane {
     principal: Arc<Principal>,
     /// What makes the batches, and places them.
     revised: Revised,
-    /// The metadata that the lane's revision was last compared with, and whether it was in force there.
-    in_force: (MetadataIndex, bool),
+    /// The metadata that was last looked at, and the revision in force there.
+    in_force: (MetadataIndex, Revision),
     limits: batch::Limits,
     /// What the topic wants its batches packed with; `None` is as they come.
     compression: Option<Compression>,
@@ -89,7 +89,7 @@ impl Lane {
             topic: name.to_owned(),
             principal: Arc::clone(principal),
             revised,
-            in_force: (image.index, topic.revision == open.revision),
+            in_force: (image.index, topic.revision),
             limits,
             compression: config.compression,
             entry: EntryLane::new(open.acks, open.revision),
@@ -269,7 +269,12 @@ impl LaneServer {
         self.lane.entry.admit(ordinal)?;
         if let Err(error) = self.check_revision(resent) {
             let count = BatchHeader::parse(&payload).map_or(1, |header| header.record_count.max(1));
-            let answer = self.lane.entry.retry(ordinal, count, error);
+            let answer = match error.code {
+                ErrorCode::StaleRevision => {
+                    self.lane.entry.stale(ordinal, count, error, self.lane.in_force.1)
+                }
+                _ => self.lane.entry.retry(ordinal, count, error),
+            };
             self.answer(Some(answer), writer);
             return Ok(None);
         }
@@ -310,12 +315,12 @@ impl LaneServer {
         let image = self.services.controller.image();
         if self.lane.in_force.0 != image.index {
             let (_, topic) = find_topic(&image, self.lane.open.topic)?;
-            self.lane.in_force = (image.index, topic.revision == self.lane.open.revision);
+            self.lane.in_force = (image.index, topic.revision);
             let config = topic.config();
             self.lane.limits.batch_bytes_max = config.max_message_bytes;
             self.lane.compression = config.compression;
         }
-        if resent || self.lane.in_force.1 {
+        if resent || self.lane.in_force.1 == self.lane.open.revision {
             return Ok(());
         }
         let sentence = format!(

@@ -498,9 +498,7 @@ impl World {
     }
 
     fn change_revision(&mut self) {
-        if self.kind == Kind::Lane {
-            self.revision.0 += 1;
-        }
+        self.revision.0 += 1;
     }
 
     /// All that overtaken openings still hold arrives in the end.

@@ -98,7 +98,7 @@ fn parse(what: &str) -> Input {
         ["lost", opening] => Input::Lost(Opening(u64::from(number(opening)))),
         ["tick"] => Input::Tick,
         ["abandon"] => Input::Abandon(error("Busy")),
-        // answer o1 #0 stored:p0@100x7 dropped:x2 retry:NotLeader:x1
+        // answer o1 #0 stored:p0@100x7 dropped:x2 retry:NotLeader:x1, or answer o1 #0 r2 retry:StaleRevision:x1
         ["answer", opening, ordinal, ref parts @ ..] => {
             let mut answer = LaneAnswer {
                 ordinal: u64::from(number(ordinal)),
@@ -107,6 +107,10 @@ fn parse(what: &str) -> Input {
                 runs: Vec::new(),
             };
             for part in parts {
+                if part.starts_with('r') && !part.contains(':') {
+                    answer.promise.revision = Revision(number(part));
+                    continue;
+                }
                 let (rest, records) = part.rsplit_once('x').expect("a part ends with xCOUNT");
                 let outcome = match rest.trim_end_matches(':').split(':').collect::<Vec<_>>()[..] {
                     ["stored", place] => {
@@ -359,10 +363,8 @@ fn what_is_in_flight_is_settled_under_its_revision_before_the_next_one() {
          1 answer o1 #1 retry:StaleRevision:x1
          1 ready b3 x1 until 5000
          2 metadata r2 n1@0
-         3 opened o2
-         4 answer o2 #0 stored:p0@0x1
-         5 answer o2 #1 stored:p0@1x1
-         6 opened o3",
+         3 answer o1 #0 stored:p0@0x1
+         4 opened o2",
         expect![[r#"
             0 metadata r1 n1@0
             0 producer 7
@@ -376,18 +378,105 @@ fn what_is_in_flight_is_settled_under_its_revision_before_the_next_one() {
                 refresh metadata
             1 ready b3 x1 until 5000
             2 metadata r2 n1@0
+            3 answer o1 #0 stored:p0@0x1
+                settle b1: stored p0@0 x1
                 close o1
+                open o2 at n1: producer 7.0 r2 Guessed { partition: PartitionIndex(0), leader_epoch: LeaderEpoch(0) }
+            4 opened o2
+                send b2 on o2 as #1 7.0 seq 1
+                send b3 on o2 as #2 7.0 seq 2
+        "#]],
+    );
+}
+
+/// The answer says what is in force, and that nothing was done: no further round trip, and nothing is sent twice.
+#[test]
+fn what_was_refused_untouched_goes_to_the_newer_revision_in_order_with_its_sequences() {
+    check(
+        GUESSED,
+        "0 metadata r1 n1@0
+         0 producer 7
+         0 ready b1 x1 until 5000
+         0 opened o1
+         0 ready b2 x4 until 5000
+         0 ready b3 x2 until 5000
+         1 answer o1 #1 r2 retry:StaleRevision:x4
+         2 answer o1 #0 stored:p0@0x1
+         3 answer o1 #2 r2 retry:StaleRevision:x2
+         4 ready b4 x1 until 5000
+         5 opened o2",
+        expect![[r#"
+            0 metadata r1 n1@0
+            0 producer 7
+            0 ready b1 x1 until 5000
+                open o1 at n1: producer 7.0 r1 Guessed { partition: PartitionIndex(0), leader_epoch: LeaderEpoch(0) }
+            0 opened o1
+                send b1 on o1 as #0 7.0 seq 0
+            0 ready b2 x4 until 5000
+                send b2 on o1 as #1 7.0 seq 1
+            0 ready b3 x2 until 5000
+                send b3 on o1 as #2 7.0 seq 5
+            1 answer o1 #1 r2 retry:StaleRevision:x4
+                refresh metadata
+            2 answer o1 #0 stored:p0@0x1
+                settle b1: stored p0@0 x1
+            3 answer o1 #2 r2 retry:StaleRevision:x2
+                refresh metadata
+                close o1
+                open o2 at n1: producer 7.0 r2 Guessed { partition: PartitionIndex(0), leader_epoch: LeaderEpoch(0) }
+            4 ready b4 x1 until 5000
+            5 opened o2
+                send b2 on o2 as #1 7.0 seq 1
+                send b3 on o2 as #2 7.0 seq 5
+                send b4 on o2 as #3 7.0 seq 7
+        "#]],
+    );
+}
+
+/// One of them may be stored: beside it, all are sent again under the old revision, which keeps their order.
+#[test]
+fn what_was_refused_untouched_is_sent_again_with_what_was_not() {
+    check(
+        GUESSED,
+        "0 metadata r1 n1@0
+         0 producer 7
+         0 ready b1 x1 until 5000
+         0 opened o1
+         0 ready b2 x1 until 5000
+         1 answer o1 #1 r2 retry:StaleRevision:x1
+         2 lost o1
+         130 tick
+         131 opened o2
+         132 answer o2 #0 stored:p0@0x1
+         133 answer o2 #1 stored:p0@1x1
+         134 ready b3 x1 until 5000
+         135 opened o3",
+        expect![[r#"
+            0 metadata r1 n1@0
+            0 producer 7
+            0 ready b1 x1 until 5000
+                open o1 at n1: producer 7.0 r1 Guessed { partition: PartitionIndex(0), leader_epoch: LeaderEpoch(0) }
+            0 opened o1
+                send b1 on o1 as #0 7.0 seq 0
+            0 ready b2 x1 until 5000
+                send b2 on o1 as #1 7.0 seq 1
+            1 answer o1 #1 r2 retry:StaleRevision:x1
+                refresh metadata
+            2 lost o1
+                refresh metadata
+            130 tick
                 open o2 at n1: producer 7.0 r1 Guessed { partition: PartitionIndex(0), leader_epoch: LeaderEpoch(0) }
-            3 opened o2
+            131 opened o2
                 send again b1 on o2 as #0 7.0 seq 0
                 send again b2 on o2 as #1 7.0 seq 1
-            4 answer o2 #0 stored:p0@0x1
+            132 answer o2 #0 stored:p0@0x1
                 settle b1: stored p0@0 x1
-            5 answer o2 #1 stored:p0@1x1
+            133 answer o2 #1 stored:p0@1x1
                 settle b2: stored p0@1 x1
+            134 ready b3 x1 until 5000
                 close o2
                 open o3 at n1: producer 7.0 r2 Guessed { partition: PartitionIndex(0), leader_epoch: LeaderEpoch(0) }
-            6 opened o3
+            135 opened o3
                 send b3 on o3 as #2 7.0 seq 2
         "#]],
     );
@@ -403,10 +492,9 @@ fn nothing_new_is_sent_under_a_revision_that_was_called_stale() {
          0 opened o1
          1 answer o1 #0 retry:StaleRevision:x1
          130 tick
-         131 opened o2
          132 ready b2 x1 until 5000
-         133 answer o2 #0 stored:p0@0x1
-         134 metadata r2 n1@0",
+         134 metadata r2 n1@0
+         135 opened o2",
         expect![[r#"
             0 metadata r1 n1@0
             0 producer 7
@@ -416,18 +504,16 @@ fn nothing_new_is_sent_under_a_revision_that_was_called_stale() {
                 send b1 on o1 as #0 7.0 seq 0
             1 answer o1 #0 retry:StaleRevision:x1
                 refresh metadata
-            130 tick
-                close o1
-                open o2 at n1: producer 7.0 r1 Guessed { partition: PartitionIndex(0), leader_epoch: LeaderEpoch(0) }
-            131 opened o2
-                send again b1 on o2 as #0 7.0 seq 0
-            132 ready b2 x1 until 5000
-            133 answer o2 #0 stored:p0@0x1
-                settle b1: stored p0@0 x1
                 refresh metadata
+            130 tick
+                refresh metadata
+            132 ready b2 x1 until 5000
             134 metadata r2 n1@0
-                close o2
-                open o3 at n1: producer 7.0 r2 Guessed { partition: PartitionIndex(0), leader_epoch: LeaderEpoch(0) }
+                close o1
+                open o2 at n1: producer 7.0 r2 Guessed { partition: PartitionIndex(0), leader_epoch: LeaderEpoch(0) }
+            135 opened o2
+                send b1 on o2 as #0 7.0 seq 0
+                send b2 on o2 as #1 7.0 seq 1
         "#]],
     );
 }
