@@ -62,12 +62,20 @@ impl Outside {
     /// # Panics
     /// If the job panicked: its worker has said so, and what it was to do is not done.
     pub async fn on_worker<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+        self.begin_on_worker(job).await
+    }
+
+    /// As [`on_worker`](Outside::on_worker), begun before anybody waits for it.
+    pub fn begin_on_worker<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = T> + Send + 'static {
         let (done, result) = oneshot::channel();
         self.workers.run(Box::new(move || {
             // Who asked may have been cancelled.
             let _ = done.send(job());
         }));
-        result.await.expect("a worker's job runs to its end")
+        async { result.await.expect("a worker's job runs to its end") }
     }
 }
 

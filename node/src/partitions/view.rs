@@ -223,6 +223,11 @@ impl Bell {
         Some(token)
     }
 
+    /// The token that [`take`](Bell::take) would give.
+    pub fn first(&self) -> Option<u64> {
+        self.rung().order.front().copied()
+    }
+
     /// Waits until there is a token to take. Cancel safe.
     pub async fn wait(&self) {
         while self.rung().order.is_empty() {

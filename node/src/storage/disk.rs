@@ -161,6 +161,9 @@ pub trait DiskFile: Send + Sync {
     /// relies on them must stop, not try again.
     fn sync_data(&self) -> io::Result<()>;
 
+    /// Lets the system forget what it keeps of the file in memory and the disk has: nobody will read that soon. A hint.
+    fn forget_cached(&self) {}
+
     /// Cuts the file or extends it with zeros.
     ///
     /// # Errors

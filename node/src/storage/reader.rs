@@ -187,6 +187,12 @@ impl std::fmt::Debug for ColdRead {
 }
 
 impl ColdRead {
+    /// The offset that is read from.
+    #[must_use]
+    pub fn from(&self) -> Offset {
+        self.from
+    }
+
     /// Reads from the disk.
     ///
     /// # Errors

@@ -139,6 +139,12 @@ impl DiskFile for RealFile {
         self.0.sync_data()
     }
 
+    fn forget_cached(&self) {
+        #[cfg(target_os = "linux")]
+        // A hint that is not taken costs nothing but memory.
+        let _ = rustix::fs::fadvise(&self.0, 0, None, rustix::fs::Advice::DontNeed);
+    }
+
     fn set_len(&self, bytes: u64) -> io::Result<()> {
         self.0.set_len(bytes)
     }

@@ -14,6 +14,7 @@
 //! | `mod` | the task: this node's own business |
 //! | `peers` | followers, leaders, and who is in sync |
 //! | `cutting` | taking back the end of the log |
+//! | `early` | followers that hear of a reign before this replica does |
 //! | `compacting` | rounds of compaction |
 //! | `comparing` | what the log holds, told to who compares it |
 //! | `housekeeping` | what is due now and then |
@@ -25,6 +26,7 @@
 mod compacting;
 mod comparing;
 mod cutting;
+mod early;
 mod housekeeping;
 mod peers;
 mod reigns;
@@ -104,6 +106,8 @@ pub(super) struct State {
     memory: Vec<Arc<OwnedSemaphorePermit>>,
     /// What the leader may send again once they are written.
     credit: Vec<Credit>,
+    /// What was written last came on the catch-up stream.
+    catches_up: bool,
     peers: Peers,
     /// What the core wants cut, before anything else is handled.
     cut: Option<CutOrder>,
@@ -157,6 +161,7 @@ impl State {
             to_write: Vec::new(),
             memory: Vec::new(),
             credit: Vec::new(),
+            catches_up: false,
             peers: Peers::default(),
             cut: None,
             effects: Vec::new(),
@@ -217,9 +222,11 @@ impl Replica {
                             }
                             Message::Role { role, reply } => {
                                 self.write();
-                                self.take_role(*role).await;
+                                let leader_epoch = self.take_role(*role).await;
                                 // Who asked may have stopped waiting.
                                 let _ = reply.send(());
+                                self.cut_if_due().await;
+                                self.told_of(leader_epoch);
                                 self.cut_if_due().await;
                             }
                             other => {
@@ -452,6 +459,8 @@ impl Replica {
         };
         self.state.flushing = Flushing::UnderWay;
         self.state.flush_began_ns = self.outside.clock.now().monotonic_ns;
+        // What a follower makes up for is of long ago. It would only take the place of what consumers do read.
+        let job = if self.state.catches_up { job.forgetting() } else { job };
         self.start(move || Done::Flush(job.run()));
     }
 

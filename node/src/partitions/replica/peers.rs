@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use weir_core::metadata::{AlterPartition, Command, MetadataError};
 use weir_core::partition::{
-    Effect, Input, Member, ProposalNumber, Replicated, SubscribeAnswer, SubscriptionNumber,
+    Effect, Input, Member, ProposalNumber, Replicated, Subscribe, SubscribeAnswer, SubscriptionNumber,
 };
 use weir_wire::ids::{Incarnation, LeaderEpoch, NodeId, Offset, PartitionEpoch};
 
@@ -13,6 +13,7 @@ use super::super::links::{FollowerOrder, FollowingReplica};
 use super::super::mailbox::{FollowerMail, FollowerSink, Mail, PeerMessage, ReplicaFrame};
 use super::super::open::stored;
 use super::Replica;
+use super::early::Early;
 use crate::controller::SubmitError;
 use crate::storage::StampedBatch;
 
@@ -25,6 +26,7 @@ pub(in super::super) struct Peers {
     log_ends: BTreeMap<NodeId, Offset>,
     /// The frame that the core is being asked about.
     frame: Vec<StampedBatch>,
+    early: Early,
 }
 
 impl Peers {
@@ -64,10 +66,10 @@ impl Replica {
             PeerMessage::Subscribe { subscribe, sink } => {
                 let key = (subscribe.follower.node, subscribe.subscription);
                 self.state.peers.sinks.insert(key, sink);
-                self.state.peers.log_ends.insert(subscribe.follower.node, subscribe.log_end);
-                self.handle(Input::Subscribe(subscribe));
+                self.take_subscribe(subscribe);
             }
             PeerMessage::Unsubscribe { follower, subscription } => {
+                self.state.peers.early.forget(follower.node, subscription);
                 if let Some(sink) = self.state.peers.sinks.remove(&(follower.node, subscription)) {
                     sink.forget();
                 }
@@ -83,12 +85,38 @@ impl Replica {
         }
     }
 
+    fn take_subscribe(&mut self, subscribe: Subscribe) {
+        let (node, peers) = (subscribe.follower.node, &mut self.state.peers);
+        peers.log_ends.insert(node, subscribe.log_end);
+        // A replica that stopped for good says so at once.
+        let (now, before) = match self.core.retired() {
+            None => peers.early.take(subscribe),
+            Some(_) => (Some(subscribe), None),
+        };
+        if let Some(before) = before {
+            peers.sinks.remove(&(node, before));
+        }
+        if let Some(subscribe) = now {
+            self.handle(Input::Subscribe(subscribe));
+        }
+    }
+
+    /// The metadata told of a reign: who asked for it before that is answered.
+    pub(super) fn told_of(&mut self, leader_epoch: LeaderEpoch) {
+        for subscribe in self.state.peers.early.told(leader_epoch) {
+            self.handle(Input::Subscribe(subscribe));
+        }
+    }
+
     fn take_frame(&mut self, frame: ReplicaFrame) {
         let ReplicaFrame { subscription, from, batches, high_watermark, log_start, credit } = frame;
         let bytes = batches.iter().map(|batch| batch.bytes.len()).sum();
         if bytes > 0 && !self.space.has_room(bytes) {
             // It asks again at the next tick; when there is room, what it lacks comes.
             return self.handle(Input::SubscriptionEnded(subscription));
+        }
+        if bytes > 0 {
+            self.state.catches_up = credit.is_some();
         }
         let headers = batches.iter().map(|batch| stored(&batch.header, &batch.bytes, &self.name)).collect();
         self.state.peers.frame = batches;

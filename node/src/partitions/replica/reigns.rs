@@ -2,15 +2,17 @@
 
 use tracing::{Span, field};
 use weir_core::partition::{Effect, EpochCheckpoint, Input, StorageFault};
+use weir_wire::ids::LeaderEpoch;
 
 use super::Replica;
 use crate::partitions::roles::Role;
 use crate::partitions::view::Standing;
 
 impl Replica {
-    /// Takes the part. What says so is on disk when this returns.
-    pub(super) async fn take_role(&mut self, role: Role) {
+    /// Takes the part, and says of which reign. What says so is on disk when this returns.
+    pub(super) async fn take_role(&mut self, role: Role) -> LeaderEpoch {
         let before = self.core.leading();
+        self.state.catches_up = false;
         let leader_epoch = match role {
             Role::Leader(reign) => {
                 self.me = Some(reign.me);
@@ -39,6 +41,7 @@ impl Replica {
                 None => self.view.set_standing(Standing::Idle, leader_epoch),
             }
         }
+        leader_epoch
     }
 
     /// As `handle`, for what begins a reign. That is on disk before anything of the reign is done; until then this replica

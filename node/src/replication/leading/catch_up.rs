@@ -1,11 +1,13 @@
 //! The catch-up stream: what lags is sent from the disk, at a lower priority and as far as credit goes.
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 use weir_quic::{FrameReader, FrameWriter, StreamCode};
+use weir_wire::ids::Offset;
 use weir_wire::replication::{CATCH_UP_CREDIT_BYTES_MAX, FollowerFrame, REPLICA_FRAME_BYTES};
 
 use super::super::Replication;
@@ -13,6 +15,7 @@ use super::broken;
 use super::live::count_sent;
 use super::pace::Pace;
 use super::session::{Queue, Session, Step};
+use crate::storage::{ColdRead, ReadError, Slice};
 
 /// How long a changed throttle may go unnoticed.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -27,6 +30,7 @@ pub(super) async fn serve(
     let most = i64::try_from(CATCH_UP_CREDIT_BYTES_MAX).unwrap_or(i64::MAX);
     // Payload bytes that may still be sent; below 0 after a frame that overdrew it.
     let mut credit = 0_i64;
+    let mut ahead = None;
     loop {
         let may_queue = credit > 0 && !writer.is_full();
         let has_queued = writer.queued_bytes() > 0;
@@ -48,12 +52,12 @@ pub(super) async fn serve(
                 Err(error) => return broken(&mut reader, &error),
             },
             () = session.bell(Queue::CatchUp).wait(), if may_queue => {
-                let bytes = send(replication, session, &mut writer, Queue::CatchUp, REPLICA_FRAME_BYTES).await;
+                let bytes = send(replication, session, &mut writer, Queue::CatchUp, REPLICA_FRAME_BYTES, &mut ahead).await;
                 credit = credit.saturating_sub_unsigned(bytes as u64);
             },
             () = session.bell(Queue::Added).wait(), if may_queue && paid_at.is_none() => {
                 let most = Pace::frame_bytes(rate);
-                let bytes = send(replication, session, &mut writer, Queue::Added, most).await;
+                let bytes = send(replication, session, &mut writer, Queue::Added, most, &mut ahead).await;
                 credit = credit.saturating_sub_unsigned(bytes as u64);
                 locked(&pace).sent(Instant::now(), bytes, rate);
             },
@@ -67,6 +71,21 @@ pub(super) async fn serve(
     }
 }
 
+/// What a worker reads while what is before it is sent: otherwise the one waits for the other, and a follower catches up
+/// at two thirds of the rate.
+struct Ahead {
+    subscription: u64,
+    from: Offset,
+    read: Pin<Box<dyn Future<Output = Result<Slice, ReadError>> + Send>>,
+}
+
+impl Ahead {
+    fn begin(replication: &Replication, subscription: u64, read: ColdRead) -> Ahead {
+        let from = read.from();
+        Ahead { subscription, from, read: Box::pin(replication.0.outside.begin_on_worker(move || read.run())) }
+    }
+}
+
 /// Does what is next in a queue; how many bytes of the log that sends.
 async fn send(
     replication: &Replication,
@@ -74,11 +93,16 @@ async fn send(
     writer: &mut FrameWriter,
     queue: Queue,
     bytes_max: usize,
+    ahead: &mut Option<Ahead>,
 ) -> usize {
     let mut step = session.step(queue, bytes_max);
     if let Step::Cold(number, read) = step {
-        let read = replication.0.outside.on_worker(move || read.run()).await;
-        step = session.have_read(number, read);
+        let is_this = |ahead: &Ahead| ahead.subscription == number && ahead.from == read.from();
+        let begun = ahead.take().filter(is_this);
+        let begun = begun.unwrap_or_else(|| Ahead::begin(replication, number, read));
+        step = session.have_read(number, begun.read.await);
+        let next = session.next_read(number, queue, bytes_max);
+        *ahead = next.map(|read| Ahead::begin(replication, number, read));
     }
     match step {
         Step::Send(frame, chunks) => {
@@ -91,7 +115,8 @@ async fn send(
             writer.queue(&frame, Bytes::new());
             0
         }
-        Step::Nothing | Step::Cold(..) => 0,
+        // Marks alone are for the live stream.
+        Step::Nothing | Step::Late(_) | Step::Cold(..) => 0,
     }
 }
 

@@ -34,6 +34,8 @@ pub struct FlushJob {
     /// Synced last: only then do new segments survive.
     folder: Option<PathBuf>,
     target: LogPoint,
+    /// Nobody will read soon what is flushed.
+    forgets: bool,
 }
 
 /// What became of a [`FlushJob`]; to be given to [`Log::flush_done`] in any case.
@@ -58,6 +60,12 @@ impl FlushJob {
         Flushed { result: self.sync(), target: self.target }
     }
 
+    /// As this job, and gives the memory back in which the system keeps what it flushed.
+    #[must_use]
+    pub fn forgetting(self) -> FlushJob {
+        FlushJob { forgets: true, ..self }
+    }
+
     /// The offset up to which the log will be durable.
     #[must_use]
     pub fn target(&self) -> Offset {
@@ -68,6 +76,9 @@ impl FlushJob {
         for dirty in &self.files {
             let path = self.shared.path(dirty.segment.base, FileKind::Log);
             dirty.file.sync_data().doing("syncing", &path)?;
+            if self.forgets {
+                dirty.file.forget_cached();
+            }
             if dirty.indexes {
                 self.sync_indexes(&dirty.segment);
             }
@@ -115,7 +126,8 @@ impl Log {
         }
         let folder = std::mem::take(&mut self.folder_dirty).then(|| self.shared.folder.clone());
         self.flushing = Some(Flushing { stale: false });
-        Some(FlushJob { shared: self.shared.clone(), files, folder, target: self.end_point() })
+        let (shared, target) = (self.shared.clone(), self.end_point());
+        Some(FlushJob { shared, files, folder, target, forgets: false })
     }
 
     /// Takes the outcome of a flush. Returns the offset up to which the log is durable now.
