@@ -493,13 +493,15 @@ impl Partitions {
             let Ok(topic_id) = folder.topic_id else { continue };
             if !self.hosted().contains_key(&(topic_id, folder.partition)) {
                 let (topic, partition) = (folder.topic, folder.partition);
-                tracing::info!(topic, %topic_id, %partition, "removing a partition that is not here any more");
-                self.remove_folder(topic, partition).await;
+                if self.remove_folder(topic.clone(), partition).await {
+                    tracing::info!(topic, %topic_id, %partition, "a partition that is not here any more was removed");
+                }
             }
         }
     }
 
-    async fn remove_folder(&self, topic: String, partition: PartitionIndex) {
+    /// Whether it is gone; the log says why not.
+    async fn remove_folder(&self, topic: String, partition: PartitionIndex) -> bool {
         let data = Arc::clone(&self.shared.data);
         let name = topic.clone();
         let remove = move || {
@@ -508,7 +510,9 @@ impl Partitions {
         };
         if let Err(error) = self.shared.outside.on_worker(remove).await {
             tracing::error!(topic, %partition, %error, "the folder of a partition could not be removed");
+            return false;
         }
+        true
     }
 
     fn background(&self) -> MutexGuard<'_, Vec<AbortHandle>> {

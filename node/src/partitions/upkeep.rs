@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+use weir_wire::ids::Offset;
 
 use super::Partitions;
 use super::handle::Message;
@@ -83,7 +84,12 @@ pub(super) async fn compact(partitions: Partitions) {
 }
 
 async fn housekeep(partitions: &Partitions) {
-    let handles: Vec<_> = partitions.hosted().values().filter_map(|hosted| hosted.handle.clone()).collect();
+    // Where nothing was ever written there is nothing to keep: to wake ten thousand such replicas costs a core's second.
+    let handles: Vec<_> = {
+        let hosted = partitions.hosted();
+        let handles = hosted.values().filter_map(|hosted| hosted.handle.as_ref());
+        handles.filter(|handle| handle.view.log_end() > Offset(0)).cloned().collect()
+    };
     for handle in handles {
         // A replica that is gone needs no upkeep.
         let _ = handle.inbox.send(Message::Housekeep).await;
