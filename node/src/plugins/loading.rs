@@ -130,30 +130,47 @@ impl Loader {
         grants: Grants,
         purpose: Purpose,
     ) -> Result<Loaded, LoadError> {
-        let examined = {
-            let bytes = bytes.clone();
-            self.outside.on_worker(move || examine::examine(&bytes, grants)).await?
+        // Most likely it is no assignor. To look at a language runtime takes as long as to read its code back: both at once.
+        let likely = match purpose {
+            Purpose::Try => &self.engines.exact,
+            Purpose::Run => &self.engines.data,
         };
+        let examine = {
+            let bytes = bytes.clone();
+            self.outside.on_worker(move || examine::examine(&bytes, grants))
+        };
+        let read = self.read(None, bytes.clone(), &likely.engine);
+        let (examined, (digest, mut compiled)) = tokio::join!(examine, read);
+        let examined = examined?;
         let bounded = match (purpose, examined.kind) {
             (Purpose::Try, _) | (_, Kind::Assignor) => self.engines.exact.clone(),
             _ => self.engines.data.clone(),
         };
+        if !Engine::same(&bounded.engine, &likely.engine) {
+            (_, compiled) = self.read(Some(digest), bytes.clone(), &bounded.engine).await;
+        }
         let engine = bounded.engine.clone();
-        let cache = Arc::clone(&self.cache);
-        let (digest, compiled) = {
-            let (bytes, engine, cache) = (bytes.clone(), engine.clone(), Arc::clone(&cache));
-            let read = move || {
-                let digest = digest_of(&bytes);
-                (digest, cache.get(&digest, &engine).and_then(|code| from_cache(&engine, &code)))
-            };
-            self.outside.on_worker(read).await
-        };
         let component = match compiled {
             Some(component) => component,
             None => self.compile(digest, bytes, engine).await?,
         };
         let component = link(&component, &examined)?;
         Ok(Loaded { digest, kind: examined.kind, shape: examined.shape, bounded, component })
+    }
+
+    /// What the cache has of a component, and its digest where that is not known.
+    async fn read(
+        &self,
+        digest: Option<PluginDigest>,
+        bytes: Bytes,
+        engine: &Engine,
+    ) -> (PluginDigest, Option<Component>) {
+        let (engine, cache) = (engine.clone(), Arc::clone(&self.cache));
+        let read = move || {
+            let digest = digest.unwrap_or_else(|| digest_of(&bytes));
+            (digest, cache.get(&digest, &engine).and_then(|code| from_cache(&engine, &code)))
+        };
+        self.outside.on_worker(read).await
     }
 
     async fn compile(
