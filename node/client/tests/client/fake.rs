@@ -501,7 +501,9 @@ fn take(
         return Ok(vec![(header.record_count, Outcome::Retry(error))]);
     }
     let place = |key: Option<&[u8]>| match (open.target, key) {
-        (LaneTarget::Explicit { partition, .. }, _) | (LaneTarget::Guessed { partition, .. }, None) => partition,
+        (LaneTarget::Explicit { partition, .. }, _) | (LaneTarget::Guessed { partition, .. }, None) => {
+            partition
+        }
         (LaneTarget::Guessed { partition, .. }, Some(_)) if is_old => partition,
         (LaneTarget::Guessed { .. }, Some(key)) => placement::of_key(key, count),
         (LaneTarget::Unguessed, _) => PartitionIndex(0),

@@ -74,7 +74,11 @@ mod tests {
         assert_eq!(early.take(subscribe(2, 8, 0)), (Some(subscribe(2, 8, 0)), None));
         assert_eq!(early.told(LeaderEpoch(4)), [subscribe(3, 9, 1)], "it hears that the reign is over");
         assert_eq!(early.told(LeaderEpoch(4)), []);
-        assert_eq!(early.take(subscribe(2, 9, 3)).0, Some(subscribe(2, 9, 3)), "a late one is refused at once");
+        assert_eq!(
+            early.take(subscribe(2, 9, 3)).0,
+            Some(subscribe(2, 9, 3)),
+            "a late one is refused at once"
+        );
     }
 
     #[test]

@@ -82,7 +82,11 @@ struct Ahead {
 impl Ahead {
     fn begin(replication: &Replication, subscription: u64, read: ColdRead) -> Ahead {
         let from = read.from();
-        Ahead { subscription, from, read: Box::pin(replication.0.outside.begin_on_worker(move || read.run())) }
+        Ahead {
+            subscription,
+            from,
+            read: Box::pin(replication.0.outside.begin_on_worker(move || read.run())),
+        }
     }
 }
 
