@@ -71,8 +71,7 @@ pub(super) async fn serve(
     }
 }
 
-/// What a worker reads while what is before it is sent: otherwise the one waits for the other, and a follower catches up
-/// at two thirds of the rate.
+/// What a worker reads while what is before it is sent: otherwise the one waits for the other.
 struct Ahead {
     subscription: u64,
     from: Offset,
