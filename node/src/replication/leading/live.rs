@@ -20,8 +20,8 @@ use super::session::{Queue, Session, Step};
 use crate::partitions::{FollowerSink, ToFollower};
 
 /// How long marks without data wait for the next batch, which tells them by the way. Nobody waits for them: the
-/// producer is answered, and consumers are served, by the leader. Without this each record at low load cost two more
-/// datagrams, and two wakes, before its producer was answered.
+/// producer is answered, and consumers are served, by the leader. At once they were a sixth of what a record at low load
+/// cost the three nodes.
 const MARKS_WAIT: Duration = Duration::from_millis(5);
 
 /// Serves the stream until the follower or the session ends it, or the node stops.
