@@ -362,9 +362,11 @@ impl Lane {
             }
             if error.code == ErrorCode::StaleRevision {
                 self.left_revision = Some(self.revision);
-                // The answer says which one is in force. What is known already may be newer.
+                // What is known already may be newer than what the answer names.
+                let names_newer = answer.promise.revision > self.revision;
                 self.view.revision = self.view.revision.max(answer.promise.revision);
-                if !sent.resent {
+                // A part may be refused so by its leader, while others of its batch are stored: such an answer names none.
+                if !sent.resent && names_newer && answer.outcomes.iter().all(is_stale) {
                     // So is everything behind it: once the older ones are settled, they go to the newer revision together.
                     self.in_flight[at].untouched = true;
                     effects.push(Effect::RefreshMetadata);
@@ -661,6 +663,10 @@ impl Lane {
             }
         }
     }
+}
+
+fn is_stale(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Retry(error) if error.code == ErrorCode::StaleRevision)
 }
 
 fn settle_whole(batch: &Batch, result: DeliveryResult, effects: &mut Vec<Effect>) {

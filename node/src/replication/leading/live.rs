@@ -1,11 +1,7 @@
 //! The live stream: subscriptions and their answers, reports, and data at the tail of the log.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
-
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 use weir_core::partition::{Member, Subscribe, SubscribeAnswer, SubscribeRefusal, SubscriptionNumber};
 use weir_quic::{FrameReader, FrameWriter, StreamCode};
 use weir_wire::error::{ErrorCode, WireError};
@@ -19,11 +15,6 @@ use super::broken;
 use super::session::{Queue, Session, Step};
 use crate::partitions::{FollowerSink, ToFollower};
 
-/// How long marks without data wait for the next batch, which tells them by the way. Nobody waits for them: the
-/// producer is answered, and consumers are served, by the leader. At once they were a sixth of what a record at low load
-/// cost the three nodes.
-const MARKS_WAIT: Duration = Duration::from_millis(5);
-
 /// Serves the stream until the follower or the session ends it, or the node stops.
 pub(super) async fn serve(
     replication: &Replication,
@@ -32,7 +23,7 @@ pub(super) async fn serve(
     writer: FrameWriter,
 ) {
     let (answers, mut answered) = mpsc::unbounded_channel();
-    let mut live = Live { replication, session, writer, answers, newest: 0, late: LateMarks::default() };
+    let mut live = Live { replication, session, writer, answers, newest: 0 };
     loop {
         let may_queue = !live.writer.is_full();
         let has_queued = live.writer.queued_bytes() > 0;
@@ -48,7 +39,6 @@ pub(super) async fn serve(
             },
             Some((number, answer)) = answered.recv() => live.answer(number, answer),
             () = session.bell(Queue::Live).wait(), if may_queue => live.send_next(),
-            () = live.late.due(), if may_queue => live.send_marks(),
             flushed = live.writer.flush(), if has_queued => if flushed.is_err() {
                 return;
             },
@@ -66,34 +56,6 @@ struct Live<'a> {
     answers: mpsc::UnboundedSender<(SubscriptionNumber, ToFollower)>,
     /// The highest number subscribed under; they only grow.
     newest: u64,
-    late: LateMarks,
-}
-
-/// Subscriptions whose followers are to be told marks alone, and when.
-#[derive(Default)]
-struct LateMarks {
-    numbers: BTreeSet<u64>,
-    due_at: Option<Instant>,
-}
-
-impl LateMarks {
-    fn note(&mut self, number: u64) {
-        self.numbers.insert(number);
-        self.due_at.get_or_insert_with(|| Instant::now() + MARKS_WAIT);
-    }
-
-    /// Waits until they are to be told; for ever, if nobody is to be told any. Cancel safe.
-    async fn due(&self) {
-        match self.due_at {
-            Some(at) => tokio::time::sleep_until(at).await,
-            None => std::future::pending().await,
-        }
-    }
-
-    fn take(&mut self) -> BTreeSet<u64> {
-        self.due_at = None;
-        std::mem::take(&mut self.numbers)
-    }
 }
 
 impl Live<'_> {
@@ -194,14 +156,7 @@ impl Live<'_> {
                 self.writer.queue_parts(&frame, chunks);
             }
             Step::Lost(frame) => self.writer.queue(&frame, Bytes::new()),
-            Step::Late(number) => self.late.note(number),
             Step::Nothing | Step::Cold(..) => {}
-        }
-    }
-
-    fn send_marks(&mut self) {
-        for frame in self.late.take().into_iter().filter_map(|number| self.session.marks(number)) {
-            self.writer.queue(&frame, Bytes::new());
         }
     }
 }

@@ -18,7 +18,7 @@ fn what_is_in_flight_is_settled_under_its_revision_before_the_next_one() {
          0 ready b1 x1 until 5000
          0 opened o1
          0 ready b2 x1 until 5000
-         1 answer o1 #1 retry:StaleRevision:x1
+         1 answer o1 #1 r2 retry:StaleRevision:x1
          1 ready b3 x1 until 5000
          2 metadata r2 n1@0
          3 answer o1 #0 stored:p0@0x1
@@ -32,7 +32,7 @@ fn what_is_in_flight_is_settled_under_its_revision_before_the_next_one() {
                 send b1 on o1 as #0 7.0 seq 0
             0 ready b2 x1 until 5000
                 send b2 on o1 as #1 7.0 seq 1
-            1 answer o1 #1 retry:StaleRevision:x1
+            1 answer o1 #1 r2 retry:StaleRevision:x1
                 refresh metadata
             1 ready b3 x1 until 5000
             2 metadata r2 n1@0
@@ -150,9 +150,10 @@ fn nothing_new_is_sent_under_a_revision_that_was_called_stale() {
          0 opened o1
          1 answer o1 #0 retry:StaleRevision:x1
          130 tick
+         131 opened o2
          132 ready b2 x1 until 5000
-         134 metadata r2 n1@0
-         135 opened o2",
+         133 answer o2 #0 stored:p0@0x1
+         134 metadata r2 n1@0",
         expect![[r#"
             0 metadata r1 n1@0
             0 producer 7
@@ -162,16 +163,18 @@ fn nothing_new_is_sent_under_a_revision_that_was_called_stale() {
                 send b1 on o1 as #0 7.0 seq 0
             1 answer o1 #0 retry:StaleRevision:x1
                 refresh metadata
-                refresh metadata
             130 tick
-                refresh metadata
-            132 ready b2 x1 until 5000
-            134 metadata r2 n1@0
                 close o1
-                open o2 at n1: producer 7.0 r2 Guessed { partition: PartitionIndex(0), leader_epoch: LeaderEpoch(0) }
-            135 opened o2
-                send b1 on o2 as #0 7.0 seq 0
-                send b2 on o2 as #1 7.0 seq 1
+                open o2 at n1: producer 7.0 r1 Guessed { partition: PartitionIndex(0), leader_epoch: LeaderEpoch(0) }
+            131 opened o2
+                send again b1 on o2 as #0 7.0 seq 0
+            132 ready b2 x1 until 5000
+            133 answer o2 #0 stored:p0@0x1
+                settle b1: stored p0@0 x1
+                refresh metadata
+            134 metadata r2 n1@0
+                close o2
+                open o3 at n1: producer 7.0 r2 Guessed { partition: PartitionIndex(0), leader_epoch: LeaderEpoch(0) }
         "#]],
     );
 }
@@ -217,4 +220,34 @@ fn an_idle_lane_at_an_old_revision_wants_the_batch_with_which_it_goes_on() {
     assert!(!lane.wants_batch(), "what is in flight must be settled first");
     play(&mut lane, 2, "answer o1 #0 stored:p0@0x1");
     assert!(lane.is_idle() && lane.wants_batch());
+}
+
+/// Its other part is stored: placed anew by the next revision it would be stored twice.
+#[test]
+fn a_batch_of_which_one_part_was_refused_stays_with_its_revision() {
+    check(
+        GUESSED,
+        "0 metadata r1 n1@0
+         0 producer 7
+         0 ready b1 x2 until 5000
+         0 opened o1
+         1 answer o1 #0 stored:p0@0x1 retry:StaleRevision:x1
+         2 metadata r2 n1@0
+         3 opened o2",
+        expect![[r#"
+            0 metadata r1 n1@0
+            0 producer 7
+            0 ready b1 x2 until 5000
+                open o1 at n1: producer 7.0 r1 Guessed { partition: PartitionIndex(0), leader_epoch: LeaderEpoch(0) }
+            0 opened o1
+                send b1 on o1 as #0 7.0 seq 0
+            1 answer o1 #0 stored:p0@0x1 retry:StaleRevision:x1
+                refresh metadata
+            2 metadata r2 n1@0
+                close o1
+                open o2 at n1: producer 7.0 r1 Guessed { partition: PartitionIndex(0), leader_epoch: LeaderEpoch(0) }
+            3 opened o2
+                send again b1 on o2 as #0 7.0 seq 0
+        "#]],
+    );
 }
