@@ -106,6 +106,9 @@ async fn send(
         step = session.have_read(number, begun.read.await);
         let next = session.next_read(number, queue, bytes_max);
         *ahead = next.map(|read| Ahead::begin(replication, number, read));
+    } else {
+        // Nobody asks for it next: its memory is not kept.
+        *ahead = None;
     }
     match step {
         Step::Send(frame, chunks) => {
@@ -118,8 +121,7 @@ async fn send(
             writer.queue(&frame, Bytes::new());
             0
         }
-        // Marks alone are for the live stream.
-        Step::Nothing | Step::Late(_) | Step::Cold(..) => 0,
+        Step::Nothing | Step::Cold(..) => 0,
     }
 }
 

@@ -87,8 +87,6 @@ pub(super) enum Step {
     Nothing,
     /// A frame to send.
     Send(LeaderFrame, Vec<Bytes>),
-    /// Only the marks moved: [`Session::marks`] tells them, if no data did in the meantime.
-    Late(u64),
     /// The disk has to be asked; [`Session::have_read`] takes the answer.
     Cold(u64, ColdRead),
     /// What the follower needs cannot be read: the subscription is over.
@@ -207,8 +205,14 @@ impl Session {
         let log_end = followed.handle.view.log_end();
         let from = match sending.flow.next(lane, log_end, marks) {
             Next::Read { from } => from,
-            Next::Marks { .. } if leads => return Step::Late(number),
-            Next::Marks { .. } => return Step::Nothing,
+            Next::Marks { .. } if !leads => return Step::Nothing,
+            Next::Marks { from } => {
+                sending.flow.sent(from, 0, log_end, marks);
+                let (high_watermark, log_start) = marks;
+                let subscription = Subscription(number);
+                let frame = LeaderFrame::Marks { subscription, from, high_watermark, log_start };
+                return Step::Send(frame, Vec::new());
+            }
             Next::Nothing => {
                 if sending.flow.move_if_due() {
                     self.moved(number, followed);
@@ -231,18 +235,6 @@ impl Session {
                 self.lost(number, &error)
             }
         }
-    }
-
-    /// The marks that a subscription's follower was not told with data.
-    pub(super) fn marks(&self, number: u64) -> Option<LeaderFrame> {
-        let mut subscriptions = self.lock();
-        let followed = subscriptions.get_mut(&number).filter(|followed| leads(followed))?;
-        let sending = followed.sending.as_mut()?;
-        let (marks, log_end) = (marks(&followed.handle.view), followed.handle.view.log_end());
-        let Next::Marks { from } = sending.flow.next(Lane::Live, log_end, marks) else { return None };
-        sending.flow.sent(from, 0, log_end, marks);
-        let (high_watermark, log_start) = marks;
-        Some(LeaderFrame::Marks { subscription: Subscription(number), from, high_watermark, log_start })
     }
 
     /// Goes on with what the disk gave.
