@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::disk::{Disk, DiskFile, DiskLock, Entry, EntryKind, OpenMode};
+use super::past_cache;
 
 /// Largest single write. Larger buffered writes are slower by an order of magnitude while the machine is busy: the
 /// kernel then backs them with large folios.
@@ -133,6 +134,10 @@ impl DiskFile for RealFile {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    fn write_past_cache_at(&self, parts: &[&[u8]], position: u64) -> io::Result<()> {
+        past_cache::write(&self.0, parts, position, |parts, position| self.write_at(parts, position))
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -13,6 +13,7 @@
 //! |---|---|
 //! | `mod` | the task: this node's own business |
 //! | `peers` | followers, leaders, and who is in sync |
+//! | `catching_up` | writing what was missed while this replica was away |
 //! | `cutting` | taking back the end of the log |
 //! | `early` | followers that hear of a reign before this replica does |
 //! | `compacting` | rounds of compaction |
@@ -23,6 +24,7 @@
 //! `apply` does not wait: everything that takes time was started and reports back as the next event. Appends that
 //! arrived together are written together, and reported written once.
 
+mod catching_up;
 mod compacting;
 mod comparing;
 mod cutting;
@@ -58,7 +60,7 @@ use super::view::{Standing, View};
 use crate::controller::Controller;
 use crate::outside::Outside;
 use crate::storage::{
-    Compacted, DataFolder, Flushed, Log, PartitionKey, ReadError as LogReadError, Removed, Repaired,
+    Appended, Compacted, DataFolder, Flushed, Log, PartitionKey, ReadError as LogReadError, Removed, Repaired,
     StampedBatch, StorageError,
 };
 use comparing::Comparing;
@@ -433,6 +435,11 @@ impl Replica {
         }
         let batches = std::mem::take(&mut self.state.to_write);
         let written = self.log_mut().append(&batches);
+        self.written(written);
+    }
+
+    /// Tells the core what became of what was lined up.
+    fn written(&mut self, written: Result<Appended, StorageError>) {
         self.state.memory.clear();
         self.state.credit.clear();
         match written {
