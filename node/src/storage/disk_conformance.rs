@@ -86,7 +86,8 @@ fn what_goes_past_the_cache_and_what_does_not_are_one_file() {
                 let position = if overwrites { random.below(expected.len() + 1) } else { expected.len() };
                 let size = random.below(3);
                 let bytes = random.below([5000, 400_000, 5_000_000][size]);
-                let content: Vec<u8> = (0..bytes).map(|i| u8::try_from((i * 7 + step) % 251).unwrap()).collect();
+                let content: Vec<u8> =
+                    (0..bytes).map(|i| u8::try_from((i * 7 + step) % 251).unwrap()).collect();
                 let (first, second) = content.split_at(random.below(bytes + 1));
                 let parts = [first, &[], second];
                 if random.chance(2) {

@@ -22,18 +22,19 @@ fn whole_blocks(position: u64, bytes: u64) -> Option<Range<u64>> {
     (to >= from + WHOLE_BYTES_MIN).then_some(from..to)
 }
 
-/// Writes `parts` from `position` of `file`, all of them; `cached` writes through the page cache.
+/// Writes `parts` from `position` of a file, all of them; `open` opens it for whole blocks, where that can be done, and `cached`
+/// writes through the page cache.
 ///
 /// # Errors
 /// As those of `cached`, and what the system says.
 pub(super) fn write(
-    file: &File,
+    open: impl FnOnce() -> Option<File>,
     parts: &[&[u8]],
     position: u64,
     cached: impl Fn(&[&[u8]], u64) -> io::Result<()>,
 ) -> io::Result<()> {
     let bytes: u64 = parts.iter().map(|part| part.len() as u64).sum();
-    let Some((direct, whole)) = whole_blocks(position, bytes).and_then(|whole| Some((open(file)?, whole))) else {
+    let Some((direct, whole)) = whole_blocks(position, bytes).and_then(|whole| Some((open()?, whole))) else {
         return cached(parts, position);
     };
     let mut rest = Rest { parts, within: 0 };
@@ -52,23 +53,6 @@ pub(super) fn write(
     }
     chunk.fill(&mut rest, position + bytes - whole.end);
     cached(&[chunk.bytes()], whole.end)
-}
-
-/// Another handle to an open file, for whole blocks. `None` where there is no such thing.
-#[cfg(target_os = "linux")]
-fn open(file: &File) -> Option<File> {
-    use std::os::fd::AsRawFd;
-    use std::os::unix::fs::OpenOptionsExt;
-
-    let flags = i32::try_from(rustix::fs::OFlags::DIRECT.bits()).ok()?;
-    // By its handle, as its path can come to mean another file.
-    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    File::options().write(true).custom_flags(flags).open(path).ok()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn open(_file: &File) -> Option<File> {
-    None
 }
 
 /// Writes whole blocks as far as the disk takes them in this way, and says how far: what is left goes the other way.

@@ -106,6 +106,25 @@ impl Disk for RealDisk {
 
 struct RealFile(File);
 
+impl RealFile {
+    /// Another handle to this file, past the page cache. `None` where there is no such thing.
+    #[cfg(target_os = "linux")]
+    fn for_whole_blocks(&self) -> Option<File> {
+        use std::os::fd::AsRawFd;
+        use std::os::unix::fs::OpenOptionsExt;
+
+        let flags = i32::try_from(rustix::fs::OFlags::DIRECT.bits()).ok()?;
+        // By its handle, as its path can come to mean another file.
+        let path = format!("/proc/self/fd/{}", self.0.as_raw_fd());
+        OpenOptions::new().write(true).custom_flags(flags).open(path).ok()
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn for_whole_blocks(&self) -> Option<File> {
+        None
+    }
+}
+
 impl DiskFile for RealFile {
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
         loop {
@@ -137,7 +156,8 @@ impl DiskFile for RealFile {
     }
 
     fn write_past_cache_at(&self, parts: &[&[u8]], position: u64) -> io::Result<()> {
-        past_cache::write(&self.0, parts, position, |parts, position| self.write_at(parts, position))
+        let cached = |parts: &[&[u8]], position| self.write_at(parts, position);
+        past_cache::write(|| self.for_whole_blocks(), parts, position, cached)
     }
 
     fn sync_data(&self) -> io::Result<()> {

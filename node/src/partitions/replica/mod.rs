@@ -60,8 +60,8 @@ use super::view::{Standing, View};
 use crate::controller::Controller;
 use crate::outside::Outside;
 use crate::storage::{
-    Appended, Compacted, DataFolder, Flushed, Log, PartitionKey, ReadError as LogReadError, Removed, Repaired,
-    StampedBatch, StorageError,
+    Appended, Compacted, DataFolder, Flushed, Log, PartitionKey, ReadError as LogReadError, Removed,
+    Repaired, StampedBatch, StorageError,
 };
 use comparing::Comparing;
 use cutting::CutOrder;
