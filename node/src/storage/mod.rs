@@ -6,7 +6,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `disk`, `real_disk`, `past_cache`, `sim_disk` | the seam to the machine, and what stands on both sides of it |
+//! | `disk`, `real_disk`, `past_cache`, `parts`, `sim_disk` | the seam to the machine, and what stands on both sides of it |
 //! | `data_folder` | lock, format, checkpoints, the list of partitions |
 //! | `journal` | frames in one file, for what is not records |
 //! | `log` | the one writer of a partition's log: append, flush, roll, cut, retention |
@@ -34,6 +34,7 @@ mod log;
 mod lookup;
 mod names;
 mod open_files;
+mod parts;
 mod past_cache;
 mod private_folder;
 mod reader;

@@ -9,6 +9,8 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 
+use super::parts::Rest;
+
 /// Where blocks begin and end: at pages, which the blocks of all disks divide.
 const BLOCK_BYTES: u64 = 4096;
 /// What goes to the disk at once, at most, and the memory that it takes.
@@ -37,7 +39,7 @@ pub(super) fn write(
     let Some((direct, whole)) = whole_blocks(position, bytes).and_then(|whole| Some((open()?, whole))) else {
         return cached(parts, position);
     };
-    let mut rest = Rest { parts, within: 0 };
+    let mut rest = Rest::new(parts);
     let mut chunk = Chunk::new();
     chunk.fill(&mut rest, whole.start - position);
     cached(&[chunk.bytes()], position)?;
@@ -90,35 +92,11 @@ impl Chunk {
         assert!(bytes <= CHUNK_BYTES as u64, "{bytes} bytes do not fit into a chunk");
         let bytes = usize::try_from(bytes).expect("a chunk fits memory");
         self.memory.truncate(self.begin);
-        while self.memory.len() < self.begin + bytes {
-            let piece = rest.next(self.begin + bytes - self.memory.len());
-            self.memory.extend_from_slice(piece);
-        }
+        rest.copy_to(&mut self.memory, bytes);
     }
 
     fn bytes(&self) -> &[u8] {
         &self.memory[self.begin..]
-    }
-}
-
-/// What is left to copy.
-struct Rest<'a> {
-    parts: &'a [&'a [u8]],
-    /// Bytes of the first part that are copied already.
-    within: usize,
-}
-
-impl<'a> Rest<'a> {
-    /// The next bytes that lie side by side, at most `bytes_max`; none only between two parts.
-    fn next(&mut self, bytes_max: usize) -> &'a [u8] {
-        let (first, others) = self.parts.split_first().expect("as many bytes are asked for as there are");
-        let left = &first[self.within..];
-        if left.len() <= bytes_max {
-            (self.parts, self.within) = (others, 0);
-            return left;
-        }
-        self.within += bytes_max;
-        &left[..bytes_max]
     }
 }
 

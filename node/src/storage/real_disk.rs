@@ -2,12 +2,13 @@
 #![allow(clippy::disallowed_methods, reason = "this file is the door to files")]
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, IoSlice};
+use std::io;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
 use super::disk::{Disk, DiskFile, DiskLock, Entry, EntryKind, OpenMode};
+use super::parts::Rest;
 use super::past_cache;
 
 /// Largest single write. Larger buffered writes are slower by an order of magnitude while the machine is busy: the
@@ -136,10 +137,10 @@ impl DiskFile for RealFile {
     }
 
     fn write_at(&self, parts: &[&[u8]], mut position: u64) -> io::Result<()> {
-        let mut rest = Rest { parts, within: 0 };
+        let mut rest = Rest::new(parts);
         let mut slices = Vec::with_capacity(parts.len().min(WRITE_PARTS_MAX));
         loop {
-            rest.fill(&mut slices);
+            rest.fill(&mut slices, WRITE_BYTES_MAX, WRITE_PARTS_MAX);
             if slices.is_empty() {
                 return Ok(());
             }
@@ -176,46 +177,6 @@ impl DiskFile for RealFile {
 
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
-    }
-}
-
-/// What is left to write.
-struct Rest<'a> {
-    parts: &'a [&'a [u8]],
-    /// Bytes of the first part that are written already.
-    within: usize,
-}
-
-impl<'a> Rest<'a> {
-    /// The next write: as many parts as fit its limits.
-    fn fill(&self, slices: &mut Vec<IoSlice<'a>>) {
-        slices.clear();
-        let mut room = WRITE_BYTES_MAX;
-        for (index, part) in self.parts.iter().enumerate() {
-            let part = if index == 0 { &part[self.within..] } else { part };
-            let part = &part[..part.len().min(room)];
-            if !part.is_empty() {
-                slices.push(IoSlice::new(part));
-                room -= part.len();
-            }
-            if room == 0 || slices.len() == WRITE_PARTS_MAX {
-                return;
-            }
-        }
-    }
-
-    fn advance(&mut self, mut written: usize) {
-        while let Some((first, others)) = self.parts.split_first() {
-            let left = first.len() - self.within;
-            if written < left {
-                self.within += written;
-                return;
-            }
-            written -= left;
-            self.parts = others;
-            self.within = 0;
-        }
-        assert!(written == 0, "the system cannot have written more than it was given");
     }
 }
 

@@ -15,7 +15,7 @@ impl Replica {
             return self.write();
         }
         let batches = std::mem::take(&mut self.state.to_write);
-        let mut log = self.log.take().expect("the log is here between two writes");
+        let mut log = self.log.take().expect("the log is here between two of a worker's turns");
         let job = move || {
             let written = log.append_past_cache(&batches);
             (log, written)

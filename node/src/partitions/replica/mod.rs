@@ -79,7 +79,7 @@ pub(super) struct Replica {
     /// This node as the metadata knew it when it last gave this replica a role.
     pub(super) me: Option<Member>,
     pub(super) core: Partition,
-    /// `None` only while it is being cut.
+    /// `None` only while a worker cuts it or writes to it.
     pub(super) log: Option<Log>,
     pub(super) data: Arc<DataFolder>,
     pub(super) view: Arc<View>,
@@ -559,13 +559,13 @@ impl Replica {
         }
     }
 
-    /// The log. It is away only while it is cut, which nothing interrupts.
+    /// The log. It is away only while a worker cuts it or writes to it, which nothing interrupts.
     fn log(&self) -> &Log {
-        self.log.as_ref().expect("the log is here between two cuts")
+        self.log.as_ref().expect("the log is here between two of a worker's turns")
     }
 
     fn log_mut(&mut self) -> &mut Log {
-        self.log.as_mut().expect("the log is here between two cuts")
+        self.log.as_mut().expect("the log is here between two of a worker's turns")
     }
 
     fn configure(&mut self, settings: TopicSettings) {
@@ -593,7 +593,7 @@ impl Replica {
         self.resign();
         let checkpoint = self.core.producer_checkpoint();
         let high_watermark = self.core.high_watermark();
-        let log = self.log.take().expect("the log is here between two cuts");
+        let log = self.log.take().expect("the log is here between two of a worker's turns");
         let flushed = log.recovery_point();
         let saved = log.side_files().save_snapshot(checkpoint.end, &checkpoint);
         match saved.and_then(|_| log.close()) {
