@@ -106,6 +106,14 @@ impl DiskFile for FailingFile {
         self.sound.write_at(parts, position)
     }
 
+    fn write_past_cache_at(&self, parts: &[&[u8]], position: u64) -> io::Result<()> {
+        self.sound.write_past_cache_at(parts, position)
+    }
+
+    fn forget_cached(&self) {
+        self.sound.forget_cached();
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         if self.fails.load(Ordering::SeqCst) { Err(input_output_error()) } else { self.sound.sync_data() }
     }
@@ -297,6 +305,33 @@ async fn a_follower_that_was_away_catches_up_and_joins_the_isr_again() {
     cluster.all_in_sync(3).await;
     produce(&producer, "t", 60..70).await;
     assert_eq!(consume(&client, "t", 70).await, numbers(0..70));
+}
+
+/// More than memory keeps, so that it comes on the catch-up stream and is written past the page cache.
+#[tokio::test]
+async fn megabytes_that_a_follower_missed_end_up_byte_for_byte_as_the_leader_has_them() {
+    let mut cluster = Cluster::start().await;
+    let client = cluster.client().await;
+    client.create_topic(NewTopic::new("t").partitions(1).replication_factor(3)).await.unwrap();
+    let producer = client.producer(ProducerConfig::default()).unwrap();
+    produce(&producer, "t", 0..10).await;
+    let state = cluster.all_in_sync(3).await;
+    let away = *state.isr.iter().find(|node| Some(**node) != state.leader).unwrap();
+    cluster.stop(away).await;
+    for number in 0..24_u8 {
+        let value = vec![number; 700_001 + usize::from(number)];
+        let stored = producer.send(Record::to("t").value(&value)).await.unwrap().await;
+        assert!(stored.is_stored(), "{stored:?}");
+    }
+    cluster.restart(away).await;
+    cluster.all_in_sync(3).await;
+    produce(&producer, "t", 34..40).await;
+    for node in 1..=3 {
+        cluster.stop(NodeId(node)).await;
+    }
+    let logs: Vec<_> = (1..=3).map(|node| cluster.segments(NodeId(node), "t")).collect();
+    assert!(logs[0].iter().map(|(_, bytes)| bytes.len()).sum::<usize>() > 24 * 700_000);
+    assert!(logs.iter().all(|log| *log == logs[0]), "the logs differ");
 }
 
 #[tokio::test]

@@ -159,9 +159,7 @@ pub trait DiskFile: Send + Sync {
     ///
     /// # Errors
     /// As [`write_at`](DiskFile::write_at).
-    fn write_past_cache_at(&self, parts: &[&[u8]], position: u64) -> io::Result<()> {
-        self.write_at(parts, position)
-    }
+    fn write_past_cache_at(&self, parts: &[&[u8]], position: u64) -> io::Result<()>;
 
     /// Makes bytes and length durable.
     ///
