@@ -106,10 +106,6 @@ impl DiskFile for FailingFile {
         self.sound.write_at(parts, position)
     }
 
-    fn write_past_cache_at(&self, parts: &[&[u8]], position: u64) -> io::Result<()> {
-        self.sound.write_past_cache_at(parts, position)
-    }
-
     fn forget_cached(&self) {
         self.sound.forget_cached();
     }
@@ -307,7 +303,7 @@ async fn a_follower_that_was_away_catches_up_and_joins_the_isr_again() {
     assert_eq!(consume(&client, "t", 70).await, numbers(0..70));
 }
 
-/// More than memory keeps, so that it comes on the catch-up stream and is written past the page cache.
+/// More than memory keeps, so that it comes on the catch-up stream.
 #[tokio::test]
 async fn megabytes_that_a_follower_missed_end_up_byte_for_byte_as_the_leader_has_them() {
     let mut cluster = Cluster::start().await;

@@ -154,13 +154,6 @@ pub trait DiskFile: Send + Sync {
     /// `StorageFull` when the disk is full; what the system says otherwise.
     fn write_at(&self, parts: &[&[u8]], position: u64) -> io::Result<()>;
 
-    /// As [`write_at`](DiskFile::write_at), for much that nobody reads soon: the system need not keep it in memory. Waits
-    /// for the disk, and makes nothing durable all the same.
-    ///
-    /// # Errors
-    /// As [`write_at`](DiskFile::write_at).
-    fn write_past_cache_at(&self, parts: &[&[u8]], position: u64) -> io::Result<()>;
-
     /// Makes bytes and length durable.
     ///
     /// # Errors

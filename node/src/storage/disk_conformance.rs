@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::disk::{Disk, Entry, EntryKind, OpenMode, read_full, remove_if_there, replace_file};
-use super::{RealDisk, SimDisk, SimRandom};
+use super::{RealDisk, SimDisk};
 
 /// Runs one check on both disks, each in an empty folder.
 fn on_both(check: impl Fn(&dyn Disk, &Path)) {
@@ -70,47 +70,6 @@ fn reads_and_writes_name_their_position() {
         assert_eq!(&buffer[..4], b"Jel\0", "what was cut does not come back");
         file.sync_data().expect("sync");
     });
-}
-
-/// Both ways of writing, in any order, at any place and length: whoever reads sees what was written last.
-#[test]
-fn what_goes_past_the_cache_and_what_does_not_are_one_file() {
-    for seed in 0..4 {
-        on_both(|disk, root| {
-            let mut random = SimRandom::new(seed);
-            let file = disk.open(&root.join("f"), OpenMode::CreateNew).expect("open");
-            let mut expected: Vec<u8> = Vec::new();
-            for step in 0..60_usize {
-                // Mostly behind what is there, as a log is written; now and then over it.
-                let overwrites = random.chance(5);
-                let position = if overwrites { random.below(expected.len() + 1) } else { expected.len() };
-                let size = random.below(3);
-                let bytes = random.below([5000, 400_000, 5_000_000][size]);
-                let content: Vec<u8> =
-                    (0..bytes).map(|i| u8::try_from((i * 7 + step) % 251).unwrap()).collect();
-                let (first, second) = content.split_at(random.below(bytes + 1));
-                let parts = [first, &[], second];
-                if random.chance(2) {
-                    file.write_past_cache_at(&parts, position as u64).expect("write");
-                } else {
-                    file.write_at(&parts, position as u64).expect("write");
-                }
-                expected.resize(expected.len().max(position + bytes), 0);
-                expected[position..position + bytes].copy_from_slice(&content);
-                if random.chance(4) {
-                    file.sync_data().expect("sync");
-                    file.forget_cached();
-                }
-                // What surrounds it is read into the cache, so that the next write finds it there.
-                let from = position.saturating_sub(random.below(10_000));
-                let mut found = vec![0; random.below(bytes + 20_000)];
-                let filled = read_full(&*file, &mut found, from as u64).expect("read");
-                assert!(found[..filled] == expected[from..from + filled], "seed {seed}, step {step}");
-            }
-            let whole = disk.read_file(&root.join("f"), usize::MAX).expect("read");
-            assert!(whole == expected, "seed {seed}: the whole file");
-        });
-    }
 }
 
 #[test]

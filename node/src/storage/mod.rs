@@ -6,7 +6,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `disk`, `real_disk`, `past_cache`, `parts`, `sim_disk` | the seam to the machine, and what stands on both sides of it |
+//! | `disk`, `real_disk`, `sim_disk` | the seam to the machine, and what stands on both sides of it |
 //! | `data_folder` | lock, format, checkpoints, the list of partitions |
 //! | `journal` | frames in one file, for what is not records |
 //! | `log` | the one writer of a partition's log: append, flush, roll, cut, retention |
@@ -21,7 +21,7 @@
 //!
 //! What waits for the disk is a job: a value that is prepared by the log, run anywhere, and whose outcome is given
 //! back to the log ([`FlushJob`], [`RemovalJob`], [`RepairJob`], [`CompactionJob`], [`ColdRead`]). Appends go to the page
-//! cache in the caller's thread; much that nobody reads soon goes past it, on a worker.
+//! cache in the caller's thread.
 
 mod compaction;
 mod data_folder;
@@ -34,8 +34,6 @@ mod log;
 mod lookup;
 mod names;
 mod open_files;
-mod parts;
-mod past_cache;
 mod private_folder;
 mod reader;
 mod real_disk;

@@ -163,10 +163,8 @@ impl World {
             };
             batches.push(batch(base, count, self.epoch, timestamp, body_bytes));
         }
-        let past_cache = self.random.chance(4);
-        self.note(format!("append {}{}", batches.len(), if past_cache { " past the cache" } else { "" }));
-        let appended =
-            if past_cache { self.log().append_past_cache(&batches) } else { self.log().append(&batches) };
+        self.note(format!("append {}", batches.len()));
+        let appended = self.log().append(&batches);
         // Also of an append that failed any part may be on the disk.
         for batch in &batches {
             self.batches.insert(batch.header.base_offset.0, batch.bytes.clone());

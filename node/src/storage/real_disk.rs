@@ -2,14 +2,12 @@
 #![allow(clippy::disallowed_methods, reason = "this file is the door to files")]
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
 use super::disk::{Disk, DiskFile, DiskLock, Entry, EntryKind, OpenMode};
-use super::parts::Rest;
-use super::past_cache;
 
 /// Largest single write. Larger buffered writes are slower by an order of magnitude while the machine is busy: the
 /// kernel then backs them with large folios.
@@ -107,25 +105,6 @@ impl Disk for RealDisk {
 
 struct RealFile(File);
 
-impl RealFile {
-    /// Another handle to this file, past the page cache. `None` where there is no such thing.
-    #[cfg(target_os = "linux")]
-    fn for_whole_blocks(&self) -> Option<File> {
-        use std::os::fd::AsRawFd;
-        use std::os::unix::fs::OpenOptionsExt;
-
-        let flags = i32::try_from(rustix::fs::OFlags::DIRECT.bits()).ok()?;
-        // By its handle, as its path can come to mean another file.
-        let path = format!("/proc/self/fd/{}", self.0.as_raw_fd());
-        OpenOptions::new().write(true).custom_flags(flags).open(path).ok()
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn for_whole_blocks(&self) -> Option<File> {
-        None
-    }
-}
-
 impl DiskFile for RealFile {
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
         loop {
@@ -137,10 +116,10 @@ impl DiskFile for RealFile {
     }
 
     fn write_at(&self, parts: &[&[u8]], mut position: u64) -> io::Result<()> {
-        let mut rest = Rest::new(parts);
+        let mut rest = Rest { parts, within: 0 };
         let mut slices = Vec::with_capacity(parts.len().min(WRITE_PARTS_MAX));
         loop {
-            rest.fill(&mut slices, WRITE_BYTES_MAX, WRITE_PARTS_MAX);
+            rest.fill(&mut slices);
             if slices.is_empty() {
                 return Ok(());
             }
@@ -154,11 +133,6 @@ impl DiskFile for RealFile {
                 Err(error) => return Err(error.into()),
             }
         }
-    }
-
-    fn write_past_cache_at(&self, parts: &[&[u8]], position: u64) -> io::Result<()> {
-        let cached = |parts: &[&[u8]], position| self.write_at(parts, position);
-        past_cache::write(|| self.for_whole_blocks(), parts, position, cached)
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -177,6 +151,46 @@ impl DiskFile for RealFile {
 
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
+    }
+}
+
+/// What is left to write.
+struct Rest<'a> {
+    parts: &'a [&'a [u8]],
+    /// Bytes of the first part that are written already.
+    within: usize,
+}
+
+impl<'a> Rest<'a> {
+    /// The next write: as many parts as fit its limits.
+    fn fill(&self, slices: &mut Vec<IoSlice<'a>>) {
+        slices.clear();
+        let mut room = WRITE_BYTES_MAX;
+        for (index, part) in self.parts.iter().enumerate() {
+            let part = if index == 0 { &part[self.within..] } else { part };
+            let part = &part[..part.len().min(room)];
+            if !part.is_empty() {
+                slices.push(IoSlice::new(part));
+                room -= part.len();
+            }
+            if room == 0 || slices.len() == WRITE_PARTS_MAX {
+                return;
+            }
+        }
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        while let Some((first, others)) = self.parts.split_first() {
+            let left = first.len() - self.within;
+            if written < left {
+                self.within += written;
+                return;
+            }
+            written -= left;
+            self.parts = others;
+            self.within = 0;
+        }
+        assert!(written == 0, "the system cannot have written more than it was given");
     }
 }
 

@@ -136,10 +136,6 @@ impl DiskFile for HostFile {
         self.common.changed(self.inner.write_at(parts, position), what)
     }
 
-    fn write_past_cache_at(&self, parts: &[&[u8]], position: u64) -> io::Result<()> {
-        self.write_at(parts, position)
-    }
-
     fn sync_data(&self) -> io::Result<()> {
         if self.common.lie == Some(Lie::FileSyncs) {
             return Ok(());

@@ -17,7 +17,7 @@ impl Replica {
         let now_ms = self.outside.clock.now().wall_ms;
         let high_watermark = self.core.high_watermark();
         let core = &self.core;
-        let log = self.log.as_mut().expect("the log is here between two of a worker's turns");
+        let log = self.log.as_mut().expect("the log is here between two cuts");
         match log.prepare_compaction(now_ms, high_watermark, &limits, || core.remembered_producers()) {
             Ok(Some(job)) => {
                 self.state.compaction = Some(reply);

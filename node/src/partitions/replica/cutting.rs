@@ -34,7 +34,7 @@ impl Replica {
             self.wait_for_work().await;
         }
         tracing::info!(partition = %self.name, ?order, end = %self.core.log_end(), "cutting the log");
-        let mut log = self.log.take().expect("the log is here between two of a worker's turns");
+        let mut log = self.log.take().expect("the log is here between two cuts");
         let (data, clock) = (Arc::clone(&self.data), Arc::clone(&self.outside.clock));
         let (key, settings) = (self.key, self.settings.clone());
         let high_watermark = self.core.high_watermark();

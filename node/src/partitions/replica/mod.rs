@@ -13,7 +13,6 @@
 //! |---|---|
 //! | `mod` | the task: this node's own business |
 //! | `peers` | followers, leaders, and who is in sync |
-//! | `catching_up` | writing what was missed while this replica was away |
 //! | `cutting` | taking back the end of the log |
 //! | `early` | followers that hear of a reign before this replica does |
 //! | `compacting` | rounds of compaction |
@@ -24,7 +23,6 @@
 //! `apply` does not wait: everything that takes time was started and reports back as the next event. Appends that
 //! arrived together are written together, and reported written once.
 
-mod catching_up;
 mod compacting;
 mod comparing;
 mod cutting;
@@ -60,8 +58,8 @@ use super::view::{Standing, View};
 use crate::controller::Controller;
 use crate::outside::Outside;
 use crate::storage::{
-    Appended, Compacted, DataFolder, Flushed, Log, PartitionKey, ReadError as LogReadError, Removed,
-    Repaired, StampedBatch, StorageError,
+    Compacted, DataFolder, Flushed, Log, PartitionKey, ReadError as LogReadError, Removed, Repaired,
+    StampedBatch, StorageError,
 };
 use comparing::Comparing;
 use cutting::CutOrder;
@@ -79,7 +77,7 @@ pub(super) struct Replica {
     /// This node as the metadata knew it when it last gave this replica a role.
     pub(super) me: Option<Member>,
     pub(super) core: Partition,
-    /// `None` only while a worker cuts it or writes to it.
+    /// `None` only while it is being cut.
     pub(super) log: Option<Log>,
     pub(super) data: Arc<DataFolder>,
     pub(super) view: Arc<View>,
@@ -435,11 +433,6 @@ impl Replica {
         }
         let batches = std::mem::take(&mut self.state.to_write);
         let written = self.log_mut().append(&batches);
-        self.written(written);
-    }
-
-    /// Tells the core what became of what was lined up.
-    fn written(&mut self, written: Result<Appended, StorageError>) {
         self.state.memory.clear();
         self.state.credit.clear();
         match written {
@@ -559,13 +552,13 @@ impl Replica {
         }
     }
 
-    /// The log. It is away only while a worker cuts it or writes to it, which nothing interrupts.
+    /// The log. It is away only while it is cut, which nothing interrupts.
     fn log(&self) -> &Log {
-        self.log.as_ref().expect("the log is here between two of a worker's turns")
+        self.log.as_ref().expect("the log is here between two cuts")
     }
 
     fn log_mut(&mut self) -> &mut Log {
-        self.log.as_mut().expect("the log is here between two of a worker's turns")
+        self.log.as_mut().expect("the log is here between two cuts")
     }
 
     fn configure(&mut self, settings: TopicSettings) {
@@ -593,7 +586,7 @@ impl Replica {
         self.resign();
         let checkpoint = self.core.producer_checkpoint();
         let high_watermark = self.core.high_watermark();
-        let log = self.log.take().expect("the log is here between two of a worker's turns");
+        let log = self.log.take().expect("the log is here between two cuts");
         let flushed = log.recovery_point();
         let saved = log.side_files().save_snapshot(checkpoint.end, &checkpoint);
         match saved.and_then(|_| log.close()) {

@@ -57,7 +57,7 @@ impl Replica {
             self.handle(Input::Tick);
         }
         // Frames that arrived together are written together.
-        self.write_mail().await;
+        self.write();
         self.cut_if_due().await;
     }
 

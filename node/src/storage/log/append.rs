@@ -41,15 +41,6 @@ pub struct Appended {
     pub rolled_at: Option<Offset>,
 }
 
-/// How bytes get to the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    /// By way of the page cache, where readers find them.
-    Cached,
-    /// Beside it.
-    PastCache,
-}
-
 /// The segment that is being appended to.
 pub(super) struct ActiveSegment {
     /// Held from the first unsynced byte to the sync, so that no error of the disk goes unheard in between.
@@ -69,22 +60,6 @@ impl Log {
     /// about offsets and limits made a mistake, and the log must not be damaged by it. The first batch of a log without
     /// segments may begin before the log does, and hold its start.
     pub fn append(&mut self, batches: &[StampedBatch]) -> Result<Appended, StorageError> {
-        self.append_by(Way::Cached, batches)
-    }
-
-    /// As [`append`](Log::append), for much that nobody reads soon: neither the page cache nor this log's own memory need
-    /// keep it. Waits for the disk.
-    ///
-    /// # Errors
-    /// As [`append`](Log::append).
-    ///
-    /// # Panics
-    /// As [`append`](Log::append).
-    pub fn append_past_cache(&mut self, batches: &[StampedBatch]) -> Result<Appended, StorageError> {
-        self.append_by(Way::PastCache, batches)
-    }
-
-    fn append_by(&mut self, way: Way, batches: &[StampedBatch]) -> Result<Appended, StorageError> {
         self.check_in_service()?;
         let Some((first, last)) = batches.first().zip(batches.last()) else {
             return Ok(Appended { end: self.end(), rolled_at: None });
@@ -92,8 +67,8 @@ impl Log {
         let bytes = self.check_batches(batches);
         let rolled_at = if self.roll_is_due(first, last, bytes)? { self.roll()? } else { None };
         self.open_active(first.header.base_offset)?;
-        self.write(way, batches, bytes)?;
-        let end = self.publish(way, batches);
+        self.write(batches, bytes)?;
+        let end = self.publish(batches);
         self.last_epoch = Some(last.header.leader_epoch);
         Ok(Appended { end, rolled_at })
     }
@@ -260,7 +235,7 @@ impl Log {
     }
 
     /// Writes the batches behind the last segment's bytes; on an error what was written of them is taken back.
-    fn write(&mut self, way: Way, batches: &[StampedBatch], bytes: usize) -> Result<(), StorageError> {
+    fn write(&mut self, batches: &[StampedBatch], bytes: usize) -> Result<(), StorageError> {
         let segment = self.last_segment().expect("opened just now");
         let Active::Open(active) = &self.active else { unreachable!("opened just now") };
         let file = active.file.clone().expect("opened just now");
@@ -268,11 +243,9 @@ impl Log {
         assert!(u32::try_from(end).is_ok(), "positions in a segment fit its index");
         let parts: Vec<&[u8]> = batches.iter().map(|batch| &batch.bytes[..]).collect();
         let path = self.shared.path(segment.base, FileKind::Log);
-        let written = match way {
-            Way::Cached => file.write_at(&parts, segment.bytes),
-            Way::PastCache => file.write_past_cache_at(&parts, segment.bytes),
+        let Err(error) = file.write_at(&parts, segment.bytes).doing("writing to", &path) else {
+            return Ok(());
         };
-        let Err(error) = written.doing("writing to", &path) else { return Ok(()) };
         let undone = file.set_len(segment.bytes).doing("taking back a write to", &path);
         if let Err(worse) = undone {
             self.retire(&worse);
@@ -283,12 +256,11 @@ impl Log {
     }
 
     /// Lets readers see what was written. Returns the new end.
-    fn publish(&mut self, way: Way, batches: &[StampedBatch]) -> Offset {
+    fn publish(&mut self, batches: &[StampedBatch]) -> Offset {
         let Active::Open(active) = &mut self.active else { unreachable!("written to just now") };
         let storage = &self.shared.storage;
         let mut state = self.shared.state();
         let cost_before = state.tail.cost();
-        let tail_bytes_max = if way == Way::Cached { self.config.tail_bytes_max } else { 0 };
         for StampedBatch { header, bytes } in batches {
             let last = state.segments.back_mut().expect("written to just now");
             let position = u32::try_from(last.bytes).expect("checked before the write");
@@ -298,12 +270,12 @@ impl Log {
                 state.pending.push(entry);
                 state.pending_times.extend(time);
             }
-            if tail_bytes_max > 0 {
+            if self.config.tail_bytes_max > 0 {
                 state.tail.push(header.base_offset, header.next_offset(), bytes.clone());
             }
             state.end = header.next_offset();
         }
-        state.tail.shrink_to(tail_bytes_max);
+        state.tail.shrink_to(self.config.tail_bytes_max);
         storage.tails.changed(cost_before, state.tail.cost());
         let becomes_known = state.tail.becomes_known();
         let write_entries = state.pending.len() >= PENDING_ENTRIES_MAX;

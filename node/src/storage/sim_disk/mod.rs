@@ -258,10 +258,6 @@ impl DiskFile for SimFile {
         self.disk.world().write_at(self.id, &parts.concat(), position)
     }
 
-    fn write_past_cache_at(&self, parts: &[&[u8]], position: u64) -> io::Result<()> {
-        self.write_at(parts, position)
-    }
-
     fn sync_data(&self) -> io::Result<()> {
         self.disk.world().sync_data(self.id)
     }
