@@ -27,7 +27,7 @@ fn every_kind_says_its_figures() {
         ("transport", &["--batch-size", "100000"][..]),
         ("produce", &["--acks", "1", "--config", "write.caching=true", "--batch-records", "100"]),
         ("produce", &["--window", "1", "--record-size", "100", "--producers", "2"]),
-        ("consume", &["--records", "2000", "--partitions", "2", "--compression", "zstd"]),
+        ("consume", &["--records", "20000", "--partitions", "2", "--compression", "zstd"]),
         (
             "produce",
             &[
