@@ -580,7 +580,8 @@ impl StreamHandler for Streams {
             (Protocol::Replication, Principal::Node(_)) => {
                 let services = self.services.wait_until(Option::is_some).await;
                 if let Some(services) = &*services {
-                    handlers::node_streams::serve(Arc::clone(services), principal, reader, writer).await;
+                    let services = Arc::clone(services);
+                    handlers::node_streams::serve(services, principal, from.room, reader, writer).await;
                 }
             }
             (Protocol::Metadata, Principal::Node(peer)) => {

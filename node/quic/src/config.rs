@@ -86,8 +86,8 @@ pub struct StreamLimits {
     pub unidirectional: u32,
 }
 
-/// The most streams that a client may have open on one connection, whatever it proved.
-pub const CLIENT_STREAMS_MAX: u32 = 4096;
+/// The most streams that a peer may have open on one connection, whatever they proved.
+pub const STREAMS_MAX: u32 = 4096;
 
 impl StreamLimits {
     /// What an accepting side allows. The connecting side opens all streams: control, lanes, fetch, replication.
@@ -97,8 +97,9 @@ impl StreamLimits {
             // One control stream, some fetch streams, and a lane for each producer and topic of the process. A lane that is
             // served makes room for one more: see `StreamRoom`.
             Protocol::Client => StreamLimits { bidirectional: 256, unidirectional: 0 },
-            // Two for a follower, and one for each lane that forwards to this node.
-            Protocol::Replication => StreamLimits { bidirectional: 4096, unidirectional: 0 },
+            // Two for a follower, some questions at a time, and one for each lane that forwards to this node, which makes
+            // room for one more when it is served.
+            Protocol::Replication => StreamLimits { bidirectional: 256, unidirectional: 0 },
             Protocol::Metadata => StreamLimits { bidirectional: 64, unidirectional: 0 },
         }
     }

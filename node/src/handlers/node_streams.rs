@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use weir_quic::{FrameReader, FrameWriter, Principal, Priority};
+use weir_quic::{FrameReader, FrameWriter, Principal, Priority, StreamRoom};
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::forward::{ForwardOpen, ReplicaProgress, RevisionProgress, StatusAnswer, StatusAsk};
 use weir_wire::frame::Limits;
@@ -18,6 +18,7 @@ use crate::partitions::{Progress, Standing};
 pub async fn serve(
     services: Arc<Services>,
     principal: Arc<Principal>,
+    room: StreamRoom,
     mut reader: FrameReader,
     mut writer: FrameWriter,
 ) {
@@ -34,6 +35,7 @@ pub async fn serve(
         }
         (StreamKind::FORWARD, Ok(version)) => match open_forward(&services, &frame.payload) {
             Ok(open) => {
+                let _room_for_another = room.one_more();
                 writer.set_priority(Priority::Produce);
                 reader.set_limits(Limits::DATA);
                 // The entry node sends nothing before it hears this.

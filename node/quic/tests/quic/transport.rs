@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use weir_quic::config::UDP_PAYLOAD_BYTES_MAX;
-use weir_quic::{Connector, Gate, GateLimits, Priority, Protocol, Server, framed};
+use weir_quic::config::{StreamLimits, UDP_PAYLOAD_BYTES_MAX};
+use weir_quic::{Connector, Gate, GateLimits, Priority, Protocol, Server, StreamRoom, framed};
 use weir_wire::frame::Limits;
 
-use crate::support::{Pair, TestNetwork, client, loopback, node, pair, run};
+use crate::support::{Pair, TestNetwork, client, connector, loopback, node, pair, run, server};
 
 /// Sends `count` frames of 64 KiB from client to server.
 async fn transfer(pair: &Pair, count: u32) {
@@ -116,4 +117,33 @@ fn one_port_serves_from_several_threads() {
         assert_eq!(gate.connections(), 24);
         drop(held);
     });
+}
+
+/// A peer opens as many streams as its protocol allows, and as many more as proved their worth; quinn tells it so when they
+/// are more than an eighth of what it may have open.
+#[test]
+fn streams_that_prove_their_worth_make_room_for_others() {
+    for (protocol, identity) in [(Protocol::Client, client("alice")), (Protocol::Replication, node(2))] {
+        run(async move {
+            let network = TestNetwork::arc();
+            let (endpoint, addr) = server(&network, &node(1));
+            let connector = connector(&network, &identity);
+            let (near, far) = tokio::join!(connector.connect(addr, protocol), async {
+                endpoint.accept().await.unwrap().establish().await
+            });
+            let (near, room) = (near.unwrap().connection, StreamRoom::of(&far.unwrap()));
+            let mut open = Vec::new();
+            for _ in 0..StreamLimits::accepting(protocol).bidirectional {
+                open.push(near.open_bi().await.unwrap());
+            }
+            let mut one_too_many = std::pin::pin!(near.open_bi());
+            let now = std::future::poll_fn(|context| Poll::Ready(one_too_many.as_mut().poll(context))).await;
+            assert!(now.is_pending());
+            let given: Vec<_> = open.iter().map(|_| room.one_more()).collect();
+            open.push(one_too_many.await.unwrap());
+            for _ in 1..given.len() {
+                open.push(near.open_bi().await.unwrap());
+            }
+        });
+    }
 }
