@@ -1,8 +1,10 @@
 //! Requests about plugins and the pipelines that they make.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use weir_quic::{FrameReader, FrameWriter, Priority};
 use weir_wire::frame::Limits;
@@ -10,10 +12,10 @@ use weir_wire::ids::NodeId;
 use weir_wire::open::StreamKind;
 use weir_wire::plugin::{PluginLines, PluginLinesOpen};
 use weir_wire::request::{
-    ActivatePipeline, DeletePlugin, DescribePipelines, ExplainTopic, ListPlugins, PipelineActivated,
-    PipelineRolledBack, PipelineStaged, PipelinesDescribed, PluginDeleted, PluginPushed, PluginsListed,
-    PushPlugin, Request, RollBackPipeline, ShadowTopic, StagePipeline, TopicExplained, TopicShadowed,
-    UploadComponent,
+    ActivatePipeline, DeletePlugin, DescribePipelines, ExplainTopic, ListPlugins, NodeEntry,
+    PipelineActivated, PipelineRolledBack, PipelineStaged, PipelinesDescribed, PluginDeleted, PluginPushed,
+    PluginsListed, PushPlugin, Request, RollBackPipeline, ShadowTopic, StagePipeline, TopicExplained,
+    TopicShadowed, UploadComponent,
 };
 
 use crate::client::Client;
@@ -24,6 +26,9 @@ use crate::net::{Again, Connection, Opened};
 const PUSH_TIMEOUT: Duration = Duration::from_secs(150);
 /// Lines of plugins that may wait to be read.
 const LINES_QUEUED_MAX: usize = 256;
+
+/// What a node that was asked among all of them said.
+type Answered<R> = (NodeId, Result<<R as Request>::Response, ClientError>);
 
 /// A component to push.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,21 +181,31 @@ impl Client {
         self.ask_every_node(&DescribePipelines { topic: topic.map(str::to_owned) }).await
     }
 
-    /// Asks every registered node, each from metadata at least as new as any answer that this client has seen.
-    pub(crate) async fn ask_every_node<R: Request>(
+    /// Asks every registered node at the same time, each from metadata at least as new as any answer that this client has
+    /// seen.
+    pub(crate) async fn ask_every_node<R: Request + Send + Sync>(
         &self,
         request: &R,
-    ) -> Result<Vec<(NodeId, Result<R::Response, ClientError>)>, ClientError> {
+    ) -> Result<Vec<Answered<R>>, ClientError> {
+        let nodes = self.metadata(Some(&[])).await?.nodes;
+        let asked = nodes.into_iter().map(|node| self.ask_node(node, request));
+        Ok(join_all(asked).await)
+    }
+
+    /// Boxed: the compiler looks through what is joined again and again, and takes minutes for it.
+    fn ask_node<'a, R: Request + Send + Sync>(
+        &'a self,
+        node: NodeEntry,
+        request: &'a R,
+    ) -> Pin<Box<dyn Future<Output = Answered<R>> + Send + 'a>> {
         let net = &self.inner.net;
-        let mut answers = Vec::new();
-        for node in self.metadata(Some(&[])).await?.nodes {
+        Box::pin(async move {
             let answer = match net.connection(&node.address).await {
                 Ok(connection) => net.ask_at(&connection, request).await,
                 Err(error) => Err(error),
             };
-            answers.push((node.id, answer));
-        }
-        Ok(answers)
+            (node.id, answer)
+        })
     }
 
     /// What would become of a record of a topic, with a key or without one. Stores nothing.
