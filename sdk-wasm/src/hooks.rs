@@ -18,6 +18,10 @@ pub enum Want {
     Close,
     /// Batches without their records: saves copying what the plugin does not look at.
     NoRecords,
+    /// Long batches some records at a time: for a plugin that decides each record by that record and its options alone,
+    /// and appends the same headers to all. Faster, and takes less memory; what becomes of the records is the same.
+    /// [`testing`](crate::testing) shows such a plugin each record alone, too, and compares.
+    InParts,
 }
 
 impl Want {
@@ -29,6 +33,7 @@ impl Want {
             Want::Commits => "commits",
             Want::Close => "close",
             Want::NoRecords => "no-records",
+            Want::InParts => "in-parts",
         }
     }
 }

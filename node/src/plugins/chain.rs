@@ -16,7 +16,7 @@ use weir_wire::placement;
 
 use super::binding::{Binding, BindingConfig, Leased, Place};
 use super::contract::types;
-use super::hooks::{Facts, wrong};
+use super::hooks::{Facts, Shown, wrong};
 use super::instance::Broken;
 use super::observer::{Acknowledgement, Commit, Observer};
 use super::stats::Snapshot;
@@ -297,14 +297,14 @@ impl Pipeline {
         draft: &mut Draft,
         context: &BatchContext<'_>,
     ) -> Result<Changes, Broken> {
-        let shows_records = !binding.wants().no_records;
+        let shown = binding.wants().shown();
         let facts = Facts { principal: context.principal, entry_node: context.entry_node.0 };
-        if shows_records {
+        if shown != Shown::NoRecords {
             draft.complete().map_err(|bad| wrong(&bad))?;
         }
         let batch = produced(draft, context);
         let mut leased = binding.lease(binding.voice(batch.guess)).await?;
-        let answer = leased.instance().on_send(batch, draft, shows_records, facts).await?;
+        let answer = leased.instance().on_send(batch, draft, shown, facts).await?;
         let changes = draft.apply(&answer).map_err(|bad| wrong(&bad));
         self.put_back(binding, leased);
         changes
@@ -445,13 +445,13 @@ impl Pipeline {
         draft: &mut Draft,
         partition: PartitionIndex,
     ) -> Result<Changes, Broken> {
-        let shows_records = !binding.wants().no_records;
-        if shows_records {
+        let shown = binding.wants().shown();
+        if shown != Shown::NoRecords {
             draft.complete().map_err(|bad| wrong(&bad))?;
         }
         let batch = fetched(draft, partition);
         let mut leased = binding.lease(binding.voice(Some(partition.0))).await?;
-        let answer = leased.instance().on_consume(batch, draft, shows_records).await?;
+        let answer = leased.instance().on_consume(batch, draft, shown).await?;
         let changes = draft.apply(&answer).map_err(|bad| wrong(&bad));
         self.put_back(binding, leased);
         changes
@@ -532,12 +532,10 @@ async fn of_canary(binding: &Binding, place: &Place, leased: &mut Leased) -> Res
         dead_letter_partitions: None,
     };
     let facts = Facts { principal: context.principal, entry_node: 0 };
-    let shows_records = !binding.wants().no_records;
+    let shown = binding.wants().shown();
     let instance = leased.instance();
     let answered = match binding.hook() {
-        Hook::OnConsume => {
-            instance.on_consume(fetched(&draft, PartitionIndex(0)), &draft, shows_records).await
-        }
+        Hook::OnConsume => instance.on_consume(fetched(&draft, PartitionIndex(0)), &draft, shown).await,
         Hook::Partition => match instance.partition(produced(&draft, &context), &draft).await {
             Ok(places) => {
                 Placement::answered(&places, 1, place.partitions).map_err(|bad| wrong(&bad))?;
@@ -545,7 +543,7 @@ async fn of_canary(binding: &Binding, place: &Place, leased: &mut Leased) -> Res
             }
             Err(broken) => Err(broken),
         },
-        _ => instance.on_send(produced(&draft, &context), &draft, shows_records, facts).await,
+        _ => instance.on_send(produced(&draft, &context), &draft, shown, facts).await,
     };
     match answered {
         Ok(answer) => {

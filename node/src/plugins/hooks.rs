@@ -3,9 +3,10 @@
 use weir_core::pipeline::answer::{Action, Answer, BadAnswer, Edit, Header, Rejection};
 use weir_core::pipeline::draft::Draft;
 use weir_core::pipeline::failing::Cause;
+use weir_core::pipeline::parts::{Joined, Part};
 
 use super::contract::{flat, hooks, types};
-use super::instance::{Broken, Hooks, Instance, call};
+use super::instance::{Broken, Calls, Hooks, Instance, call};
 
 /// What the node fills in where a plugin asks for a fact.
 #[derive(Clone, Copy, Debug)]
@@ -16,33 +17,66 @@ pub(super) struct Facts<'a> {
 
 const KNOWN_FACTS: &str = "principal and entry-node";
 
+/// What a hook on records is shown of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// That it is there, without its records.
+    NoRecords,
+    /// All of it at once.
+    Whole,
+    /// Some records after the other: those of a long batch in several calls.
+    InParts,
+}
+
+/// What a hook is shown at a time of a batch that it wants in parts: it stays in a core's second cache from the copy
+/// on until the guest has read it, and the next part takes its place. See decision 10 for the measurement.
+const PART_BYTES: usize = 64 << 10;
+
+impl Shown {
+    fn parts(self, draft: &Draft) -> Vec<Part> {
+        Part::all(draft, if self == Shown::InParts { PART_BYTES } else { usize::MAX })
+    }
+
+    fn section<'a>(self, part: &Part, draft: &'a Draft) -> &'a [u8] {
+        if self == Shown::NoRecords { &[] } else { part.section(draft) }
+    }
+
+    fn records<'a, T>(self, part: &Part, records: &'a [T]) -> &'a [T] {
+        if self == Shown::NoRecords { &[] } else { &records[part.range()] }
+    }
+}
+
 impl Instance {
     /// Shows a batch that is on its way into the log.
     pub(super) async fn on_send(
         &mut self,
         batch: types::ProducedBatch,
         draft: &Draft,
-        shows_records: bool,
+        shown: Shown,
         facts: Facts<'_>,
     ) -> Result<Answer, Broken> {
-        let count = draft.count() as usize;
         let (hooks, mut calls) = self.parts();
-        match hooks {
-            Hooks::ProducerFlat(guest) => {
-                let section = if shows_records { draft.section() } else { &[] };
-                let answered = call!(calls, count, guest.call_on_send(batch, section));
-                let answer = calls.ended(answered)?.map_err(refused)?;
-                calls.within_limits(flat_answer(answer, Some(facts))?)
-            }
-            Hooks::Producer(guest) => {
-                let headers = if shows_records { headers(draft) } else { Vec::new() };
-                let records = if shows_records { records(draft, &headers) } else { Vec::new() };
-                let answered = call!(calls, count, guest.call_on_send(batch, &records));
-                let answer = calls.ended(answered)?.map_err(refused)?;
-                calls.within_limits(produced_answer(answer, facts)?)
-            }
-            _ => Err(not_that_kind()),
+        let mut joined = Joined::default();
+        let headers = if matches!(hooks, Hooks::Producer(_)) { headers(draft, shown) } else { Vec::new() };
+        let records = records(draft, &headers);
+        for part in shown.parts(draft) {
+            let (count, batch) = (part.count as usize, types::ProducedBatch { count: part.count, ..batch });
+            let answer = match hooks {
+                Hooks::ProducerFlat(guest) => {
+                    let section = shown.section(&part, draft);
+                    let answered = call!(calls, count, guest.call_on_send(batch, section));
+                    flat_answer(calls.ended(answered)?.map_err(refused)?, Some(facts))?
+                }
+                Hooks::Producer(guest) => {
+                    let records = shown.records(&part, &records);
+                    let answered = call!(calls, count, guest.call_on_send(batch, records));
+                    produced_answer(calls.ended(answered)?.map_err(refused)?, facts)?
+                }
+                _ => return Err(not_that_kind()),
+            };
+            calls.join(&mut joined, draft, &part, answer)?;
         }
+        Ok(joined.into_answer())
     }
 
     /// Shows a batch that is on its way to a consumer.
@@ -50,26 +84,30 @@ impl Instance {
         &mut self,
         batch: types::FetchedBatch,
         draft: &Draft,
-        shows_records: bool,
+        shown: Shown,
     ) -> Result<Answer, Broken> {
-        let count = draft.count() as usize;
         let (hooks, mut calls) = self.parts();
-        match hooks {
-            Hooks::ConsumerFlat(guest) => {
-                let section = if shows_records { draft.section() } else { &[] };
-                let answered = call!(calls, count, guest.call_on_consume(batch, section));
-                let answer = calls.ended(answered)?.map_err(refused)?;
-                calls.within_limits(flat_answer(answer, None)?)
-            }
-            Hooks::Consumer(guest) => {
-                let headers = if shows_records { headers(draft) } else { Vec::new() };
-                let records = if shows_records { stored_records(draft, &headers) } else { Vec::new() };
-                let answered = call!(calls, count, guest.call_on_consume(batch, &records));
-                let answer = calls.ended(answered)?.map_err(refused)?;
-                calls.within_limits(consumed_answer(answer)?)
-            }
-            _ => Err(not_that_kind()),
+        let mut joined = Joined::default();
+        let headers = if matches!(hooks, Hooks::Consumer(_)) { headers(draft, shown) } else { Vec::new() };
+        let records = stored_records(draft, &headers);
+        for part in shown.parts(draft) {
+            let (count, batch) = (part.count as usize, types::FetchedBatch { count: part.count, ..batch });
+            let answer = match hooks {
+                Hooks::ConsumerFlat(guest) => {
+                    let section = shown.section(&part, draft);
+                    let answered = call!(calls, count, guest.call_on_consume(batch, section));
+                    flat_answer(calls.ended(answered)?.map_err(refused)?, None)?
+                }
+                Hooks::Consumer(guest) => {
+                    let records = shown.records(&part, &records);
+                    let answered = call!(calls, count, guest.call_on_consume(batch, records));
+                    consumed_answer(calls.ended(answered)?.map_err(refused)?)?
+                }
+                _ => return Err(not_that_kind()),
+            };
+            calls.join(&mut joined, draft, &part, answer)?;
         }
+        Ok(joined.into_answer())
     }
 
     /// Asks for a partition per key. The answer is as the guest gave it.
@@ -164,8 +202,19 @@ fn not_that_kind() -> Broken {
     Broken::new(Cause::Start, "it is bound to a hook that it does not have")
 }
 
-/// The headers of all records, so that records can borrow theirs.
-fn headers(draft: &Draft) -> Vec<Vec<types::HeaderParam<'_>>> {
+impl Calls<'_> {
+    /// Adds what a hook answered about a part. Together the answers keep to the binding's limit.
+    fn join(&self, joined: &mut Joined, draft: &Draft, part: &Part, answer: Answer) -> Result<(), Broken> {
+        joined.add(draft, part, answer).map_err(|bad| wrong(&bad))?;
+        self.within_limits(joined.answer())
+    }
+}
+
+/// The headers of all records that are shown, so that records can borrow theirs.
+fn headers(draft: &Draft, shown: Shown) -> Vec<Vec<types::HeaderParam<'_>>> {
+    if shown == Shown::NoRecords {
+        return Vec::new();
+    }
     draft
         .iter()
         .map(|record| record.headers.map(|(name, value)| types::HeaderParam { name, value }).collect())

@@ -8,6 +8,7 @@ use weir_core::pipeline::failing::Cause;
 
 use super::contract::{Bounds, Hit, State, hooks, types};
 use super::engines::{Bounded, FUEL_PER_MILLISECOND, Mode};
+use super::hooks::Shown;
 use super::limits::{Limits, STACK_BYTES};
 use super::loading::{Exports, Loaded};
 use super::voice::Voice;
@@ -131,11 +132,11 @@ impl Calls<'_> {
         begin_call(self.store, self.bounded, self.limits, records);
     }
 
-    /// The answer, if it keeps to the binding's limit. The engine's own bound on what a guest hands over leaves room
+    /// Whether an answer keeps to the binding's limit. The engine's own bound on what a guest hands over leaves room
     /// for what is not counted.
-    pub(super) fn within_limits(&self, answer: Answer) -> Result<Answer, Broken> {
+    pub(super) fn within_limits(&self, answer: &Answer) -> Result<(), Broken> {
         let is_within = answer.byte_count() <= self.limits.answer_bytes as usize;
-        if is_within { Ok(answer) } else { Err(too_much(self.limits)) }
+        if is_within { Ok(()) } else { Err(too_much(self.limits)) }
     }
 
     /// What an ended call came to.
@@ -262,6 +263,8 @@ pub(super) struct Wants {
     pub close: bool,
     /// Not to be shown the records.
     pub no_records: bool,
+    /// To be shown a long batch in parts.
+    pub in_parts: bool,
 }
 
 impl Wants {
@@ -272,6 +275,16 @@ impl Wants {
             commits: has("commits"),
             close: has("close"),
             no_records: has("no-records"),
+            in_parts: has("in-parts"),
+        }
+    }
+
+    /// What the hook on records is shown.
+    pub(super) fn shown(self) -> Shown {
+        match (self.no_records, self.in_parts) {
+            (true, _) => Shown::NoRecords,
+            (false, true) => Shown::InParts,
+            (false, false) => Shown::Whole,
         }
     }
 }

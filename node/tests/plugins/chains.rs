@@ -6,13 +6,15 @@ use expect_test::expect;
 use weir_core::pipeline::failing::OnFailure;
 use weir_core::pipeline::placing::DefaultPartitioner;
 use weir_node::plugins::{
-    BatchContext, BatchTarget, BindingConfig, Bindings, Kind, Place, Plugins, Processed,
+    BatchContext, BatchTarget, BindingConfig, Bindings, Kind, Limits, Place, Plugins, Processed,
 };
 use weir_wire::batch::{self, Compression};
 use weir_wire::ids::{PartitionIndex, ProducerId};
+use weir_wire::lane::Outcome;
 
 use crate::support::{
-    PARTITIONS, alone, batch, binding, contents, context, described, host, load, pipeline, place, reopen, run,
+    PARTITIONS, alone, batch, binding, contents, context, described, host, load, pipeline, place, reopen,
+    run, tight,
 };
 
 /// A plugin of `plugins/`, bound with options `name=value`.
@@ -147,6 +149,72 @@ async fn a_filter_drops_and_the_producer_is_told_so() {
         --- all gone, to be placed
         2 dropped"#]]
     .assert_eq(&told);
+}
+
+/// What becomes of a record is the same wherever it stands in a batch that is shown in parts.
+#[tokio::test]
+async fn a_long_batch_is_shown_in_parts_to_plugins_that_want_it() {
+    let plugins = host();
+    let chain = vec![
+        shipped(&plugins, "require-json", &["required=id"]).await,
+        BindingConfig {
+            limits: Limits { answer_bytes: 2 << 20, ..tight() },
+            ..shipped(&plugins, "redact", &["mask=card"]).await
+        },
+        shipped(&plugins, "filter", &["by=field:kept", "is=yes"]).await,
+    ];
+    let bindings = Bindings { producer_interceptors: chain, ..Bindings::default() };
+    let pipeline = pipeline(&plugins, bindings).await.unwrap();
+    let padding = "x".repeat(300);
+    let value = |number: usize, card: &str| {
+        let kept = if number % 3 == 0 { "no" } else { "yes" };
+        match number % 7 {
+            0 => format!(r#"{{"number":{number},"padding":"{padding}"}}"#),
+            _ => format!(r#"{{"id":{number},"card":"{card}","kept":"{kept}","padding":"{padding}"}}"#),
+        }
+    };
+    let sent: Vec<_> = (0..2500).map(|number| value(number, "4111")).collect();
+    let context = BatchContext { target: BatchTarget::Explicit(PartitionIndex(2)), ..context() };
+    let sent: Vec<_> = sent.iter().map(String::as_str).collect();
+    let Processed::Placed { placement, batches } = run(&pipeline, &sent, &context).await else {
+        panic!("a batch is placed")
+    };
+
+    let records = batch::records(&batches[0], &batch::Limits::default()).unwrap();
+    let stored: Vec<_> = records
+        .iter()
+        .map(|record| {
+            (record.offset_delta as usize, String::from_utf8(record.value.unwrap().to_vec()).unwrap())
+        })
+        .collect();
+    let left = (0..2500).filter(|number| number % 7 > 0 && number % 3 > 0);
+    assert_eq!(stored, left.map(|number| (number, value(number, "***"))).collect::<Vec<_>>());
+    let outcomes =
+        placement.runs.iter().flat_map(|run| std::iter::repeat_n(run.outcome, run.records as usize));
+    for (number, outcome) in outcomes.enumerate() {
+        let settled = (outcome as usize).checked_sub(placement.parts.len()).map(|of| &placement.settled[of]);
+        let as_expected = match (number % 7, number % 3) {
+            (0, _) => {
+                matches!(settled, Some(Outcome::Rejected(error)) if error.message.contains("field id is missing"))
+            }
+            (_, 0) => settled == Some(&Outcome::Dropped),
+            _ => settled.is_none(),
+        };
+        assert!(as_expected, "record {number}: {settled:?}");
+    }
+    for figures in pipeline.snapshots() {
+        assert_eq!((figures.calls, figures.failures.len()), (1, 0), "{figures:?}");
+    }
+
+    // A guest that can tell the parts apart must not.
+    let guest = weir_guests::Guest::named("appends_by_part");
+    let loaded = load(&plugins, guest.component()).await.unwrap();
+    let teller = reopen(&plugins, alone(binding(&loaded, guest.name, &guest.options()))).await;
+    let Processed::Placed { placement, .. } = run(&teller, &sent, &context).await else {
+        panic!("a batch is answered")
+    };
+    let [Outcome::Rejected(error)] = placement.settled.as_slice() else { panic!("{placement:?}") };
+    assert!(error.message.contains("other headers are appended than before"), "{error}");
 }
 
 fn batch_of_keys(keys: &[&str]) -> (bytes::Bytes, batch::Records) {

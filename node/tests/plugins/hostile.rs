@@ -343,6 +343,21 @@ guests! {
         sent again: 3 rejected: plugin 'knows_no_such_fact@1' failed in 'on-send': the answer is wrong: there is no fact 'password' here; known are principal and entry-node (PLUGIN_FAILED)
         the next one: 3 rejected: plugin 'knows_no_such_fact@1' failed in 'on-send': the answer is wrong: there is no fact 'password' here; known are principal and entry-node (PLUGIN_FAILED)
         calls 3, kept 0, dropped 0, rejected 0, failures [("answer", 3)]"#]];
+    appends_by_part: expect![[r#"
+        staged
+        first sent: 1 to partition 3
+            2 to partition 1
+            partition 3: 0@1000 k0=a shown:3
+            partition 1: 0@1001 k1=b shown:3, 1@1002 k2=c shown:3
+        sent again: 1 to partition 3
+            2 to partition 1
+            partition 3: 0@1000 k0=a shown:3
+            partition 1: 0@1001 k1=b shown:3, 1@1002 k2=c shown:3
+        the next one: 1 to partition 3
+            2 to partition 1
+            partition 3: 0@1000 k0=a shown:3
+            partition 1: 0@1001 k1=b shown:3, 1@1002 k2=c shown:3
+        calls 3, kept 9, dropped 0, rejected 0, failures []"#]];
     traps_in_on_consume: expect![[r#"
         not staged: plugin 'traps_in_on_consume@1' failed in 'on-consume': it trapped: wasm trap: wasm `unreachable` instruction executed
         not fetched: plugin 'traps_in_on_consume@1' failed in 'on-consume': it trapped: wasm trap: wasm `unreachable` instruction executed (PLUGIN_FAILED)
@@ -413,8 +428,8 @@ guests! {
     exports_two_kinds: expect!["push: the component exports the hooks of several kinds (weir:plugin/producer-hooks@1.0.0, weir:plugin/assignor-hooks@1.0.0); make one component for each"];
     exports_hollow_hooks: expect!["push: the component's hooks do not fit the contract: instance export `weir:plugin/producer-hooks@1.0.0` does not have export `configure`; build it with the wit files of weir:plugin@1.0.0"];
     exports_a_later_contract: expect!["push: the component is made for version 2.0.0 of the contract, this node speaks 1.0.0; upgrade the nodes first"];
-    is_truncated: expect!["push: the file ends in the middle of a section, at byte 878 of 15982; copy or build it again"];
-    is_too_large: expect!["push: the component has 62946535 bytes, at most 33554432 are allowed; strip it and build it for size"];
+    is_truncated: expect!["push: the file ends in the middle of a section, at byte 878 of 16041; copy or build it again"];
+    is_too_large: expect!["push: the component has 62946653 bytes, at most 33554432 are allowed; strip it and build it for size"];
     is_a_bare_module: expect!["push: this is a core module that does not say which world it implements; build it with the crate weir-plugin or wit-bindgen, or make a component of it with `wasm-tools component new`"];
     is_no_wasm: expect!["push: this is no WebAssembly; push a component (.wasm)"];
     is_empty: expect!["push: this is no WebAssembly; push a component (.wasm)"];

@@ -18,7 +18,7 @@
 
 use std::borrow::Cow;
 
-use weir_plugin::{Context, Edits, Error, Options, ProducedBatch, ProducerInterceptor, Record, Result};
+use weir_plugin::{Context, Edits, Error, Options, ProducedBatch, ProducerInterceptor, Record, Result, Want};
 use weir_plugin_json::{Paths, scan, unquote};
 
 /// The interceptor.
@@ -51,6 +51,10 @@ impl ProducerInterceptor for Filter {
             condition: Condition::of(options)?,
             keeps_matches: options.choice("then", &["keep", "drop"])? == "keep",
         })
+    }
+
+    fn wants(&self) -> &'static [Want] {
+        &[Want::InParts]
     }
 
     fn on_send(&mut self, batch: &ProducedBatch<'_>, edits: &mut Edits) -> Result<()> {

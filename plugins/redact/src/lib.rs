@@ -20,7 +20,7 @@
 
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
-use weir_plugin::{Context, Edits, Error, ProducedBatch, ProducerInterceptor, Result};
+use weir_plugin::{Context, Edits, Error, ProducedBatch, ProducerInterceptor, Result, Want};
 use weir_plugin_json::{Found, Paths, quote, scan, unquote};
 
 const NOT_JSON: u32 = 1;
@@ -87,6 +87,10 @@ impl ProducerInterceptor for Redact {
             },
             cuts: Vec::new(),
         })
+    }
+
+    fn wants(&self) -> &'static [Want] {
+        &[Want::InParts]
     }
 
     fn on_send(&mut self, batch: &ProducedBatch<'_>, edits: &mut Edits) -> Result<()> {

@@ -16,7 +16,7 @@
 //!
 //! A path is names between dots, `*` for any member or element, a backslash before a character without meaning.
 
-use weir_plugin::{Context, Edits, ProducedBatch, ProducerInterceptor, Result};
+use weir_plugin::{Context, Edits, ProducedBatch, ProducerInterceptor, Result, Want};
 use weir_plugin_json::{Paths, scan};
 
 const NOT_JSON: u32 = 1;
@@ -41,6 +41,10 @@ impl ProducerInterceptor for RequireJson {
             names: names.into_iter().map(str::to_owned).collect(),
             takes_null: options.choice("null-values", &["keep", "reject"])? == "keep",
         })
+    }
+
+    fn wants(&self) -> &'static [Want] {
+        &[Want::InParts]
     }
 
     fn on_send(&mut self, batch: &ProducedBatch<'_>, edits: &mut Edits) -> Result<()> {

@@ -76,7 +76,8 @@ impl Binding {
         };
         let mut bytes = encode(records);
         let make = || P::configure(&self.context);
-        if make()?.wants().contains(&Want::NoRecords) {
+        let wants = make()?.wants();
+        if wants.contains(&Want::NoRecords) {
             bytes.clear();
         }
         let answer = thrice(make, |plugin| {
@@ -84,7 +85,9 @@ impl Binding {
             plugin.on_send(&Batch::new(about, &bytes), &mut edits)?;
             Ok(edits.into_answer())
         })?;
-        Ok(rules::apply(&answer, records, Way::Produce, self.context.answer_bytes_max))
+        let fates = rules::apply(&answer, records, Way::Produce, self.context.answer_bytes_max);
+        check_parts(wants, records, &fates, |record| self.send::<P>(record))?;
+        Ok(fates)
     }
 
     /// What a consumer gets of a batch of these records.
@@ -102,7 +105,8 @@ impl Binding {
         };
         let mut bytes = encode(records);
         let make = || P::configure(&self.context);
-        if make()?.wants().contains(&Want::NoRecords) {
+        let wants = make()?.wants();
+        if wants.contains(&Want::NoRecords) {
             bytes.clear();
         }
         let answer: Answer = thrice(make, |plugin| {
@@ -110,7 +114,9 @@ impl Binding {
             plugin.on_consume(&Batch::new(about, &bytes), &mut edits)?;
             Ok(edits.into_answer())
         })?;
-        Ok(rules::apply(&answer, records, Way::Consume, self.context.answer_bytes_max))
+        let fates = rules::apply(&answer, records, Way::Consume, self.context.answer_bytes_max);
+        check_parts(wants, records, &fates, |record| self.consume::<P>(record))?;
+        Ok(fates)
     }
 
     /// Where a batch of records with these keys goes.
@@ -148,6 +154,27 @@ pub(super) fn thrice<P, T: PartialEq + std::fmt::Debug>(
     let other = call(&mut make()?)?;
     assert_eq!(other, first, "the hook is not pure: another instance answers differently");
     Ok(first)
+}
+
+/// A plugin that wants batches in parts answers about each record alone what it answers about it among others.
+fn check_parts(
+    wants: &[Want],
+    records: &[TestRecord],
+    fates: &[Fate],
+    mut alone: impl FnMut(&[TestRecord]) -> Result<Vec<Fate>>,
+) -> Result<()> {
+    if records.len() < 2 || !wants.contains(&Want::InParts) {
+        return Ok(());
+    }
+    for (at, record) in records.iter().enumerate() {
+        let fate = alone(std::slice::from_ref(record))?;
+        assert_eq!(
+            fate,
+            fates[at..=at],
+            "record {at} comes to something else alone than among others, but the plugin wants batches in parts"
+        );
+    }
+    Ok(())
 }
 
 fn count<T>(of: &[T]) -> u32 {
@@ -283,6 +310,31 @@ mod tests {
         let record = TestRecord::of_value("v");
         let fates = Binding::default().send::<Telling>(&[record.clone(), record.clone()]).unwrap();
         assert_eq!(fates[1], Fate::Changed(record.header("count", "2")));
+    }
+
+    /// Keeps the first record of what it is shown, although it wants parts.
+    struct FirstOnly;
+
+    impl ProducerInterceptor for FirstOnly {
+        fn configure(_: &Context) -> Result<FirstOnly> {
+            Ok(FirstOnly)
+        }
+
+        fn wants(&self) -> &'static [Want] {
+            &[Want::InParts]
+        }
+
+        fn on_send(&mut self, batch: &ProducedBatch<'_>, edits: &mut Edits) -> Result<()> {
+            (1..batch.count).for_each(|index| edits.drop(index));
+            Ok(())
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "record 1 comes to something else alone than among others")]
+    fn a_plugin_that_wants_parts_and_looks_at_the_whole_is_noticed() {
+        let record = TestRecord::of_value("v");
+        let _ = Binding::default().send::<FirstOnly>(&[record.clone(), record]);
     }
 
     #[test]

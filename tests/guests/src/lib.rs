@@ -169,6 +169,8 @@ guests! {
     reason_is_long = producer("reason-is-long");
     /// Appends a header with a fact that the node does not know.
     knows_no_such_fact = producer("knows-no-such-fact");
+    /// Wants batches in parts, and appends to each record how many there were in its part.
+    appends_by_part = producer("appends-by-part");
     /// Drops the first record at every second call of an instance: not pure under `reuse`.
     changes_its_mind = producer("changes-its-mind");
     /// Writes 100,000 lines in one call, and one of a mebibyte.

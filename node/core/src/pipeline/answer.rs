@@ -150,6 +150,14 @@ pub enum BadAnswer {
         /// How many.
         headers: usize,
     },
+    /// Headers are for all records of a batch.
+    #[error(
+        "from record {first} on, other headers are appended than before; who wants 'in-parts' appends the same to every record"
+    )]
+    HeadersDiffer {
+        /// The first record of the part.
+        first: u32,
+    },
     /// A header value that only the node knows, and does not know.
     #[error("there is no fact '{name}' here{known}", known = .known.map_or_else(String::new, |known| format!("; known are {known}")))]
     UnknownFact {

@@ -107,6 +107,12 @@ impl Draft {
         &self.header
     }
 
+    /// On which way it is.
+    #[must_use]
+    pub fn way(&self) -> Way {
+        self.way
+    }
+
     /// How many records are left.
     #[must_use]
     pub fn count(&self) -> u32 {
@@ -154,7 +160,7 @@ impl Draft {
     /// # Errors
     /// What is wrong with it. The draft is then as before.
     pub fn apply(&mut self, answer: &Answer) -> Result<Changes, BadAnswer> {
-        self.check(answer)?;
+        check(answer, self.way, self.count())?;
         let mut changes = Changes { kept: self.count(), ..Changes::default() };
         if answer.edits.is_empty() {
             self.pending.extend_from_slice(&answer.headers);
@@ -182,49 +188,6 @@ impl Draft {
         self.edited = Some(BatchBuilder::new(self.header.compression()));
         self.pending.clear();
         out
-    }
-
-    /// What is wrong with an answer, if anything is.
-    fn check(&self, answer: &Answer) -> Result<(), BadAnswer> {
-        if answer.headers.len() > APPENDED_HEADERS_MAX {
-            return Err(BadAnswer::TooManyHeaders { headers: answer.headers.len() });
-        }
-        let count = self.count();
-        let mut after: Option<u32> = None;
-        for edit in &answer.edits {
-            let index = edit.index;
-            if let Some(after) = after.filter(|after| *after >= index) {
-                return Err(BadAnswer::NotRising { index, after });
-            }
-            after = Some(index);
-            if index >= count {
-                return Err(BadAnswer::NoSuchRecord { index, count });
-            }
-            match edit.action {
-                Action::Reject if self.way == Way::Out => {
-                    return Err(BadAnswer::RejectedOnFetch { index });
-                }
-                Action::Reject if edit.argument as usize >= answer.rejections.len() => {
-                    let rejections = u32::try_from(answer.rejections.len()).unwrap_or(u32::MAX);
-                    return Err(BadAnswer::NoSuchRejection { index, rejection: edit.argument, rejections });
-                }
-                Action::Drop | Action::SetValueNull if edit.argument != 0 => {
-                    return Err(BadAnswer::StrayArgument { index, argument: edit.argument });
-                }
-                _ => {}
-            }
-        }
-        let mut taken = 0_u64;
-        let bytes = answer.bytes.len() as u64;
-        for edit in &answer.edits {
-            if takes_bytes(edit.action) {
-                taken += u64::from(edit.argument);
-                if taken > bytes {
-                    return Err(BadAnswer::TooFewBytes { index: edit.index, taken, bytes });
-                }
-            }
-        }
-        if taken < bytes { Err(BadAnswer::BytesLeft { extra: bytes - taken }) } else { Ok(()) }
     }
 
     /// The records left after a checked answer's edits, with headers appended.
@@ -421,6 +384,48 @@ impl<'a> Iterator for Edits<'a> {
         self.bytes = rest;
         Some((edit, bytes))
     }
+}
+
+/// What is wrong with an answer about so many records, if anything is.
+pub(super) fn check(answer: &Answer, way: Way, count: u32) -> Result<(), BadAnswer> {
+    if answer.headers.len() > APPENDED_HEADERS_MAX {
+        return Err(BadAnswer::TooManyHeaders { headers: answer.headers.len() });
+    }
+    let mut after: Option<u32> = None;
+    for edit in &answer.edits {
+        let index = edit.index;
+        if let Some(after) = after.filter(|after| *after >= index) {
+            return Err(BadAnswer::NotRising { index, after });
+        }
+        after = Some(index);
+        if index >= count {
+            return Err(BadAnswer::NoSuchRecord { index, count });
+        }
+        match edit.action {
+            Action::Reject if way == Way::Out => {
+                return Err(BadAnswer::RejectedOnFetch { index });
+            }
+            Action::Reject if edit.argument as usize >= answer.rejections.len() => {
+                let rejections = u32::try_from(answer.rejections.len()).unwrap_or(u32::MAX);
+                return Err(BadAnswer::NoSuchRejection { index, rejection: edit.argument, rejections });
+            }
+            Action::Drop | Action::SetValueNull if edit.argument != 0 => {
+                return Err(BadAnswer::StrayArgument { index, argument: edit.argument });
+            }
+            _ => {}
+        }
+    }
+    let mut taken = 0_u64;
+    let bytes = answer.bytes.len() as u64;
+    for edit in &answer.edits {
+        if takes_bytes(edit.action) {
+            taken += u64::from(edit.argument);
+            if taken > bytes {
+                return Err(BadAnswer::TooFewBytes { index: edit.index, taken, bytes });
+            }
+        }
+    }
+    if taken < bytes { Err(BadAnswer::BytesLeft { extra: bytes - taken }) } else { Ok(()) }
 }
 
 fn takes_bytes(action: Action) -> bool {

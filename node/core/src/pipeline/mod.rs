@@ -10,6 +10,7 @@ pub mod draft;
 pub mod entry;
 pub mod failing;
 pub mod moving;
+pub mod parts;
 pub mod placing;
 pub mod purity;
 pub mod relapse;

@@ -38,8 +38,12 @@ impl Guest for Hostile {
             "configure-is-slow" => rounds(500_000_000),
             _ => {}
         }
+        let mut wants = vec!["acknowledgements", "close", "telepathy"];
+        if mode == "appends-by-part" {
+            wants.push("in-parts");
+        }
         MODE.set(mode);
-        Ok(["acknowledgements", "close", "telepathy"].map(str::to_owned).to_vec())
+        Ok(wants.into_iter().map(str::to_owned).collect())
     }
 
     fn on_send(batch: ProducedBatch, records: Vec<u8>) -> Result<FlatAnswer, String> {
@@ -139,6 +143,10 @@ fn on_send(mode: &str, count: u32, records: Vec<u8>) -> Result<FlatAnswer, Strin
         "knows-no-such-fact" => answer
             .append_headers
             .push(AppendedHeader { name: "who".to_owned(), value: HeaderValue::Fact("password".to_owned()) }),
+        "appends-by-part" => {
+            let value = HeaderValue::Bytes(count.to_string().into_bytes());
+            answer.append_headers.push(AppendedHeader { name: "shown".to_owned(), value });
+        }
         // Drops the first record at every second call of this instance.
         "changes-its-mind" => {
             if CALLS.get() % 2 == 0 {

@@ -14,7 +14,7 @@ struct Pass;
 
 impl Guest for Pass {
     fn configure(_: Context) -> Result<Vec<String>, String> {
-        Ok(Vec::new())
+        Ok(vec!["in-parts".to_owned()])
     }
 
     fn on_send(_: ProducedBatch, _: Vec<Record>) -> Result<Answer, String> {

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use weir_wire::batch::{self, BatchBuilder, Compression, Limits, ProducerFields};
 use weir_wire::ids::{PartitionIndex, ProducerEpoch, ProducerId, Sequence};
 
+use super::super::parts::{Joined, Part};
 use super::*;
 
 const PRODUCER: ProducerFields =
@@ -377,6 +378,62 @@ fn deed() -> impl Strategy<Value = Deed> {
     ]
 }
 
+/// What is answered when a draft is shown in parts, by a guest that answers `whole` about all of it at once.
+fn asked_in_parts(draft: &Draft, part_bytes: usize, whole: &Answer) -> Answer {
+    let (mut joined, mut sections, mut bytes) = (Joined::default(), Vec::new(), whole.bytes.as_slice());
+    for part in Part::all(draft, part_bytes) {
+        assert!(part.count == 1 || part.section(draft).len() <= part_bytes || draft.count() == 0);
+        sections.extend_from_slice(part.section(draft));
+        let mut answer = Answer { headers: whole.headers.clone(), ..Answer::default() };
+        for edit in whole.edits.iter().filter(|edit| part.range().contains(&(edit.index as usize))) {
+            let edit = Edit { index: edit.index - part.first, ..*edit };
+            match edit.action {
+                Action::Reject => answer.reject(edit.index, whole.rejections[edit.argument as usize].clone()),
+                _ => answer.edits.push(edit),
+            }
+            if takes_bytes(edit.action) {
+                let (own, rest) = bytes.split_at(edit.argument as usize);
+                answer.bytes.extend_from_slice(own);
+                bytes = rest;
+            }
+        }
+        joined.add(draft, &part, answer).unwrap();
+    }
+    assert_eq!(sections, draft.section());
+    joined.into_answer()
+}
+
+/// What is wrong with answers to the parts of a batch, one record each.
+fn wrong_in_parts(way: Way, answers: &[&str]) -> String {
+    let draft = draft(way, Offsets::Dense, &batch("a=1 b=2 c=3"));
+    let parts = Part::all(&draft, 0);
+    assert_eq!(
+        parts.iter().map(|part| (part.first, part.count)).collect::<Vec<_>>(),
+        [(0, 1), (1, 1), (2, 1)]
+    );
+    let mut joined = Joined::default();
+    let added = parts.iter().zip(answers).try_for_each(|(part, text)| joined.add(&draft, part, answer(text)));
+    added.expect_err("one of the answers is wrong").to_string()
+}
+
+#[test]
+fn the_answer_to_a_part_is_about_that_part_only() {
+    let [sends, reads] = [Way::In, Way::Out].map(|way| move |answers: &[&str]| wrong_in_parts(way, answers));
+    let wrong = [
+        sends(&["drop 0", "drop 1"]),
+        sends(&["bytes x", "raw 0 set 1"]),
+        sends(&["reject 0 1 no", "raw 0 reject 0"]),
+        sends(&["header h v", ""]),
+        reads(&["", "reject 0 1 no"]),
+    ];
+    expect![[r#"
+        record 1 is edited, but the batch has records 0 to 0
+        1 bytes of the answer belong to no edit
+        record 0 is rejected with rejection 0, but the answer has 0
+        from record 1 on, other headers are appended than before; who wants 'in-parts' appends the same to every record
+        record 0 is rejected, but only a record on its way into the log can be"#]].assert_eq(&wrong.join("\n"));
+}
+
 fn codec() -> impl Strategy<Value = Compression> {
     prop_oneof![Just(Compression::None), Just(Compression::Lz4), Just(Compression::Zstd)]
 }
@@ -391,6 +448,7 @@ proptest! {
         places in proptest::collection::vec(0_u32..3, 8),
         kept: bool,
         compression in codec(),
+        part_bytes in 0_usize..60,
     ) {
         let whole = batch_of(&records, compression);
         let offsets = if kept { Offsets::Kept } else { Offsets::Dense };
@@ -432,6 +490,10 @@ proptest! {
             for _ in 0..*headers {
                 answer.headers.push(Header { name: "h".to_owned(), value: b"v".to_vec() });
                 left.iter_mut().for_each(|(_, record)| record.3.push(("h".to_owned(), Some(b"v".to_vec()))));
+            }
+            if part_bytes % 2 == 0 {
+                draft.complete().unwrap();
+                prop_assert_eq!(&asked_in_parts(&draft, part_bytes, &answer), &answer);
             }
             draft.apply(&answer).unwrap();
             model = left;
