@@ -166,14 +166,14 @@ async fn a_long_batch_is_shown_in_parts_to_plugins_that_want_it() {
     let bindings = Bindings { producer_interceptors: chain, ..Bindings::default() };
     let pipeline = pipeline(&plugins, bindings).await.unwrap();
     let padding = "x".repeat(300);
-    let value = |number: usize, card: &str| {
-        let kept = if number % 3 == 0 { "no" } else { "yes" };
+    let value = |number: u32, card: &str| {
+        let kept = if number.is_multiple_of(3) { "no" } else { "yes" };
         match number % 7 {
             0 => format!(r#"{{"number":{number},"padding":"{padding}"}}"#),
             _ => format!(r#"{{"id":{number},"card":"{card}","kept":"{kept}","padding":"{padding}"}}"#),
         }
     };
-    let sent: Vec<_> = (0..2500).map(|number| value(number, "4111")).collect();
+    let sent: Vec<_> = (0..2500_u32).map(|number| value(number, "4111")).collect();
     let context = BatchContext { target: BatchTarget::Explicit(PartitionIndex(2)), ..context() };
     let sent: Vec<_> = sent.iter().map(String::as_str).collect();
     let Processed::Placed { placement, batches } = run(&pipeline, &sent, &context).await else {
@@ -183,11 +183,9 @@ async fn a_long_batch_is_shown_in_parts_to_plugins_that_want_it() {
     let records = batch::records(&batches[0], &batch::Limits::default()).unwrap();
     let stored: Vec<_> = records
         .iter()
-        .map(|record| {
-            (record.offset_delta as usize, String::from_utf8(record.value.unwrap().to_vec()).unwrap())
-        })
+        .map(|record| (record.offset_delta, String::from_utf8(record.value.unwrap().to_vec()).unwrap()))
         .collect();
-    let left = (0..2500).filter(|number| number % 7 > 0 && number % 3 > 0);
+    let left = (0..2500_u32).filter(|number| number % 7 > 0 && number % 3 > 0);
     assert_eq!(stored, left.map(|number| (number, value(number, "***"))).collect::<Vec<_>>());
     let outcomes =
         placement.runs.iter().flat_map(|run| std::iter::repeat_n(run.outcome, run.records as usize));

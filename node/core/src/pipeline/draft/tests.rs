@@ -491,7 +491,7 @@ proptest! {
                 answer.headers.push(Header { name: "h".to_owned(), value: b"v".to_vec() });
                 left.iter_mut().for_each(|(_, record)| record.3.push(("h".to_owned(), Some(b"v".to_vec()))));
             }
-            if part_bytes % 2 == 0 {
+            if part_bytes.is_multiple_of(2) {
                 draft.complete().unwrap();
                 prop_assert_eq!(&asked_in_parts(&draft, part_bytes, &answer), &answer);
             }
