@@ -1,5 +1,4 @@
-//! A long batch in parts, for an interceptor that decides each record by itself: what it is shown at a time stays in the
-//! processor's near memory, and in little of the guest's. The answers to the parts become one.
+//! A long batch in parts, for an interceptor that decides each record by itself. The answers to the parts become one.
 
 use super::answer::{Action, Answer, BadAnswer, Edit};
 use super::draft::{Draft, check};
@@ -62,12 +61,10 @@ impl Part {
 #[derive(Debug, Default)]
 pub struct Joined {
     answer: Answer,
-    /// Whether the answer is that to a first part, or to several.
-    begun: bool,
 }
 
 impl Joined {
-    /// Adds the answer to the next part.
+    /// Adds the answer to the next part; the parts come in order.
     ///
     /// # Errors
     /// What is wrong with it: one part's answer may not reach into another's.
@@ -78,8 +75,7 @@ impl Joined {
             return Ok(());
         }
         check(&answer, draft.way(), part.count)?;
-        if !self.begun {
-            self.begun = true;
+        if part.first == 0 {
             self.answer.headers = answer.headers;
         } else if self.answer.headers != answer.headers {
             return Err(BadAnswer::HeadersDiffer { first: part.first });

@@ -158,9 +158,17 @@ pub(crate) struct Pair {
 }
 
 pub(crate) async fn pair(network: &Arc<dyn Network>) -> Pair {
+    pair_that_speaks(network, Protocol::Client, &client("alice")).await
+}
+
+pub(crate) async fn pair_that_speaks(
+    network: &Arc<dyn Network>,
+    protocol: Protocol,
+    identity: &Identity,
+) -> Pair {
     let (endpoint, addr) = server(network, &node(1));
-    let connector = connector(network, &client("alice"));
-    let (client, server) = tokio::join!(connector.connect(addr, Protocol::Client), async {
+    let connector = connector(network, identity);
+    let (client, server) = tokio::join!(connector.connect(addr, protocol), async {
         endpoint.accept().await.unwrap().establish().await
     });
     Pair { client: client.unwrap(), server: server.unwrap(), _connector: connector, endpoint }

@@ -10,7 +10,7 @@ use weir_quic::config::{StreamLimits, UDP_PAYLOAD_BYTES_MAX};
 use weir_quic::{Connector, Gate, GateLimits, Priority, Protocol, Server, StreamRoom, framed};
 use weir_wire::frame::Limits;
 
-use crate::support::{Pair, TestNetwork, client, connector, loopback, node, pair, run, server};
+use crate::support::{Pair, TestNetwork, client, loopback, node, pair, pair_that_speaks, run};
 
 /// Sends `count` frames of 64 KiB from client to server.
 async fn transfer(pair: &Pair, count: u32) {
@@ -125,13 +125,8 @@ fn one_port_serves_from_several_threads() {
 fn streams_that_prove_their_worth_make_room_for_others() {
     for (protocol, identity) in [(Protocol::Client, client("alice")), (Protocol::Replication, node(2))] {
         run(async move {
-            let network = TestNetwork::arc();
-            let (endpoint, addr) = server(&network, &node(1));
-            let connector = connector(&network, &identity);
-            let (near, far) = tokio::join!(connector.connect(addr, protocol), async {
-                endpoint.accept().await.unwrap().establish().await
-            });
-            let (near, room) = (near.unwrap().connection, StreamRoom::of(&far.unwrap()));
+            let pair = pair_that_speaks(&TestNetwork::arc(), protocol, &identity).await;
+            let (near, room) = (&pair.client.connection, StreamRoom::of(&pair.server));
             let mut open = Vec::new();
             for _ in 0..StreamLimits::accepting(protocol).bidirectional {
                 open.push(near.open_bi().await.unwrap());
