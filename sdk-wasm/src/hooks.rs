@@ -19,7 +19,7 @@ pub enum Want {
     /// Batches without their records: saves copying what the plugin does not look at.
     NoRecords,
     /// Long batches some records at a time: for a plugin that decides each record by that record and its options alone,
-    /// and appends the same headers to all. Faster, and takes less memory; what becomes of the records is the same.
+    /// and appends the same headers to all. It needs memory for a part at a time; what becomes of the records is the same.
     /// [`testing`](crate::testing) shows such a plugin each record alone, too, and compares.
     InParts,
 }

@@ -28,8 +28,7 @@ pub(super) enum Shown {
     InParts,
 }
 
-/// What a hook is shown at a time of a batch that it wants in parts: it stays in a core's second cache from the copy
-/// on until the guest has read it, and the next part takes its place. See decision 10 for the measurement.
+/// What a hook is shown at a time of a batch that it wants in parts, in bytes: see decision 10.
 const PART_BYTES: usize = 64 << 10;
 
 impl Shown {
