@@ -81,6 +81,8 @@ fn groups_are_measured() {
     let place = text(folder.path());
     let small =
         ["--members", "3", "--partitions", "8", "--joins", "2", "--kills", "1", "--commit-seconds", "0.3"];
+    // With `roundrobin` nothing stays where it is when the one that comes or goes is the first of all.
+    let small = [&small[..], &["--assignor", "range"]].concat();
     let many = ["--groups", "150", "--connections", "2", "--idle-seconds", "0.3"];
     let nodes = ["--nodes", "3", "--failovers", "1"];
     let rest = ["--folder", &place, "--output", "json"];

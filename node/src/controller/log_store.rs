@@ -6,7 +6,8 @@
 //!                                             told that it is durable ◀──────┘ and one sync
 //! ```
 //!
-//! The whole log since the last snapshot is in memory, so reads cost no IO; snapshots keep it short. The journal holds
+//! The whole log since the last snapshot is in memory, so reads cost no IO; snapshots keep it short. It is kept as it is
+//! stored: decoded, commands are many small pieces of memory, which come and go among all others. The journal holds
 //! the operations in their order, and is replaced by the state that they led to when it has grown long. The same
 //! happens when a write failed: the next attempt writes everything anew, until the disk takes it. Until then nobody is
 //! told that anything is durable, and consensus waits.
@@ -19,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use openraft::storage::{LogFlushed, RaftLogStorage};
-use openraft::{LogState, OptionalSend, RaftLogId, RaftLogReader};
+use openraft::{LogState, OptionalSend, RaftLogReader};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use weir_wire::metadata::{self as wire, LogPosition};
@@ -100,8 +101,15 @@ struct Log {
 }
 
 struct Stored {
-    entry: RaftEntry,
+    /// Its commands are known to this program: from openraft, or looked through when the log was opened.
+    entry: wire::Entry,
     bytes: usize,
+}
+
+impl Stored {
+    fn entry(&self) -> RaftEntry {
+        raft_entry(self.entry.clone()).expect("only known commands are kept")
+    }
 }
 
 struct Write {
@@ -129,12 +137,14 @@ impl LogStore {
                 "the metadata log ended in a torn frame, which nobody was told of; it was cut"
             );
         }
+        let unknown = || LogError::Unknown { path: path.display().to_string() };
         let mut log = Log::default();
         for frame in frames {
-            let operations = decode_body::<Vec<Operation>>(&frame).ok();
-            let applied =
-                operations.and_then(|operations| operations.into_iter().try_for_each(|op| log.apply(op)));
-            applied.ok_or_else(|| LogError::Unknown { path: path.display().to_string() })?;
+            let operations = decode_body::<Vec<Operation>>(&frame).map_err(|_| unknown())?;
+            operations.into_iter().for_each(|operation| log.apply(operation));
+        }
+        if log.entries.values().any(|stored| raft_entry(stored.entry.clone()).is_none()) {
+            return Err(unknown());
         }
         let shared =
             Arc::new(Shared { log: Mutex::new(log), failing: Watched::new(None), snapshot: OnceLock::new() });
@@ -180,32 +190,29 @@ impl Shared {
 }
 
 impl Log {
-    /// `None` if an entry's commands cannot be decoded.
-    fn apply(&mut self, operation: Operation) -> Option<()> {
+    fn apply(&mut self, operation: Operation) {
         match operation {
             Operation::Vote(vote) => self.vote = Some(raft_vote(vote)),
             Operation::Append(entries) => {
                 for entry in entries {
                     let bytes = encode_body(&entry).len();
-                    let entry = raft_entry(entry)?;
-                    self.entries.insert(entry.log_id.index, Stored { entry, bytes });
+                    self.entries.insert(entry.position.index, Stored { entry, bytes });
                 }
             }
-            Operation::Truncate(from) => _ = self.entries.split_off(&from),
+            Operation::Truncate(from) => drop(self.entries.split_off(&from)),
             Operation::Purge(upto) => {
                 self.entries = self.entries.split_off(&(upto.index + 1));
                 self.purged = Some(log_id(upto));
             }
             Operation::Commit(upto) => self.committed = Some(log_id(upto)),
         }
-        Some(())
     }
 
     /// The operations that lead here from nothing.
     fn operations(&self) -> Vec<Operation> {
         let vote = self.vote.as_ref().map(|vote| Operation::Vote(wire_vote(vote)));
         let purge = self.purged.as_ref().map(|purged| Operation::Purge(position(purged)));
-        let entries = self.entries.values().map(|stored| wire_entry(&stored.entry)).collect();
+        let entries = self.entries.values().map(|stored| stored.entry.clone()).collect();
         let all = [vote, purge, Some(Operation::Append(entries)), self.commit()];
         all.into_iter().flatten().collect()
     }
@@ -307,7 +314,7 @@ impl RaftLogReader<Types> for LogStore {
         if is_empty(&range) {
             return Ok(Vec::new());
         }
-        Ok(self.shared.log().entries.range(range).map(|(_, stored)| stored.entry.clone()).collect())
+        Ok(self.shared.log().entries.range(range).map(|(_, stored)| stored.entry()).collect())
     }
 
     async fn limited_get_log_entries(
@@ -323,7 +330,7 @@ impl RaftLogReader<Types> for LogStore {
             is_first || bytes <= SENT_BYTES_GOAL
         };
         let stored = log.entries.range(start..end.max(start)).map(|(_, stored)| stored);
-        Ok(stored.take_while(fits).map(|stored| stored.entry.clone()).collect())
+        Ok(stored.take_while(fits).map(Stored::entry).collect())
     }
 }
 
@@ -346,7 +353,7 @@ impl RaftLogStorage<Types> for LogStore {
 
     async fn get_log_state(&mut self) -> Result<LogState<Types>, StorageError> {
         let log = self.shared.log();
-        let last = log.entries.values().next_back().map(|stored| *stored.entry.get_log_id());
+        let last = log.entries.values().next_back().map(|stored| log_id(stored.entry.position));
         Ok(LogState { last_purged_log_id: log.purged, last_log_id: last.or(log.purged) })
     }
 
@@ -396,5 +403,26 @@ impl RaftLogStorage<Types> for LogStore {
         }
         self.carry_out(Operation::Purge(position(&upto))).await;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::{Disk, InlineWorkers, SimDisk};
+
+    #[tokio::test]
+    async fn commands_of_a_newer_program_are_refused_when_the_log_is_opened() {
+        let disk = SimDisk::new(1);
+        disk.create_dir_all(Path::new("/metadata")).unwrap();
+        let (mut journal, ..) =
+            Journal::open(Arc::new(disk.clone()), Path::new("/metadata").join(FILE).as_path()).unwrap();
+        let position = LogPosition { term: 1, leader: weir_wire::ids::NodeId(1), index: 1 };
+        let entry = wire::Entry { position, body: wire::EntryBody::Commands(vec![1, 250]) };
+        journal.append(&encode_body(&vec![Operation::Append(vec![entry])])).unwrap();
+        let outside =
+            Outside { disk: Arc::new(disk), workers: Arc::new(InlineWorkers), ..Outside::real().unwrap() };
+        let refused = LogStore::open(&outside, Path::new("/metadata")).await.err().unwrap();
+        assert!(refused.to_string().contains("written by a newer one"), "{refused}");
     }
 }

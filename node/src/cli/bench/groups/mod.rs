@@ -54,6 +54,9 @@ pub(super) struct Args {
     /// Partitions of the topic
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     partitions: u32,
+    /// Who assigns, `range` for one; by default who does on the cluster
+    #[arg(long, value_name = "NAME")]
+    assignor: Option<String>,
     /// How often a record goes to each partition
     #[arg(long, value_name = "MS", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     tick_ms: u64,
@@ -147,6 +150,9 @@ pub(super) async fn run(args: &Args, global: &Global, output: Output) -> Result<
     client.create_topic(topic).await?;
     let (before, started) = (CpuTimes::now(&target.pids), Instant::now());
     let mut bench = Bench::begin(args, &target, client, &name).await?;
+    if let Some(assignor) = &args.assignor {
+        bench.assign_by(assignor).await?;
+    }
     if target.is_own() {
         // As the topic is: what a group does is measured, not how soon the disk flushes.
         bench.client.alter_configs(OFFSETS_TOPIC, &[("write.caching", Some("true"))]).await?;
@@ -204,6 +210,13 @@ impl Bench {
         }
         bench.settle(|board| board.unread() == 0).await?;
         Ok(bench)
+    }
+
+    /// Lets this one assign from now on, and waits until everybody reads what it gave.
+    async fn assign_by(&mut self, assignor: &str) -> Result<(), Failure> {
+        self.client.set_group_assignor(self.board.group(), Some(assignor)).await?;
+        let members = self.members.len();
+        self.settle(|board| (0..members).all(|member| board.has_all_of_its_own(member))).await
     }
 
     /// Has one more join, which will end so.

@@ -3,7 +3,7 @@
 //! ```text
 //!   numbered records ──▶ topic, interceptor and partitioner ──▶ a reader that counts: lost, duplicated, reordered
 //!   calm ──▶ swap, swap, swap ... ──▶ calm
-//!   a swap: stage on all nodes, activate, ask each node which revision is in force
+//!   a swap: stage, wait until all nodes are ready, activate, ask each node which revision is in force
 //! ```
 //!
 //! Each swap changes the interceptor and the partitioner at once, to others and back.
@@ -39,6 +39,8 @@ const REPLICAS_MAX: u32 = 3;
 const RETENTION_BYTES: u32 = 512 << 20;
 /// In segments of this size.
 const SEGMENT_BYTES: u32 = 64 << 20;
+/// The pause before it is looked again whether all nodes are ready.
+const READY_PAUSE: Duration = Duration::from_millis(2);
 /// After so many swaps at the latest memory is what it stays.
 const SETTLED_SWAPS: u32 = 500;
 /// Memory is told as the mean over so many swaps, or a tenth of all.
@@ -302,6 +304,7 @@ impl Swaps {
         let started = Instant::now();
         let stage = StagePipeline { topic: Some(topic.to_owned()), expected: None, change };
         let staged = client.stage_pipeline(&stage).await?;
+        wait_until_ready(client, topic).await?;
         self.stage.record(started.elapsed());
         let started = Instant::now();
         let request = ActivatePipeline {
@@ -335,6 +338,22 @@ impl Swaps {
             .map(|count| usize::try_from(count).unwrap_or(usize::MAX));
         let end = self.memory.len().saturating_sub(over);
         (mean_mb(self.memory.get(settled..settled + over)), mean_mb(self.memory.get(end..)))
+    }
+}
+
+/// Waits until what is staged for a topic is ready on all nodes.
+async fn wait_until_ready(client: &Client, topic: &str) -> Result<(), Failure> {
+    loop {
+        let described = client.describe_pipelines(Some(topic)).await?;
+        let staged = described.topics.into_iter().next().and_then(|topic| topic.staged);
+        let staged = staged.ok_or_else(|| Failure::new("somebody else has the bench's topic in hand"))?;
+        if let Some((node, why)) = staged.failed.first() {
+            return Err(Failure::new(format!("node {node} cannot run revision {}: {why}", staged.revision)));
+        }
+        if staged.waiting.is_empty() {
+            return Ok(());
+        }
+        tokio::time::sleep(READY_PAUSE).await;
     }
 }
 
