@@ -407,6 +407,8 @@ impl Opening<'_> {
         let (mut last, mut position) = (first, from.position);
         let mut bytes = 0;
         let mut cut = None;
+        // Where the only batch of its epoch begins, if the last one is that.
+        let mut lone = None;
         for (number, segment) in self.files.segments.iter().enumerate().skip(first) {
             let from_position = if number == first { from.position } else { 0 };
             if number > first && segment.base != expected.offset {
@@ -421,9 +423,12 @@ impl Opening<'_> {
             let fault = loop {
                 last = number;
                 position = walk.position();
+                let before = expected.epoch;
                 match walk.next_batch().doing("reading", &path)? {
                     Step::Found((header, batch)) => match expected.take(&header) {
                         Ok(()) => {
+                            let is_first = before != Some(header.leader_epoch);
+                            lone = is_first.then_some((header.base_offset, number, position));
                             bytes += u64::from(header.total_bytes);
                             again.take(batch).doing("writing again to", &path)?;
                         }
@@ -440,7 +445,13 @@ impl Opening<'_> {
                     Some((_, header)) => Some(header.base_offset),
                     None => self.first_good_batch(number + 1, expected.offset)?,
                 };
-                cut = Some((fault, behind));
+                // No checksum covers the epoch. One batch that is above both its neighbours is the one that is damaged.
+                if let (BatchFault::Epoch { .. }, Some((offset, number, at))) = (&fault, lone) {
+                    cut = Some((fault, Some(expected.offset)));
+                    (expected.offset, last, position) = (offset, number, at);
+                } else {
+                    cut = Some((fault, behind));
+                }
                 break;
             }
         }

@@ -210,6 +210,32 @@ fn epochs_and_offsets_must_go_on_behind_the_recovery_point() {
     }
 }
 
+/// No checksum covers a batch's epoch. A bit of it that flipped left the log with an epoch above its leader's, and no leader
+/// took the replica as a follower again (torture, seed 9718).
+#[test]
+fn of_epochs_that_fall_the_batch_that_stands_out_goes() {
+    let tails: [(&[(u64, u32)], u64); 4] = [
+        // One batch of too high an epoch, and one among others.
+        (&[(85, 12), (86, 4)], 85),
+        (&[(85, 4), (86, 4), (87, 12), (88, 4)], 87),
+        // Several of one epoch are not all damaged: what falls is.
+        (&[(85, 4), (86, 5), (87, 5), (88, 4)], 88),
+        (&[(85, 4), (86, 4), (87, 3)], 87),
+    ];
+    for (tail, end) in tails {
+        let (disk, _) = crashed();
+        disk.vandalise(path(80, FileKind::Log), |content| {
+            for (offset, epoch) in tail {
+                content.extend_from_slice(&batch(*offset, 1, *epoch, 0, 39).bytes);
+            }
+        });
+        let (_folder, log, recovery) = reopen(&disk);
+        let cut = recovery.cut.expect("it was cut");
+        assert!(matches!(cut.reason, BatchFault::Epoch { .. }), "{tail:?}: {}", cut.reason);
+        assert_eq!((log.end(), cut.offset), (Offset(end), Offset(end)), "{tail:?}");
+    }
+}
+
 #[test]
 fn damage_below_the_recovery_point_is_never_cut_silently() {
     let shorten = |disk: &SimDisk| disk.vandalise(path(60, FileKind::Log), |content| content.truncate(1950));

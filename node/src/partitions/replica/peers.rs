@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use weir_core::metadata::{AlterPartition, Command, MetadataError};
 use weir_core::partition::{
-    Effect, Input, Member, ProposalNumber, Replicated, Subscribe, SubscribeAnswer, SubscriptionNumber,
+    Effect, Input, Member, ProposalNumber, Replicated, Subscribe, SubscribeAnswer, SubscribeRefusal,
+    SubscriptionNumber,
 };
 use weir_wire::ids::{Incarnation, LeaderEpoch, NodeId, Offset, PartitionEpoch};
 
@@ -27,6 +28,8 @@ pub(in super::super) struct Peers {
     /// The frame that the core is being asked about.
     frame: Vec<StampedBatch>,
     early: Early,
+    /// Whether the leader refused this replica last for a log that is ahead of its own, which was said then.
+    is_ahead: bool,
 }
 
 impl Peers {
@@ -76,12 +79,29 @@ impl Replica {
                 self.handle(Input::Unsubscribe { follower, subscription });
             }
             PeerMessage::Answered { subscription, answer } => {
+                self.say_whether_ahead(&answer);
                 self.handle(Input::SubscribeAnswered { subscription, answer });
             }
             PeerMessage::Replicated(frame) => self.take_frame(frame),
             PeerMessage::Ended(subscription) => self.handle(Input::SubscriptionEnded(subscription)),
             PeerMessage::IsrRefused(proposal) => self.handle(Input::IsrRefused(proposal)),
             PeerMessage::IsrUnknown(proposal) => self.handle(Input::IsrUnknown(proposal)),
+        }
+    }
+
+    /// A leader that is deposed and has not heard of it refuses so for a moment. If it stays, nobody but an operator helps.
+    fn say_whether_ahead(&mut self, answer: &SubscribeAnswer) {
+        let refused = match answer {
+            SubscribeAnswer::Refused(refusal @ SubscribeRefusal::AheadOfLeader { .. }) => Some(refusal),
+            _ => None,
+        };
+        let was_ahead = std::mem::replace(&mut self.state.peers.is_ahead, refused.is_some());
+        if let Some(refusal) = refused.filter(|_| !was_ahead) {
+            tracing::error!(
+                partition = %self.name, %refusal,
+                "the leader does not take this replica as a follower; it asks on. If that stays so, an epoch in its log is \
+                 damaged, which no checksum covers: stop the node, move the partition's folder away, start it again"
+            );
         }
     }
 
