@@ -5,6 +5,7 @@ use std::time::Duration;
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Engine, ResourceLimiter};
 
+use super::engines::EPOCH;
 use super::voice::Voice;
 
 #[allow(
@@ -123,7 +124,7 @@ impl Bounds {
     /// Gives the next call its time.
     pub(super) fn start_call(&mut self, time: Duration) {
         self.hit = None;
-        self.epochs_left = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.epochs_left = u64::try_from(time.as_millis().div_ceil(EPOCH.as_millis())).unwrap_or(u64::MAX);
     }
 }
 

@@ -15,10 +15,10 @@ use weir_wire::plugin::PluginDigest;
 
 use super::limits::{MEMORY_BYTES_MAX, STACK_BYTES, TABLE_ELEMENTS_MAX};
 
-/// How long an epoch lasts: a plugin that runs longer makes room for others.
-const EPOCH: Duration = Duration::from_millis(1);
+/// How long an epoch lasts: a plugin that runs longer makes room for others. Each costs a wake of a thread.
+pub(super) const EPOCH: Duration = Duration::from_millis(2);
 /// For how many epochs without a call the ticking goes on, before it pauses.
-const IDLE_EPOCHS: u32 = 50;
+const IDLE_EPOCHS: u32 = 25;
 /// How much fuel stands for a millisecond. (Redpanda's figure for its transforms, which measured the same.)
 pub(super) const FUEL_PER_MILLISECOND: u64 = 2_000_000;
 

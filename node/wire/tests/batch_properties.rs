@@ -110,6 +110,8 @@ proptest! {
         prop_assert_eq!(validate(&batch, &limits).is_ok(), dense);
 
         let read = records(&batch, &limits).unwrap();
+        let lengths: Vec<usize> = read.iter().map(|record| record.raw.len()).collect();
+        prop_assert_eq!(read.iter().raw_lengths().collect::<Vec<_>>(), lengths);
         for ((record, pushed), delta) in read.iter().zip(&all).zip(deltas) {
             prop_assert_eq!(record.offset_delta, delta);
             prop_assert_eq!(record.timestamp_ms, pushed.timestamp_ms);

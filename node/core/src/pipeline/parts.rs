@@ -30,8 +30,8 @@ impl Part {
         }
         let mut parts = Vec::with_capacity(whole.bytes.1 / bytes_max.max(1) + 1);
         let mut part = Part { first: 0, count: 0, bytes: (0, 0) };
-        for record in draft.iter() {
-            let end = part.bytes.1 + record.raw.len();
+        for length in draft.iter().raw_lengths() {
+            let end = part.bytes.1 + length;
             if part.count > 0 && end - part.bytes.0 > bytes_max {
                 parts.push(part);
                 part = Part { first: part.first + part.count, count: 0, bytes: (part.bytes.1, part.bytes.1) };

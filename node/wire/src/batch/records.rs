@@ -312,6 +312,20 @@ impl<'a> Iter<'a> {
         let left = usize::try_from(count).expect("as many records as were encoded in memory");
         Iter { rest: section, left, time: Timebase::Counted { from_ms: base_timestamp_ms } }
     }
+
+    /// How many bytes each of the records left has as it is encoded, its length prefix too. Looks at nothing else, so that it
+    /// takes a fraction of the time that reading them does.
+    pub fn raw_lengths(self) -> impl Iterator<Item = usize> + use<'a> {
+        let mut rest = self.rest;
+        (0..self.left).map(move |_| {
+            let before = rest.len();
+            let length = varint::take_count(&mut rest).and_then(|length| usize::try_from(length).ok());
+            rest = length
+                .and_then(|length| rest.get(length..))
+                .expect("the records were walked when Records was made");
+            before - rest.len()
+        })
+    }
 }
 
 impl<'a> Iterator for Iter<'a> {
