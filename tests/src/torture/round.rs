@@ -346,7 +346,8 @@ async fn heal(field: &Field) {
     field.journal.note(format_args!("nothing fails any more"));
 }
 
-/// Waits until everything is whole; an operator restarts nodes whose damaged disk took replicas offline.
+/// Waits until everything is whole; an operator lifts the throttle of what moves, and restarts nodes whose damaged disk took
+/// replicas offline.
 async fn whole_again(field: &Field) -> Option<Whole> {
     let deadline = Instant::now() + HEAL_PATIENCE;
     loop {
@@ -359,6 +360,9 @@ async fn whole_again(field: &Field) -> Option<Whole> {
             return None;
         }
         field.journal.note(format_args!("not whole yet: {why}"));
+        if let Err(error) = faults::lift_throttle(field).await {
+            field.journal.note(format_args!("the throttle is not lifted yet: {error}"));
+        }
         let victim = u32::try_from(field.plan.victim + 1).expect("few nodes");
         let offline = judge::offline(&field.client).await;
         if field.plan.damages() && offline.iter().any(|node| node.0 == victim) {

@@ -17,7 +17,7 @@ use super::workload::TOPIC;
 use crate::sim::dice::Dice;
 
 pub(super) use disks::{make_room, start_anew};
-pub(super) use moves::restore;
+pub(super) use moves::{lift_throttle, restore};
 pub(super) use swaps::{last_swap, push};
 
 /// How long somebody looks for who leads or controls, before anybody will do.

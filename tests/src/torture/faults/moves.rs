@@ -62,6 +62,11 @@ async fn empty(field: &Field, node: usize) -> Result<(), ClientError> {
     shift(field, node, Shift::Away).await
 }
 
+/// Lets what moves move as fast as it can: a reassignment may have asked for a rate at which it would take minutes.
+pub(in crate::torture) async fn lift_throttle(field: &Field) -> Result<(), ClientError> {
+    shift(field, 0, Shift::Allow).await
+}
+
 /// Gives every partition as many replicas as it began with.
 pub(in crate::torture) async fn restore(field: &Field) -> Result<(), ClientError> {
     for node in 0..field.cluster.count() {
