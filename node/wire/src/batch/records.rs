@@ -313,8 +313,7 @@ impl<'a> Iter<'a> {
         Iter { rest: section, left, time: Timebase::Counted { from_ms: base_timestamp_ms } }
     }
 
-    /// How many bytes each of the records left has as it is encoded, its length prefix too. Looks at nothing else, so that it
-    /// takes a fraction of the time that reading them does.
+    /// How many bytes each of the records left has as it is encoded, its length prefix too. It looks at nothing else of them.
     pub fn raw_lengths(self) -> impl Iterator<Item = usize> + use<'a> {
         let mut rest = self.rest;
         (0..self.left).map(move |_| {
