@@ -38,6 +38,7 @@ mod private_folder;
 mod reader;
 mod real_disk;
 mod recovery;
+mod scan;
 mod shared;
 mod side_files;
 #[cfg(any(test, feature = "sim"))]

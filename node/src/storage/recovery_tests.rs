@@ -214,13 +214,15 @@ fn epochs_and_offsets_must_go_on_behind_the_recovery_point() {
 /// took the replica as a follower again (torture, seed 9718).
 #[test]
 fn of_epochs_that_fall_the_batch_that_stands_out_goes() {
-    let tails: [(&[(u64, u32)], u64); 4] = [
+    let tails: [(&[(u64, u32)], u64); 5] = [
         // One batch of too high an epoch, and one among others.
         (&[(85, 12), (86, 4)], 85),
         (&[(85, 4), (86, 4), (87, 12), (88, 4)], 87),
         // Several of one epoch are not all damaged: what falls is.
         (&[(85, 4), (86, 5), (87, 5), (88, 4)], 88),
         (&[(85, 4), (86, 4), (87, 3)], 87),
+        // What is below both of its neighbours goes itself, whatever stands before it.
+        (&[(85, 4), (86, 5), (87, 3), (88, 5)], 87),
     ];
     for (tail, end) in tails {
         let (disk, _) = crashed();
@@ -234,6 +236,22 @@ fn of_epochs_that_fall_the_batch_that_stands_out_goes() {
         assert!(matches!(cut.reason, BatchFault::Epoch { .. }), "{tail:?}: {}", cut.reason);
         assert_eq!((log.end(), cut.offset), (Offset(end), Offset(end)), "{tail:?}");
     }
+}
+
+#[test]
+fn a_batch_that_stands_out_at_the_end_of_its_segment_goes_with_the_segments_behind_it() {
+    let (disk, _) = crashed();
+    let (_folder, mut log, _) = reopen(&disk);
+    log.append(&run(85, 60, 39)).expect("append");
+    assert_eq!(log.segments()[4..6], [Offset(80), Offset(85)]);
+    let disk = disk.process_crash();
+    // The last byte of the epoch of offset 84.
+    disk.vandalise(path(80, FileKind::Log), |content| content[400 + 15] = 8);
+    let (_folder, log, recovery) = reopen(&disk);
+    let cut = recovery.cut.expect("it was cut");
+    assert_eq!((log.end(), cut.position, cut.good_batch_behind), (Offset(84), 400, Some(Offset(85))));
+    assert_eq!((log.segments().last(), cut.segments > 0), (Some(&Offset(80)), true));
+    assert!(verify_partition(&disk, Path::new(FOLDER)).expect("readable").problems.is_empty());
 }
 
 #[test]
