@@ -64,7 +64,7 @@ async fn empty(field: &Field, node: usize) -> Result<(), ClientError> {
 
 /// Lets what moves move as fast as it can: a reassignment may have asked for a rate at which it would take minutes.
 pub(in crate::torture) async fn lift_throttle(field: &Field) -> Result<(), ClientError> {
-    shift(field, 0, Shift::Allow).await
+    alter(field, &AlterReassignments { partitions: Vec::new(), throttle: Some(Throttle::Off) }).await
 }
 
 /// Gives every partition as many replicas as it began with.
