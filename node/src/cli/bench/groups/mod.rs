@@ -54,7 +54,7 @@ pub(super) struct Args {
     /// Partitions of the topic
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     partitions: u32,
-    /// Who assigns, `range` for one; by default who does on the cluster
+    /// Who assigns, such as range [default: who does on the cluster]
     #[arg(long, value_name = "NAME")]
     assignor: Option<String>,
     /// How often a record goes to each partition

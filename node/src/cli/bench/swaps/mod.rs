@@ -39,6 +39,8 @@ const REPLICAS_MAX: u32 = 3;
 const RETENTION_BYTES: u32 = 512 << 20;
 /// In segments of this size.
 const SEGMENT_BYTES: u32 = 64 << 20;
+/// How long nodes may take to be ready.
+const READY_PATIENCE: Duration = Duration::from_secs(60);
 /// The pause before it is looked again whether all nodes are ready.
 const READY_PAUSE: Duration = Duration::from_millis(2);
 /// After so many swaps at the latest memory is what it stays.
@@ -304,7 +306,8 @@ impl Swaps {
         let started = Instant::now();
         let stage = StagePipeline { topic: Some(topic.to_owned()), expected: None, change };
         let staged = client.stage_pipeline(&stage).await?;
-        wait_until_ready(client, topic).await?;
+        let ready = tokio::time::timeout(READY_PATIENCE, wait_until_ready(client, topic)).await;
+        ready.map_err(|_| Failure::new("the nodes did not get ready for what was staged"))??;
         self.stage.record(started.elapsed());
         let started = Instant::now();
         let request = ActivatePipeline {
