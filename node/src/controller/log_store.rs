@@ -416,7 +416,7 @@ mod tests {
         let disk = SimDisk::new(1);
         disk.create_dir_all(Path::new("/metadata")).unwrap();
         let (mut journal, ..) =
-            Journal::open(Arc::new(disk.clone()), Path::new("/metadata").join(FILE).as_path()).unwrap();
+            Journal::open(Arc::new(disk.clone()), &Path::new("/metadata").join(FILE)).unwrap();
         let position = LogPosition { term: 1, leader: weir_wire::ids::NodeId(1), index: 1 };
         let entry = wire::Entry { position, body: wire::EntryBody::Commands(vec![1, 250]) };
         journal.append(&encode_body(&vec![Operation::Append(vec![entry])])).unwrap();

@@ -75,7 +75,8 @@ pub enum SubscribeAnswer {
     Refused(SubscribeRefusal),
 }
 
-/// Why a leader does not serve a follower. All pass: one of the two will hear newer metadata.
+/// Why a leader does not serve a follower. All pass, as one of the two will hear newer metadata, but for
+/// [`AheadOfLeader`](SubscribeRefusal::AheadOfLeader) where an epoch in the follower's log is damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubscribeRefusal {
     /// It does not lead.
