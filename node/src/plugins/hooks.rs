@@ -4,6 +4,7 @@ use weir_core::pipeline::answer::{Action, Answer, BadAnswer, Edit, Header, Rejec
 use weir_core::pipeline::draft::Draft;
 use weir_core::pipeline::failing::Cause;
 use weir_core::pipeline::parts::{Joined, Part};
+use weir_wire::batch::PIECE_BYTES;
 
 use super::contract::{flat, hooks, types};
 use super::instance::{Broken, Calls, Hooks, Instance, call};
@@ -28,12 +29,10 @@ pub(super) enum Shown {
     InParts,
 }
 
-/// What a hook is shown at a time of a batch that it wants in parts, in bytes: see decision 10.
-const PART_BYTES: usize = 64 << 10;
-
 impl Shown {
     fn parts(self, draft: &Draft) -> Vec<Part> {
-        Part::all(draft, if self == Shown::InParts { PART_BYTES } else { usize::MAX })
+        // Decision 10 says why a part is as long as that.
+        Part::all(draft, if self == Shown::InParts { PIECE_BYTES } else { usize::MAX })
     }
 
     fn section<'a>(self, part: &Part, draft: &'a Draft) -> &'a [u8] {

@@ -133,10 +133,7 @@ pub trait Disk: Send + Sync + 'static {
                 format!("{bytes} bytes, at most {bytes_max}"),
             ));
         }
-        let mut content = vec![0; bytes];
-        let filled = read_full(&*file, &mut content, 0)?;
-        content.truncate(filled);
-        Ok(content)
+        read_range(&*file, bytes, 0)
     }
 }
 
@@ -147,6 +144,18 @@ pub trait DiskFile: Send + Sync {
     /// # Errors
     /// What the system says.
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize>;
+
+    /// As [`read_at`](DiskFile::read_at), onto the end of `buffer`, whose memory need not be made zeros before.
+    ///
+    /// # Errors
+    /// What the system says; `buffer` is then as it was.
+    fn read_onto(&self, buffer: &mut Vec<u8>, bytes: usize, position: u64) -> io::Result<usize> {
+        let before = buffer.len();
+        buffer.resize(before + bytes, 0);
+        let read = self.read_at(&mut buffer[before..], position);
+        buffer.truncate(before + *read.as_ref().unwrap_or(&0));
+        read
+    }
 
     /// Writes the parts one after the other from `position`, all of them. On an error any part may have been written.
     ///
@@ -215,6 +224,18 @@ pub(super) fn read_full(file: &dyn DiskFile, buffer: &mut [u8], position: u64) -
         filled += read;
     }
     Ok(filled)
+}
+
+/// Reads `bytes` bytes from `position`, as far as the file goes.
+pub(super) fn read_range(file: &dyn DiskFile, bytes: usize, position: u64) -> io::Result<Vec<u8>> {
+    let mut buffer = Vec::with_capacity(bytes);
+    while buffer.len() < bytes {
+        let (missing, at) = (bytes - buffer.len(), position + buffer.len() as u64);
+        if file.read_onto(&mut buffer, missing, at)? == 0 {
+            break;
+        }
+    }
+    Ok(buffer)
 }
 
 /// Replaces a small file in one step that also a loss of power cannot split: temporary name, sync, rename, folder synced.

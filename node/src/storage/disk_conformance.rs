@@ -52,6 +52,23 @@ fn open_modes_say_what_must_be_there() {
 }
 
 #[test]
+fn what_is_read_onto_a_buffer_follows_what_it_held() {
+    on_both(|disk, root| {
+        let path = root.join("f");
+        write(disk, &path, b"0123456789");
+        let file = disk.open(&path, OpenMode::Read).expect("open");
+        let mut buffer = Vec::with_capacity(100);
+        buffer.extend_from_slice(b"ab");
+        assert_eq!(file.read_onto(&mut buffer, 3, 4).expect("read"), 3, "no more than was asked for");
+        assert_eq!(buffer, b"ab456");
+        assert_eq!(file.read_onto(&mut buffer, 5, 8).expect("read"), 2, "as far as the file goes");
+        assert_eq!(file.read_onto(&mut buffer, 5, 10).expect("read"), 0);
+        assert_eq!(file.read_onto(&mut buffer, 0, 0).expect("read"), 0);
+        assert_eq!(buffer, b"ab45689");
+    });
+}
+
+#[test]
 fn reads_and_writes_name_their_position() {
     on_both(|disk, root| {
         let file = disk.open(&root.join("f"), OpenMode::CreateNew).expect("open");

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use weir_wire::batch::{BatchHeader, HEADER_BYTES, check};
 use weir_wire::ids::Offset;
 
-use super::disk::read_full;
+use super::disk::read_range;
 use super::error::{Doing, ReadError};
 use super::lookup::{corrupt, locate, locate_timestamp, max_timestamp};
 use super::names::FileKind;
@@ -228,9 +228,8 @@ impl ColdRead {
     fn read_bytes(&self, view: &SegmentView, position: u64, wanted: u64) -> Result<Bytes, ReadError> {
         let file = self.shared.file(&view.segment, FileKind::Log)?;
         let path = self.shared.path(view.segment.base, FileKind::Log);
-        let mut bytes = vec![0; usize::try_from(wanted).expect("bounded by the caller's limit or one batch")];
-        let filled = read_full(&*file, &mut bytes, position).doing("reading", &path)?;
-        bytes.truncate(filled);
+        let wanted = usize::try_from(wanted).expect("bounded by the caller's limit or one batch");
+        let bytes = read_range(&*file, wanted, position).doing("reading", &path)?;
         Ok(Bytes::from(bytes))
     }
 

@@ -115,6 +115,22 @@ impl DiskFile for RealFile {
         }
     }
 
+    fn read_onto(&self, buffer: &mut Vec<u8>, bytes: usize, position: u64) -> io::Result<usize> {
+        let before = buffer.len();
+        buffer.reserve_exact(bytes);
+        loop {
+            match rustix::io::pread(&self.0, rustix::buffer::spare_capacity(buffer), position) {
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+                Ok(read) => {
+                    // There may be more room than was asked for.
+                    buffer.truncate(before + bytes);
+                    return Ok(read.min(bytes));
+                }
+            }
+        }
+    }
+
     fn write_at(&self, parts: &[&[u8]], mut position: u64) -> io::Result<()> {
         let mut rest = Rest { parts, within: 0 };
         let mut slices = Vec::with_capacity(parts.len().min(WRITE_PARTS_MAX));

@@ -11,8 +11,8 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use weir_wire::batch::{
-    BatchBuilder, BatchError, BatchHeader, Compression, Content, HEADER_BYTES, Limits, ProducerFields, check,
-    control, records, total_bytes, validate,
+    BatchBuilder, BatchError, BatchHeader, Compression, Content, HEADER_BYTES, Limits, PIECE_BYTES, Piece,
+    ProducerFields, check, control, records, total_bytes, validate,
 };
 use weir_wire::ids::{ProducerEpoch, ProducerId, Sequence};
 
@@ -111,7 +111,9 @@ proptest! {
 
         let read = records(&batch, &limits).unwrap();
         let lengths: Vec<usize> = read.iter().map(|record| record.raw.len()).collect();
-        prop_assert_eq!(read.iter().raw_lengths().collect::<Vec<_>>(), lengths);
+        for bytes_max in [0, 1, 40, 200] {
+            check_pieces(&lengths, &read.iter().pieces(bytes_max), bytes_max);
+        }
         for ((record, pushed), delta) in read.iter().zip(&all).zip(deltas) {
             prop_assert_eq!(record.offset_delta, delta);
             prop_assert_eq!(record.timestamp_ms, pushed.timestamp_ms);
@@ -282,5 +284,40 @@ fn packed_records_are_checked_as_plain_ones_are() {
         let with_less = packed(compression, &plain[..plain.len() - 1]);
         let error = validate(&batch_of(compression, 5, &with_less), &Limits::default()).unwrap_err();
         assert!(matches!(error, BatchError::CorruptRecord { index: 4, .. }), "{error}");
+    }
+}
+
+/// Pieces go over all records in order, and none could take in the first record of the next.
+fn check_pieces(lengths: &[usize], pieces: &[Piece], bytes_max: usize) {
+    if pieces.is_empty() {
+        assert!(lengths.len() == 1 || lengths.iter().sum::<usize>() <= bytes_max);
+        return;
+    }
+    let mut rest = lengths;
+    for piece in pieces {
+        let (own, others) = rest.split_at(piece.count as usize);
+        assert_eq!(own.iter().sum::<usize>(), piece.bytes);
+        assert!(piece.count == 1 || piece.bytes <= bytes_max);
+        assert!(others.first().is_none_or(|next| piece.bytes + next > bytes_max));
+        rest = others;
+    }
+    assert!(rest.is_empty());
+}
+
+#[test]
+fn the_pieces_of_a_long_batch_are_known_once_it_is_checked() {
+    for compression in Compression::ALL {
+        let mut builder = BatchBuilder::new(compression);
+        for bytes in (0..300).map(|number| number * 7 % 1000).chain([PIECE_BYTES, 5, 2 * PIECE_BYTES, 1]) {
+            builder.push(1, None, Some(&vec![b'v'; bytes]), &[]);
+        }
+        let batch = builder.finish(None);
+        let (_, sent) = validate(&batch, &Limits::default()).unwrap();
+        let stored = records(&batch, &Limits::default()).unwrap();
+        let lengths: Vec<usize> = sent.iter().map(|record| record.raw.len()).collect();
+        check_pieces(&lengths, sent.pieces(), PIECE_BYTES);
+        assert!(sent.pieces().len() > 4);
+        assert_eq!(sent.pieces(), stored.pieces());
+        assert_eq!(sent.pieces(), sent.clone().repacked(Compression::None).1.pieces());
     }
 }

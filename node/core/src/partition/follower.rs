@@ -221,7 +221,8 @@ impl Follower {
         last_subscription: &mut SubscriptionNumber,
         effects: &mut Vec<Effect>,
     ) {
-        log.flush_if_needed(now, effects);
+        let is_behind = log.ends.written < self.leader_high_watermark;
+        log.flush_if_needed(now, is_behind, effects);
         log.commit(self.leader_high_watermark.min(log.durable_end()), effects);
         log.move_log_start(self.leader_log_start, effects);
         let Some(leader) = self.leader else { return };

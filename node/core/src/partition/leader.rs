@@ -78,7 +78,7 @@ impl Leader {
         last_proposal: &mut ProposalNumber,
         effects: &mut Vec<Effect>,
     ) {
-        log.flush_if_needed(now, effects);
+        log.flush_if_needed(now, false, effects);
         self.progress.note_end(log, now);
         if self.has_enough_in_sync(log)
             && let Some(committed) = self.progress.lowest_end(log, now)

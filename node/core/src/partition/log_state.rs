@@ -10,6 +10,10 @@ use super::rules::{Rule, Rules};
 use super::settings::PartitionConfig;
 use crate::time::Now;
 
+/// For how long a follower that lacks what is committed leaves unflushed what it makes up for. Long enough that a flush is
+/// of tens of megabytes: each one has the disk empty its own cache, which holds up those of whoever shares the disk.
+const BEHIND_FLUSH_MS: u64 = 50;
+
 /// The state that every role works on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LogState {
@@ -119,9 +123,10 @@ impl LogState {
     }
 
     /// Asks for a flush where one is needed and none is under way. Beyond those that are asked for the storage flushes
-    /// when it likes: at a roll, at shutdown.
-    pub(crate) fn flush_if_needed(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        if self.flush_under_way.is_none() && self.needs_flush(now) {
+    /// when it likes: at a roll, at shutdown. With `is_behind`, what is written was committed without this replica:
+    /// nobody waits until it is flushed here.
+    pub(crate) fn flush_if_needed(&mut self, now: Now, is_behind: bool, effects: &mut Vec<Effect>) {
+        if self.flush_under_way.is_none() && self.needs_flush(now, is_behind) {
             let up_to = self.ends.written;
             self.flush_under_way = Some(AskedFlush { up_to, at_ns: now.monotonic_ns });
             effects.push(Effect::Flush { up_to });
@@ -129,14 +134,17 @@ impl LogState {
     }
 
     /// Whether the promise needs a flush, or what `write.caching` left is as old or as much as it may be.
-    fn needs_flush(&self, now: Now) -> bool {
-        // What was found unflushed when the log was opened or cut has waited for who knows how long.
-        let is_overdue = || self.unflushed_since_ns.is_none_or(|ns| now.ms_since(ns) >= self.config.flush_ms);
+    fn needs_flush(&self, now: Now, is_behind: bool) -> bool {
         let LogEnds { written, flushed, .. } = self.ends;
-        written > flushed
-            && (!self.config.write_caching
-                || written.since(flushed) >= self.config.flush_messages
-                || is_overdue())
+        if written <= flushed {
+            return false;
+        }
+        // What was found unflushed when the log was opened or cut has waited for who knows how long.
+        let waited = |ms| self.unflushed_since_ns.is_none_or(|ns| now.ms_since(ns) >= ms);
+        if self.config.write_caching {
+            return written.since(flushed) >= self.config.flush_messages || waited(self.config.flush_ms);
+        }
+        !is_behind || waited(BEHIND_FLUSH_MS)
     }
 
     /// Whether time alone will make a flush needed.

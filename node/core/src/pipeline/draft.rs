@@ -10,10 +10,13 @@
 //! are left once more; what is encoded is what the next interceptor is shown and, if nothing changes again, what is
 //! stored.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use weir_wire::batch::{BatchBuilder, BatchHeader, Compression, Iter, Limits, RecordRef, Records};
+use weir_wire::batch::{
+    BatchBuilder, BatchHeader, Compression, Iter, Limits, PIECE_BYTES, Piece, RecordRef, Records,
+};
 use weir_wire::error::{ErrorCode, WireError};
 use weir_wire::lane::{Outcome, Run};
 
@@ -153,6 +156,15 @@ impl Draft {
     #[must_use]
     pub fn iter(&self) -> Iter<'_> {
         self.edited.as_ref().map_or_else(|| self.records.iter(), BatchBuilder::iter)
+    }
+
+    /// The records left in pieces of at most `bytes_max` bytes, or of one record that is longer; none where all make one.
+    #[must_use]
+    pub fn pieces(&self, bytes_max: usize) -> Cow<'_, [Piece]> {
+        match &self.edited {
+            None if bytes_max == PIECE_BYTES => Cow::Borrowed(self.records.pieces()),
+            _ => Cow::Owned(self.iter().pieces(bytes_max)),
+        }
     }
 
     /// Checks an answer and does what it says.

@@ -28,19 +28,17 @@ impl Part {
         if whole.bytes.1 <= bytes_max {
             return vec![whole];
         }
-        let mut parts = Vec::with_capacity(whole.bytes.1 / bytes_max.max(1) + 1);
-        let mut part = Part { first: 0, count: 0, bytes: (0, 0) };
-        for length in draft.iter().raw_lengths() {
-            let end = part.bytes.1 + length;
-            if part.count > 0 && end - part.bytes.0 > bytes_max {
-                parts.push(part);
-                part = Part { first: part.first + part.count, count: 0, bytes: (part.bytes.1, part.bytes.1) };
-            }
-            part.count += 1;
-            part.bytes.1 = end;
-        }
-        parts.push(part);
-        parts
+        let mut next = Part { first: 0, count: 0, bytes: (0, 0) };
+        let pieces = draft.pieces(bytes_max);
+        let parts = pieces.iter().map(|piece| {
+            next = Part {
+                first: next.first + next.count,
+                count: piece.count,
+                bytes: (next.bytes.1, next.bytes.1 + piece.bytes),
+            };
+            next
+        });
+        if pieces.is_empty() { vec![whole] } else { parts.collect() }
     }
 
     /// Its records as they are encoded.

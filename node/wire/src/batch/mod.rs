@@ -31,6 +31,7 @@ mod error;
 mod gap;
 mod header;
 mod limits;
+mod pieces;
 mod records;
 mod repack;
 mod varint;
@@ -43,6 +44,7 @@ pub use self::error::{BatchError, BatchErrorClass};
 pub use self::gap::{GAP_OFFSETS_MAX, gap};
 pub use self::header::{Attributes, BatchHeader, ProducerFields, TimestampType, total_bytes};
 pub use self::limits::Limits;
+pub use self::pieces::{PIECE_BYTES, Piece};
 pub use self::records::{Content, Headers, IntoIter, Iter, Record, RecordHeaders, RecordRef, Records};
 use crate::ids::{LeaderEpoch, Offset};
 

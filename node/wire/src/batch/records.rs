@@ -4,6 +4,7 @@ use std::iter::FusedIterator;
 
 use bytes::{Buf, Bytes};
 
+use super::pieces::{Cutter, PIECE_BYTES, Piece};
 use super::{BatchError, BatchHeader, Compression, HEADER_BYTES, Limits, TimestampType, codecs, varint};
 
 /// The unpacked records of one batch. Making one proves that every record holds together, so that reading them
@@ -14,6 +15,8 @@ pub struct Records {
     header: BatchHeader,
     /// A slice of the batch itself where it is not compressed.
     body: Bytes,
+    /// See [`Records::pieces`].
+    pieces: Vec<Piece>,
 }
 
 impl Records {
@@ -23,10 +26,10 @@ impl Records {
         batch: &Bytes,
         limits: &Limits,
     ) -> Result<Records, BatchError> {
-        let records = Records::unpack(header, batch, limits)?;
+        let mut records = Records::unpack(header, batch, limits)?;
         let mut expected_delta = 0;
         let mut max_timestamp_ms = i64::MIN;
-        records.walk(|record| {
+        records.pieces = records.walk(|record| {
             if record.offset_delta != expected_delta {
                 return Err("its offset delta does not follow the one before it");
             }
@@ -46,9 +49,9 @@ impl Records {
 
     /// The records of a stored batch: offset deltas rise and stay within the header's.
     pub(super) fn of_log(header: BatchHeader, batch: &Bytes, limits: &Limits) -> Result<Records, BatchError> {
-        let records = Records::unpack(header, batch, limits)?;
+        let mut records = Records::unpack(header, batch, limits)?;
         let mut lowest_delta = 0;
-        records.walk(|record| {
+        records.pieces = records.walk(|record| {
             if record.offset_delta < lowest_delta {
                 return Err("its offset delta is not above the one before it");
             }
@@ -69,7 +72,7 @@ impl Records {
             _ if packed.is_empty() => packed,
             compression => Bytes::from(codecs::decompress(compression, &packed, limits)?),
         };
-        Ok(Records { header, body })
+        Ok(Records { header, body, pieces: Vec::new() })
     }
 
     /// The same records under the header of a batch that has them too.
@@ -79,23 +82,28 @@ impl Records {
             Compression::None => batch.slice(HEADER_BYTES..),
             _ => self.body,
         };
-        Records { header, body }
+        Records { header, body, pieces: self.pieces }
     }
 
-    /// Parses every record and shows it to `visit`.
+    /// Parses every record and shows it to `visit`. Returns the pieces that they are cut into.
     fn walk<'a>(
         &'a self,
         mut visit: impl FnMut(&RecordRef<'a>) -> Result<(), &'static str>,
-    ) -> Result<(), BatchError> {
+    ) -> Result<Vec<Piece>, BatchError> {
         let records = self.header.record_count;
+        let mut cutter = Cutter::new(PIECE_BYTES);
         let time = Timebase::of(&self.header);
         let mut rest = self.body.as_ref();
         for index in 0..records {
             RecordRef::take(&mut rest, time)
-                .and_then(|record| visit(&record))
+                .and_then(|record| {
+                    cutter.take(record.raw.len());
+                    visit(&record)
+                })
                 .map_err(|reason| BatchError::CorruptRecord { index, reason })?;
         }
-        if rest.is_empty() { Ok(()) } else { Err(BatchError::CorruptRecords { records, extra: rest.len() }) }
+        let extra = rest.len();
+        if extra == 0 { Ok(cutter.several()) } else { Err(BatchError::CorruptRecords { records, extra }) }
     }
 
     /// The header of the batch that the records are from.
@@ -126,6 +134,14 @@ impl Records {
     #[must_use]
     pub fn section(&self) -> &Bytes {
         &self.body
+    }
+
+    /// The records in pieces of at most [`PIECE_BYTES`] bytes, or of one record that is longer. None where all records
+    /// make one piece. They were found on the walk that looks at every record once; another walk, only for them, takes
+    /// 9 us for a thousand records of a kilobyte, which have left the core's nearest caches by then.
+    #[must_use]
+    pub fn pieces(&self) -> &[Piece] {
+        &self.pieces
     }
 
     /// The records in order, as borrowed views.
@@ -313,8 +329,16 @@ impl<'a> Iter<'a> {
         Iter { rest: section, left, time: Timebase::Counted { from_ms: base_timestamp_ms } }
     }
 
+    /// The records left in pieces as [`Records::pieces`] says it, of at most `bytes_max` bytes.
+    #[must_use]
+    pub fn pieces(self, bytes_max: usize) -> Vec<Piece> {
+        let mut cutter = Cutter::new(bytes_max);
+        self.raw_lengths().for_each(|bytes| cutter.take(bytes));
+        cutter.several()
+    }
+
     /// How many bytes each of the records left has as it is encoded, its length prefix too. It looks at nothing else of them.
-    pub fn raw_lengths(self) -> impl Iterator<Item = usize> + use<'a> {
+    fn raw_lengths(self) -> impl Iterator<Item = usize> + use<'a> {
         let mut rest = self.rest;
         (0..self.left).map(move |_| {
             let before = rest.len();

@@ -52,6 +52,63 @@ fn a_follower_writes_flushes_reports_and_commits_what_its_leader_did() {
     );
 }
 
+/// What it makes up for is committed without it: flushed each by itself, 3 GB were 1,700 flushes.
+#[test]
+fn a_follower_that_is_behind_flushes_now_and_then_and_at_once_when_it_is_not() {
+    check(
+        "
+        follow 1 leader=1/1
+        subscribed 1
+        frame 1 from=0 0:2:1 hw=9
+        written
+        wait 49
+        frame 1 from=2 2:2:1 hw=9
+        written
+        wait 1
+        tick
+        frame 1 from=4 4:2:1 hw=9
+        written
+        flushed 4
+        frame 1 from=6 6:3:1 hw=9
+        written
+        flushed
+        ",
+        expect![[r#"
+            > follow 1 leader=1/1
+              subscribe 1 at 1/1 in epoch 1: end 0 flushed 0 last epoch none
+            > subscribed 1
+            > frame 1 from=0 0:2:1 hw=9
+              save reigns: 1 from 0
+              write the frame from 0 to 2, without 0
+            > written
+              report 1 to 1/1: end 2 flushed 0
+            > wait 49
+            > frame 1 from=2 2:2:1 hw=9
+              write the frame from 2 to 4, without 0
+            > written
+              report 1 to 1/1: end 4 flushed 0
+            > wait 1
+            > tick
+              flush up to 4
+            > frame 1 from=4 4:2:1 hw=9
+              write the frame from 4 to 6, without 0
+            > written
+              report 1 to 1/1: end 6 flushed 0
+            > flushed 4
+              hw 4
+              report 1 to 1/1: end 6 flushed 4
+            > frame 1 from=6 6:3:1 hw=9
+              write the frame from 6 to 9, without 0
+            > written
+              flush up to 9
+              report 1 to 1/1: end 9 flushed 4
+            > flushed
+              hw 9
+              report 1 to 1/1: end 9 flushed 9
+        "#]],
+    );
+}
+
 /// Records that caught up came on their own stream before the answer; they were dropped and never came again.
 #[test]
 fn records_that_overtake_the_answer_are_taken() {
