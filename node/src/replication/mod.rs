@@ -58,6 +58,8 @@ struct Shared {
     sessions: Sessions,
     /// How fast replicas that are being added are sent what they lack.
     pace: Arc<Mutex<leading::Pace>>,
+    /// Whether producers wait for what is sent live.
+    live: leading::LiveSign,
     /// For subscriptions and sessions alike: numbers that this process has not used before.
     next_number: AtomicU64,
     /// Becomes true when the node begins to stop.
@@ -87,6 +89,7 @@ impl Replication {
             connections: Connections::default(),
             sessions: Mutex::new(BTreeMap::new()),
             pace: Arc::default(),
+            live: leading::LiveSign::new(),
             next_number: AtomicU64::new(1),
             stopping,
         }))

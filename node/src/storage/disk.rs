@@ -163,6 +163,15 @@ pub trait DiskFile: Send + Sync {
     /// `StorageFull` when the disk is full; what the system says otherwise.
     fn write_at(&self, parts: &[&[u8]], position: u64) -> io::Result<()>;
 
+    /// As [`write_at`](DiskFile::write_at), of what nobody will read soon: the system need not keep it in memory, and may
+    /// begin to put it on the disk at once.
+    ///
+    /// # Errors
+    /// As [`write_at`](DiskFile::write_at).
+    fn write_passing(&self, parts: &[&[u8]], position: u64) -> io::Result<()> {
+        self.write_at(parts, position)
+    }
+
     /// Makes bytes and length durable.
     ///
     /// # Errors

@@ -52,6 +52,22 @@ fn open_modes_say_what_must_be_there() {
 }
 
 #[test]
+fn what_passes_is_written_like_anything_else() {
+    on_both(|disk, root| {
+        let path = root.join("f");
+        write(disk, &path, b"01234567");
+        let file = disk.open(&path, OpenMode::ReadWrite).expect("open");
+        let long = vec![b'x'; 200_000];
+        file.write_passing(&[b"ab", b"", &long], 3).expect("write");
+        file.write_at(&[b"end"], 200_005).expect("write behind it");
+        file.write_passing(&[b"!"], 0).expect("write before it");
+        let content = disk.read_file(&path, 1 << 20).expect("read");
+        assert_eq!((&content[..5], &content[200_004..]), (&b"!12ab"[..], &b"xend"[..]));
+        assert!(content[5..200_005].iter().all(|byte| *byte == b'x'));
+    });
+}
+
+#[test]
 fn what_is_read_onto_a_buffer_follows_what_it_held() {
     on_both(|disk, root| {
         let path = root.join("f");

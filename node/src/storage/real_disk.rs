@@ -12,8 +12,17 @@ use super::disk::{Disk, DiskFile, DiskLock, Entry, EntryKind, OpenMode};
 /// Largest single write. Larger buffered writes are slower by an order of magnitude while the machine is busy: the
 /// kernel then backs them with large folios.
 const WRITE_BYTES_MAX: usize = 64 << 10;
+/// Largest single write of what passes. It goes to the disk as it is written, and long pieces take less: 5 GB behind, a
+/// follower caught up at 440 and 570 MB/s with pieces of 64 KiB, at 740 and 940 with these.
+#[cfg(target_os = "linux")]
+const PASSING_BYTES_MAX: usize = 1 << 20;
 /// Most parts in one vectored write (`IOV_MAX` is 1024 on Linux).
 const WRITE_PARTS_MAX: usize = 512;
+
+/// `RWF_DONTCACHE` (Linux 6.14): what is written leaves the page cache as soon as the disk has it, so that the next write
+/// finds its pages, still warm, instead of such as the machine has not used for long.
+#[cfg(target_os = "linux")]
+const DONT_CACHE: rustix::io::ReadWriteFlags = rustix::io::ReadWriteFlags::from_bits_retain(0x80);
 
 /// The disk of the machine.
 #[derive(Clone, Copy, Debug, Default)]
@@ -131,23 +140,21 @@ impl DiskFile for RealFile {
         }
     }
 
-    fn write_at(&self, parts: &[&[u8]], mut position: u64) -> io::Result<()> {
-        let mut rest = Rest { parts, within: 0 };
-        let mut slices = Vec::with_capacity(parts.len().min(WRITE_PARTS_MAX));
-        loop {
-            rest.fill(&mut slices);
-            if slices.is_empty() {
-                return Ok(());
-            }
-            match rustix::io::pwritev(&self.0, &slices, position) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => {
-                    position += written as u64;
-                    rest.advance(written);
-                }
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
+    fn write_at(&self, parts: &[&[u8]], position: u64) -> io::Result<()> {
+        write_all(parts, position, WRITE_BYTES_MAX, |slices, position| {
+            rustix::io::pwritev(&self.0, slices, position)
+        })
+    }
+
+    #[cfg(target_os = "linux")]
+    fn write_passing(&self, parts: &[&[u8]], position: u64) -> io::Result<()> {
+        let written = write_all(parts, position, PASSING_BYTES_MAX, |slices, position| {
+            rustix::io::pwritev2(&self.0, slices, position, DONT_CACHE)
+        });
+        match written {
+            // Before Linux 6.14, and on file systems that cannot.
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => self.write_at(parts, position),
+            written => written,
         }
     }
 
@@ -170,18 +177,46 @@ impl DiskFile for RealFile {
     }
 }
 
+/// Writes all parts, by a call that writes some of them, at most `bytes_max` bytes.
+fn write_all(
+    parts: &[&[u8]],
+    mut position: u64,
+    bytes_max: usize,
+    mut write: impl FnMut(&[IoSlice<'_>], u64) -> rustix::io::Result<usize>,
+) -> io::Result<()> {
+    let mut rest = Rest { parts, within: 0, bytes_max };
+    let mut slices = Vec::with_capacity(parts.len().min(WRITE_PARTS_MAX));
+    loop {
+        rest.fill(&mut slices);
+        if slices.is_empty() {
+            return Ok(());
+        }
+        match write(&slices, position) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                position += written as u64;
+                rest.advance(written);
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
 /// What is left to write.
 struct Rest<'a> {
     parts: &'a [&'a [u8]],
     /// Bytes of the first part that are written already.
     within: usize,
+    /// Most bytes of one write.
+    bytes_max: usize,
 }
 
 impl<'a> Rest<'a> {
     /// The next write: as many parts as fit its limits.
     fn fill(&self, slices: &mut Vec<IoSlice<'a>>) {
         slices.clear();
-        let mut room = WRITE_BYTES_MAX;
+        let mut room = self.bytes_max;
         for (index, part) in self.parts.iter().enumerate() {
             let part = if index == 0 { &part[self.within..] } else { part };
             let part = &part[..part.len().min(room)];

@@ -432,7 +432,10 @@ impl Replica {
             return self.state.credit.clear();
         }
         let batches = std::mem::take(&mut self.state.to_write);
-        let written = self.log_mut().append(&batches);
+        // What a follower makes up for is of long ago. It would only take the place of what consumers do read.
+        let catches_up = self.state.catches_up;
+        let log = self.log_mut();
+        let written = if catches_up { log.append_passing(&batches) } else { log.append(&batches) };
         self.state.memory.clear();
         self.state.credit.clear();
         match written {
@@ -459,7 +462,7 @@ impl Replica {
         };
         self.state.flushing = Flushing::UnderWay;
         self.state.flush_began_ns = self.outside.clock.now().monotonic_ns;
-        // What a follower makes up for is of long ago. It would only take the place of what consumers do read.
+        // Where the system kept all the same what passes.
         let job = if self.state.catches_up { job.forgetting() } else { job };
         self.start(move || Done::Flush(job.run()));
     }

@@ -13,6 +13,7 @@ use weir_wire::replication::{CATCH_UP_CREDIT_BYTES_MAX, FollowerFrame, REPLICA_F
 use super::super::Replication;
 use super::broken;
 use super::live::count_sent;
+use super::manners::Manners;
 use super::pace::Pace;
 use super::session::{Queue, Session, Step};
 use crate::storage::{ColdRead, ReadError, Slice};
@@ -31,12 +32,14 @@ pub(super) async fn serve(
     // Payload bytes that may still be sent; below 0 after a frame that overdrew it.
     let mut credit = 0_i64;
     let mut ahead = None;
+    let mut manners = Manners::new(Instant::now());
     loop {
-        let may_queue = credit > 0 && !writer.is_full();
         let has_queued = writer.queued_bytes() > 0;
         let rate = replication.0.controller.settings().throttled_rate;
         let (now, pace) = (Instant::now(), Arc::clone(&replication.0.pace));
         let paid_at = locked(&pace).wait_until(now, rate);
+        let rests_until = manners.rests_until(now);
+        let may_queue = credit > 0 && !writer.is_full() && rests_until.is_none();
         // The rate may change meanwhile.
         let look_again = paid_at.map_or(now, |paid_at| paid_at.min(now + LOOK_EVERY));
         tokio::select! {
@@ -54,14 +57,19 @@ pub(super) async fn serve(
             () = session.bell(Queue::CatchUp).wait(), if may_queue => {
                 let bytes = send(replication, session, &mut writer, Queue::CatchUp, REPLICA_FRAME_BYTES, &mut ahead).await;
                 credit = credit.saturating_sub_unsigned(bytes as u64);
+                let now = Instant::now();
+                manners.sent(now, replication.0.live.is_fresh(now));
             },
             () = session.bell(Queue::Added).wait(), if may_queue && paid_at.is_none() => {
                 let most = Pace::frame_bytes(rate);
                 let bytes = send(replication, session, &mut writer, Queue::Added, most, &mut ahead).await;
                 credit = credit.saturating_sub_unsigned(bytes as u64);
-                locked(&pace).sent(Instant::now(), bytes, rate);
+                let now = Instant::now();
+                locked(&pace).sent(now, bytes, rate);
+                manners.sent(now, replication.0.live.is_fresh(now));
             },
             () = tokio::time::sleep_until(look_again), if may_queue && paid_at.is_some() => {}
+            () = tokio::time::sleep_until(rests_until.unwrap_or(now)), if rests_until.is_some() => {}
             flushed = writer.flush(), if has_queued => if flushed.is_err() {
                 return;
             },
@@ -112,8 +120,7 @@ async fn send(
     }
     match step {
         Step::Send(frame, chunks) => {
-            count_sent(&chunks);
-            let bytes = chunks.iter().map(Bytes::len).sum();
+            let bytes = count_sent(&chunks);
             writer.queue_parts(&frame, chunks);
             bytes
         }

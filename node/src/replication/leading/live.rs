@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use weir_core::partition::{Member, Subscribe, SubscribeAnswer, SubscribeRefusal, SubscriptionNumber};
 use weir_quic::{FrameReader, FrameWriter, StreamCode};
 use weir_wire::error::{ErrorCode, WireError};
@@ -152,7 +153,9 @@ impl Live<'_> {
     fn send_next(&mut self) {
         match self.session.step(Queue::Live, REPLICA_FRAME_BYTES) {
             Step::Send(frame, chunks) => {
-                count_sent(&chunks);
+                if count_sent(&chunks) > 0 {
+                    self.replication.0.live.note(Instant::now());
+                }
                 self.writer.queue_parts(&frame, chunks);
             }
             Step::Lost(frame) => self.writer.queue(&frame, Bytes::new()),
@@ -161,9 +164,11 @@ impl Live<'_> {
     }
 }
 
-pub(super) fn count_sent(chunks: &[Bytes]) {
-    let bytes: usize = chunks.iter().map(Bytes::len).sum();
+/// Counts what is sent; how many bytes of the log that is.
+pub(super) fn count_sent(chunks: &[Bytes]) -> usize {
+    let bytes = chunks.iter().map(Bytes::len).sum();
     metrics::counter!("weir_replication_sent_bytes_total").increment(bytes as u64);
+    bytes
 }
 
 /// Says that a subscription is over.

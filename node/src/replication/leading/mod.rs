@@ -9,11 +9,13 @@
 //!
 //! One task per stream. Both serve the same subscriptions, each of which is on one stream at a time (`flow`); each
 //! task sends one frame per subscription in turn, so that a large partition holds up no other. Replicas that are being added
-//! to a partition begin on the catch-up stream, and are sent no faster than the throttle lets (`pace`).
+//! to a partition begin on the catch-up stream, and are sent no faster than the throttle lets (`pace`). While producers wait for
+//! what leaves live, the catch-up streams rest two thirds of the time (`manners`).
 
 mod catch_up;
 mod flow;
 mod live;
+mod manners;
 mod pace;
 mod session;
 
@@ -31,6 +33,7 @@ use weir_wire::replication::ReplicaOpen;
 use weir_wire::request::decode_body;
 
 use super::Replication;
+pub(super) use manners::LiveSign;
 pub(super) use pace::Pace;
 use session::Session;
 

@@ -31,6 +31,9 @@ pub struct StampedBatch {
     pub bytes: Bytes,
 }
 
+/// How an append writes.
+type WriteParts = fn(&dyn DiskFile, &[&[u8]], u64) -> io::Result<()>;
+
 /// What an append did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
@@ -60,6 +63,21 @@ impl Log {
     /// about offsets and limits made a mistake, and the log must not be damaged by it. The first batch of a log without
     /// segments may begin before the log does, and hold its start.
     pub fn append(&mut self, batches: &[StampedBatch]) -> Result<Appended, StorageError> {
+        self.append_by(batches, |file, parts, position| file.write_at(parts, position))
+    }
+
+    /// As [`append`](Log::append), of what nobody is expected to read soon: the system need not keep it in memory.
+    ///
+    /// # Errors
+    /// As [`append`](Log::append).
+    ///
+    /// # Panics
+    /// As [`append`](Log::append).
+    pub fn append_passing(&mut self, batches: &[StampedBatch]) -> Result<Appended, StorageError> {
+        self.append_by(batches, |file, parts, position| file.write_passing(parts, position))
+    }
+
+    fn append_by(&mut self, batches: &[StampedBatch], write: WriteParts) -> Result<Appended, StorageError> {
         self.check_in_service()?;
         let Some((first, last)) = batches.first().zip(batches.last()) else {
             return Ok(Appended { end: self.end(), rolled_at: None });
@@ -67,7 +85,7 @@ impl Log {
         let bytes = self.check_batches(batches);
         let rolled_at = if self.roll_is_due(first, last, bytes)? { self.roll()? } else { None };
         self.open_active(first.header.base_offset)?;
-        self.write(batches, bytes)?;
+        self.write(batches, bytes, write)?;
         let end = self.publish(batches);
         self.last_epoch = Some(last.header.leader_epoch);
         Ok(Appended { end, rolled_at })
@@ -235,7 +253,12 @@ impl Log {
     }
 
     /// Writes the batches behind the last segment's bytes; on an error what was written of them is taken back.
-    fn write(&mut self, batches: &[StampedBatch], bytes: usize) -> Result<(), StorageError> {
+    fn write(
+        &mut self,
+        batches: &[StampedBatch],
+        bytes: usize,
+        write: WriteParts,
+    ) -> Result<(), StorageError> {
         let segment = self.last_segment().expect("opened just now");
         let Active::Open(active) = &self.active else { unreachable!("opened just now") };
         let file = active.file.clone().expect("opened just now");
@@ -243,7 +266,7 @@ impl Log {
         assert!(u32::try_from(end).is_ok(), "positions in a segment fit its index");
         let parts: Vec<&[u8]> = batches.iter().map(|batch| &batch.bytes[..]).collect();
         let path = self.shared.path(segment.base, FileKind::Log);
-        let Err(error) = file.write_at(&parts, segment.bytes).doing("writing to", &path) else {
+        let Err(error) = write(&*file, &parts, segment.bytes).doing("writing to", &path) else {
             return Ok(());
         };
         let undone = file.set_len(segment.bytes).doing("taking back a write to", &path);
