@@ -124,7 +124,8 @@ fn a_node_that_goes_and_comes_is_a_gap() {
     place.weir.run(&["topics", "create", "watched"]).ok();
     let (address, certs) = (place.node.address().to_string(), text(&place.path("data/certs")));
     let at = ["--node", &address, "--certs", &certs, "--topic", "watched"];
-    let endless = ["--stop-with-stdin", "--seconds", "600", "--output", "json"];
+    // The node is back after some 25 ms.
+    let endless = ["--stop-with-stdin", "--seconds", "600", "--gap-ms", "1", "--output", "json"];
     let (input, open) = std::io::pipe().unwrap();
     let watching =
         place.weir.spawn_with(&[&["bench", "gaps"], &at[..], &endless].concat(), Stdio::from(input));

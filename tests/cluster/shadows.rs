@@ -191,7 +191,9 @@ fn a_plugin_above_its_share_is_throttled_and_its_neighbour_is_not() {
     });
     let slow = throttled.expect("it takes more than its share");
     assert_eq!(slow["throttled_us"][0][0], "time", "{slow}");
-    assert!(slow["busy_us"].as_u64() > Some(200_000), "{slow}");
+    // A fifth of a second is owed before anybody waits. What only observes is owed too, and not counted here: with an instance
+    // for each, it takes as long.
+    assert!(slow["busy_us"].as_u64() > Some(50_000), "{slow}");
     assert_eq!(figures("others")["throttled_us"], json!([]));
     let shown = place.weir.run(&["plugins", "status", "slow"]).ok().text();
     assert!(shown.contains(" ms (time)"), "{shown}");
