@@ -74,8 +74,9 @@ fn reading_an_uncompressed_batch_allocates_nothing_per_record() {
     let (_, checking) = counted(|| check(&batch, &Limits::default()).unwrap());
     assert_eq!(checking.calls, 0);
     let (found, validating) = counted(|| validate(&batch, &Limits::default()).unwrap().1);
-    // Bytes made from a vector turn into shared ones with their first slice: one small allocation.
-    assert!(validating.calls <= 1, "{} allocations", validating.calls);
+    // Bytes made from a vector turn into shared ones with their first slice: one small allocation. The list of its pieces is
+    // another.
+    assert!(validating.calls <= 2, "{} allocations", validating.calls);
     let (bytes, walking) =
         counted(|| found.iter().map(|record| record.value.map_or(0, <[u8]>::len)).sum::<usize>());
     assert_eq!((bytes, walking.calls), (1_000_000, 0));

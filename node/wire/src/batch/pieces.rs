@@ -15,20 +15,26 @@ pub struct Piece {
 /// Cuts records into pieces as they come.
 pub(super) struct Cutter {
     bytes_max: usize,
+    /// How many pieces room is made for at first.
+    likely: usize,
     cut: Vec<Piece>,
     open: Piece,
 }
 
 impl Cutter {
-    /// Pieces of at most `bytes_max` bytes, or of one record that is longer.
-    pub(super) fn new(bytes_max: usize) -> Cutter {
-        Cutter { bytes_max, cut: Vec::new(), open: Piece::default() }
+    /// Pieces of at most `bytes_max` bytes, or of one record that is longer, out of `bytes` bytes.
+    pub(super) fn new(bytes_max: usize, bytes: usize) -> Cutter {
+        let likely = bytes / bytes_max.max(PIECE_BYTES) + 2;
+        Cutter { bytes_max, likely, cut: Vec::new(), open: Piece::default() }
     }
 
     /// Takes in the length of the next record.
     #[inline]
     pub(super) fn take(&mut self, bytes: usize) {
         if self.open.bytes + bytes > self.bytes_max && self.open.count > 0 {
+            if self.cut.is_empty() {
+                self.cut.reserve_exact(self.likely);
+            }
             self.cut.push(std::mem::take(&mut self.open));
         }
         self.open.count += 1;

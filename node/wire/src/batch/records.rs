@@ -91,7 +91,7 @@ impl Records {
         mut visit: impl FnMut(&RecordRef<'a>) -> Result<(), &'static str>,
     ) -> Result<Vec<Piece>, BatchError> {
         let records = self.header.record_count;
-        let mut cutter = Cutter::new(PIECE_BYTES);
+        let mut cutter = Cutter::new(PIECE_BYTES, self.body.len());
         let time = Timebase::of(&self.header);
         let mut rest = self.body.as_ref();
         for index in 0..records {
@@ -332,7 +332,7 @@ impl<'a> Iter<'a> {
     /// The records left in pieces as [`Records::pieces`] says it, of at most `bytes_max` bytes.
     #[must_use]
     pub fn pieces(self, bytes_max: usize) -> Vec<Piece> {
-        let mut cutter = Cutter::new(bytes_max);
+        let mut cutter = Cutter::new(bytes_max, self.rest.len());
         self.raw_lengths().for_each(|bytes| cutter.take(bytes));
         cutter.several()
     }
