@@ -196,11 +196,21 @@ fn batches_below(data: &Path, topic: &str, partition: PartitionIndex, end: Offse
     let folder = data.join("topics").join(name);
     let mut batches = BTreeMap::new();
     let mut damage = Vec::new();
+    // A batch from the end on, which no other one below the end may follow.
+    let mut beyond = None;
     for (_, file) in segment_files(&RealDisk, &folder).map_err(|error| error.to_string())? {
         for item in inspect_segment(&RealDisk, &file).map_err(|error| error.to_string())? {
             match item.map_err(|error| error.to_string())? {
-                Inspected::Batch { header, .. } if header.base_offset >= end => break,
+                Inspected::Batch { header, .. } if header.base_offset >= end => {
+                    beyond = Some(header.base_offset)
+                }
                 Inspected::Batch { header, bytes, .. } => {
+                    if let Some(beyond) = beyond.take() {
+                        damage.push(format!(
+                            "{}: a batch of offset {beyond} lies before the end",
+                            file.display()
+                        ));
+                    }
                     let seen = Seen {
                         next: header.next_offset(),
                         digest: xxh3_128(&bytes),
@@ -215,4 +225,37 @@ fn batches_below(data: &Path, topic: &str, partition: PartitionIndex, end: Offse
         }
     }
     Ok((batches, damage))
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_wire::batch::{self, BatchBuilder, Compression};
+    use weir_wire::ids::LeaderEpoch;
+
+    use super::*;
+
+    /// Seed 11438: the base offset of a batch flipped to one beyond the log, and all that followed it in its segment was taken
+    /// for missing.
+    #[test]
+    fn a_base_offset_that_flipped_hides_nothing_behind_it() {
+        let data = tempfile::tempdir().expect("a temporary folder");
+        let folder = data.path().join("topics/torture-0");
+        std::fs::create_dir_all(&folder).expect("create");
+        let mut log = Vec::new();
+        for offset in [0, 1 + (1 << 18), 2] {
+            let mut builder = BatchBuilder::new(Compression::None);
+            builder.push(7, None, Some(b"value"), &[]);
+            let mut bytes = builder.finish(None).to_vec();
+            batch::stamp(&mut bytes, Offset(offset), LeaderEpoch(1));
+            log.extend(bytes);
+        }
+        std::fs::write(folder.join("00000000000000000000.log"), log).expect("write");
+        let (batches, damage) =
+            batches_below(data.path(), "torture", PartitionIndex(0), Offset(3)).expect("read");
+        assert_eq!(batches.keys().map(|offset| offset.0).collect::<Vec<_>>(), [0, 2]);
+        assert_eq!(damage.len(), 1, "{damage:?}");
+        let (batches, damage) =
+            batches_below(data.path(), "torture", PartitionIndex(0), Offset(1)).expect("read");
+        assert_eq!((batches.len(), damage.len()), (1, 0), "what lies behind the end is no damage");
+    }
 }
