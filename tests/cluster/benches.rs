@@ -76,6 +76,25 @@ fn every_kind_says_its_figures() {
 }
 
 #[test]
+fn what_plugins_cost_is_measured_in_turn() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = text(folder.path());
+    let chain = ["--interceptor", "stamp:prefix=by-", "--acks", "1", "--config", "write.caching=true"];
+    let said = weir().run(&[&["bench", "plugins", "--folder", &place], &chain[..], &SHORT].concat()).ok();
+    let figures = said.json();
+    assert!(figures["pairs"].as_u64() > Some(0), "{said}");
+    let of = |name: &str| figures[name].as_f64().unwrap_or_else(|| panic!("no {name}: {said}"));
+    assert!(of("megabytes_per_second_plain") > 0.0 && of("megabytes_per_second_with_plugins") > 0.0, "{said}");
+    let quarters = ["ratio_lower_quarter", "ratio", "ratio_upper_quarter"].map(of);
+    assert!(quarters[0] > 0.0 && quarters.is_sorted(), "{said}");
+    assert_eq!(figures["interceptors"][0], "stamp:prefix=by-", "{said}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "a folder was left behind");
+
+    weir().run(&["bench", "plugins", "--folder", &place, "--rate", "5"]).refused(&["--rate"]);
+    weir().run(&["bench", "plugins", "--folder", &place]).refused(&["--interceptor"]);
+}
+
+#[test]
 fn groups_are_measured() {
     let folder = tempfile::tempdir().unwrap();
     let place = text(folder.path());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Engine, ResourceLimiter};
 
-use super::engines::EPOCH;
+use super::epochs::EPOCH;
 use super::voice::Voice;
 
 #[allow(

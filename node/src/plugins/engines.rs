@@ -6,19 +6,14 @@
 //! seed repeats what plugins do. `node/docs/decisions/0010-plugin-sandbox.md` says why each setting is as it is.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy};
 use weir_wire::plugin::PluginDigest;
 
+use super::epochs::{Epochs, Running};
 use super::limits::{MEMORY_BYTES_MAX, STACK_BYTES, TABLE_ELEMENTS_MAX};
 
-/// How long an epoch lasts: a plugin that runs longer makes room for others. Each costs a wake of a thread.
-pub(super) const EPOCH: Duration = Duration::from_millis(2);
-/// For how many epochs without a call the ticking goes on, before it pauses.
-const IDLE_EPOCHS: u32 = 25;
 /// How much fuel stands for a millisecond. (Redpanda's figure for its transforms, which measured the same.)
 pub(super) const FUEL_PER_MILLISECOND: u64 = 2_000_000;
 
@@ -53,7 +48,8 @@ pub(super) enum Mode {
 pub(super) struct Bounded {
     pub(super) engine: Engine,
     pub(super) mode: Mode,
-    ticker: Arc<Ticker>,
+    /// None in simulation.
+    epochs: Option<Arc<Epochs>>,
 }
 
 /// Code by what it was compiled from.
@@ -81,11 +77,12 @@ impl Engines {
     pub fn real() -> Result<Engines, EngineError> {
         let data = engine(Mode::Epochs)?;
         let exact = engine(Mode::Fuel)?;
-        let ticker = Arc::new(Ticker::default());
-        ticker.start(vec![data.clone(), exact.clone()])?;
+        let counted = [data.clone(), exact.clone()];
+        let epochs = Epochs::start(move || counted.iter().for_each(Engine::increment_epoch))
+            .map_err(|error| EngineError(format!("nothing counts the time of calls: {error}")))?;
         Ok(Engines {
-            data: Bounded { engine: data, mode: Mode::Epochs, ticker: Arc::clone(&ticker) },
-            exact: Bounded { engine: exact, mode: Mode::Fuel, ticker },
+            data: Bounded { engine: data, mode: Mode::Epochs, epochs: Some(Arc::clone(&epochs)) },
+            exact: Bounded { engine: exact, mode: Mode::Fuel, epochs: Some(epochs) },
             compiled: None,
         })
     }
@@ -96,8 +93,7 @@ impl Engines {
     /// # Errors
     /// As [`Engines::real`].
     pub fn simulated() -> Result<Engines, EngineError> {
-        let exact =
-            Bounded { engine: engine(Mode::Fuel)?, mode: Mode::Fuel, ticker: Arc::new(Ticker::default()) };
+        let exact = Bounded { engine: engine(Mode::Fuel)?, mode: Mode::Fuel, epochs: None };
         Ok(Engines { data: exact.clone(), exact, compiled: Some(Arc::default()) })
     }
 }
@@ -144,18 +140,8 @@ impl Engines {
 
 impl Bounded {
     /// Announces a call, for as long as the returned value lives: epochs pass meanwhile.
-    pub(super) fn running(&self) -> Running<'_> {
-        self.ticker.begin();
-        Running(&self.ticker)
-    }
-}
-
-/// A call that is under way.
-pub(super) struct Running<'a>(&'a Ticker);
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::SeqCst);
+    pub(super) fn running(&self) -> Option<Running<'_>> {
+        self.epochs.as_ref().map(|epochs| epochs.running())
     }
 }
 
@@ -201,61 +187,4 @@ fn engine(mode: Mode) -> Result<Engine, EngineError> {
         .wasm_custom_page_sizes(false)
         .wasm_wide_arithmetic(false);
     Engine::new(&config).map_err(|error| EngineError(format!("{error:#}")))
-}
-
-/// Makes epochs pass while calls run, and rests otherwise: an idle node wakes for nothing.
-#[derive(Default)]
-struct Ticker {
-    /// How many calls are under way.
-    running: AtomicUsize,
-    /// Whether the thread waits to be told of a call.
-    resting: AtomicBool,
-    lock: Mutex<()>,
-    bell: Condvar,
-}
-
-impl Ticker {
-    fn begin(&self) {
-        self.running.fetch_add(1, Ordering::SeqCst);
-        if self.resting.load(Ordering::SeqCst) {
-            // Taking the lock: the thread is either before its last look at `running` or waits already.
-            let _waits = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-            self.bell.notify_all();
-        }
-    }
-
-    /// Starts the thread. It ends when nobody but it knows the ticker any more.
-    fn start(self: &Arc<Ticker>, engines: Vec<Engine>) -> Result<(), EngineError> {
-        let ticker = Arc::downgrade(self);
-        let work = move || {
-            let mut idle = 0;
-            while let Some(ticker) = ticker.upgrade() {
-                idle = if ticker.running.load(Ordering::SeqCst) == 0 { idle + 1 } else { 0 };
-                ticker.wait(idle > IDLE_EPOCHS);
-                for engine in &engines {
-                    engine.increment_epoch();
-                }
-            }
-        };
-        std::thread::Builder::new()
-            .name("weir-epochs".to_owned())
-            .spawn(work)
-            .map_err(|error| EngineError(format!("no thread for the epochs: {error}")))?;
-        Ok(())
-    }
-
-    /// Waits for an epoch, or for a call.
-    fn wait(&self, rest: bool) {
-        let held = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        if !rest {
-            let _ = self.bell.wait_timeout(held, EPOCH);
-            return;
-        }
-        self.resting.store(true, Ordering::SeqCst);
-        if self.running.load(Ordering::SeqCst) == 0 {
-            // A second is often enough to notice that the engines are gone.
-            let _ = self.bell.wait_timeout(held, Duration::from_secs(1));
-        }
-        self.resting.store(false, Ordering::SeqCst);
-    }
 }

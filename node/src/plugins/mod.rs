@@ -10,12 +10,14 @@
 //! Nothing here knows where batches come from or go to, and nothing outside knows that there is WebAssembly. What an
 //! answer means is decided in [`weir_core::pipeline`]; what a plugin may do to the node is decided here.
 
+mod alarm;
 mod assignor;
 mod binding;
 mod cache;
 mod chain;
 mod contract;
 mod engines;
+mod epochs;
 mod examine;
 mod hooks;
 mod instance;

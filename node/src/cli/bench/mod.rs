@@ -8,6 +8,7 @@
 //!   groups        members that come and go, commits, many groups: see there
 //!   swaps         records ──▶ topic, its plugins swapped all the while ──▶ a reader that counts them: see there
 //!   gaps          records ──▶ topic, at a pace, while somebody kills nodes: see there
+//!   plugins       records ──▶ a topic with plugins and one without, in turn: see there
 //! ```
 //!
 //! Every client has a thread and a connection of its own. What happened in the warm-up is not counted. With `--rate` a
@@ -21,6 +22,7 @@ mod latencies;
 mod machine;
 mod payload;
 mod phase;
+mod plugins;
 mod produce;
 mod summary;
 mod swaps;
@@ -64,6 +66,8 @@ enum BenchCommand {
     Swaps(swaps::Args),
     /// Send records at a pace, and tell how long each partition went without an acknowledgement
     Gaps(gaps::Args),
+    /// Send records to a topic with plugins and to one without, in turn: what the plugins cost
+    Plugins(Run),
 }
 
 /// One run.
@@ -257,16 +261,27 @@ pub(super) async fn run(args: Args, global: &Global, output: Output) -> Done {
             let figures = unless_interrupted(&mut interrupts, gaps::run(args, global, output)).await?;
             return figures.map_or(Ok(Exit::Interrupted), |figures| told(&figures.lines(), &figures, output));
         }
+        BenchCommand::Plugins(run) => {
+            args.command.refuse_ignored(&run.load)?;
+            let figures = unless_interrupted(&mut interrupts, plugins::run(run, global, output)).await?;
+            let Some(figures) = figures else { return Ok(Exit::Interrupted) };
+            note_if_noisy(figures.quiet, output);
+            return told(&figures.lines(), &figures, output);
+        }
         _ => {}
     }
     let measured = unless_interrupted(&mut interrupts, measure(&args.command, global, output)).await?;
     let Some(measured) = measured else { return Ok(Exit::Interrupted) };
-    if !measured.quiet {
+    note_if_noisy(measured.quiet, output);
+    told(&measured.lines(), &measured, output)
+}
+
+fn note_if_noisy(is_quiet: bool, output: Output) {
+    if !is_quiet {
         output.note(
             "weir: others used more than a tenth of a core meanwhile: compare nothing with these figures",
         );
     }
-    told(&measured.lines(), &measured, output)
 }
 
 /// What was measured, unless somebody interrupts.
@@ -295,7 +310,7 @@ async fn measure(command: &BenchCommand, global: &Global, output: Output) -> Res
     | BenchCommand::Consume(run)
     | BenchCommand::EndToEnd(run)) = command
     else {
-        return Err(Failure::new("groups, swaps and gaps are measured in their own way"));
+        return Err(Failure::new("groups, swaps, gaps and plugins are measured in their own way"));
     };
     command.refuse_ignored(&run.load)?;
     let target = Arc::new(Target::start(&run.place, global, output).await?);
@@ -351,10 +366,17 @@ impl BenchCommand {
             ("--producers", load.producers.is_some()),
             ("--in-flight-batches", load.in_flight_batches.is_some()),
         ];
+        let of_turns = [
+            ("--topic", load.topic.is_some()),
+            ("--producers", load.producers.is_some()),
+            ("--records", load.records.is_some()),
+        ];
         let ignored: &[&[(&str, bool)]] = match self {
             // Batches that are ready, to a stream without a topic.
             BenchCommand::Transport(_) => &[&of_topics, &of_pace, &of_readers],
             BenchCommand::Produce(_) => &[&of_readers],
+            // One producer in turn, as fast as it goes, for a time.
+            BenchCommand::Plugins(_) => &[&of_readers, &of_pace, &of_turns],
             // The topic is filled by one producer, as fast as it goes.
             BenchCommand::Consume(_) => &[&of_senders, &of_pace],
             _ => &[],
@@ -377,6 +399,7 @@ impl BenchCommand {
             BenchCommand::Groups(_) => "groups",
             BenchCommand::Swaps(_) => "swaps",
             BenchCommand::Gaps(_) => "gaps",
+            BenchCommand::Plugins(_) => "plugins",
         }
     }
 }

@@ -59,7 +59,7 @@ pub(super) fn start(
                 sample: u64::from((load.records_per_batch() / SAMPLED_PER_BATCH).max(1)),
                 counted,
                 topic,
-                producer: client.producer(config(&load, &phase, counted))?,
+                producer: client.producer(counting(config(&load), &phase, counted))?,
                 phase,
             };
             sender.send_all().await
@@ -97,10 +97,11 @@ pub(super) async fn fill(load: &Load, target: &Target, topic: &str, records: u64
     Err(Failure::new(format!("of {records} records only {stored} could be stored: see the node's log")))
 }
 
-fn config(load: &Load, phase: &Arc<Phase>, counted: Counted) -> ProducerConfig {
+/// How a producer of this load sends.
+pub(super) fn config(load: &Load) -> ProducerConfig {
     let defaults = ProducerConfig::default();
     let batch_bytes = load.batch_bytes();
-    let config = ProducerConfig {
+    ProducerConfig {
         acks: load.acks(),
         compression: load.compression,
         batch_bytes,
@@ -109,7 +110,10 @@ fn config(load: &Load, phase: &Arc<Phase>, counted: Counted) -> ProducerConfig {
         in_flight_batches: usize_of(load.in_flight_batches()),
         linger: load.linger(),
         ..defaults
-    };
+    }
+}
+
+fn counting(config: ProducerConfig, phase: &Arc<Phase>, counted: Counted) -> ProducerConfig {
     let phase = Arc::clone(phase);
     config.on_delivery(move |run| {
         if !run.first.is_stored() {

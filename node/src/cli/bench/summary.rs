@@ -7,6 +7,7 @@ use weir_client::Acks;
 
 use super::Load;
 use super::latencies::Latencies;
+use super::machine::CpuUsed;
 use super::phase::Measured;
 use crate::cli::output::{grouped, per_second};
 
@@ -79,7 +80,7 @@ impl Summary {
             cpu_seconds_per_gigabyte_client: per_gigabyte(cpu.client),
             cpu_seconds_per_gigabyte_node: per_gigabyte(cpu.node),
             other_cores: cpu.other_cores,
-            quiet: cpu.other_cores.is_some_and(|cores| cores <= QUIET_CORES_MAX),
+            quiet: is_quiet(cpu),
             records,
             failed,
             seconds,
@@ -127,6 +128,11 @@ impl Summary {
             ),
         ]
     }
+}
+
+/// Whether figures of such a run compare with others.
+pub(super) fn is_quiet(cpu: CpuUsed) -> bool {
+    cpu.other_cores.is_some_and(|cores| cores <= QUIET_CORES_MAX)
 }
 
 /// As the flag takes it.
