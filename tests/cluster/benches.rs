@@ -84,7 +84,10 @@ fn what_plugins_cost_is_measured_in_turn() {
     let figures = said.json();
     assert!(figures["pairs"].as_u64() > Some(0), "{said}");
     let of = |name: &str| figures[name].as_f64().unwrap_or_else(|| panic!("no {name}: {said}"));
-    assert!(of("megabytes_per_second_plain") > 0.0 && of("megabytes_per_second_with_plugins") > 0.0, "{said}");
+    assert!(
+        of("megabytes_per_second_plain") > 0.0 && of("megabytes_per_second_with_plugins") > 0.0,
+        "{said}"
+    );
     let quarters = ["ratio_lower_quarter", "ratio", "ratio_upper_quarter"].map(of);
     assert!(quarters[0] > 0.0 && quarters.is_sorted(), "{said}");
     assert_eq!(figures["interceptors"][0], "stamp:prefix=by-", "{said}");

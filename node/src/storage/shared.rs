@@ -218,15 +218,22 @@ impl Shared {
     pub(super) fn has(&self, view: &SegmentView) -> bool {
         self.state().segments.iter().any(|segment| segment.number == view.segment.number)
     }
+
+    /// Closes all files, and frees what is kept in memory.
+    pub(super) fn let_go(&self) {
+        let (numbers, cost): (Vec<u64>, usize) = {
+            let mut state = self.state();
+            let cost = state.tail.cost();
+            state.tail.shrink_to(0);
+            (state.segments.iter().map(|segment| segment.number).collect(), cost)
+        };
+        numbers.into_iter().for_each(|number| self.storage.files.forget(number));
+        self.storage.tails.changed(cost, 0);
+    }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        let (numbers, cost): (Vec<u64>, usize) = {
-            let state = self.state();
-            (state.segments.iter().map(|segment| segment.number).collect(), state.tail.cost())
-        };
-        numbers.into_iter().for_each(|number| self.storage.files.forget(number));
-        self.storage.tails.changed(cost, 0);
+        self.let_go();
     }
 }

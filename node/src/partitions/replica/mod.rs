@@ -201,6 +201,7 @@ impl Replica {
                             Message::Delete(reply) => {
                                 self.handle(Input::Delete);
                                 self.end_compaction().await;
+                                self.give_log_up();
                                 // Who asked has given up waiting; the replica is gone all the same.
                                 let _ = reply.send(());
                                 return;
@@ -208,6 +209,7 @@ impl Replica {
                             Message::Leave(reply) => {
                                 self.resign();
                                 self.end_compaction().await;
+                                self.give_log_up();
                                 // Who asked has given up waiting; the replica is gone all the same.
                                 let _ = reply.send(());
                                 return;
@@ -583,6 +585,13 @@ impl Replica {
     fn resign(&mut self) {
         self.handle(Input::Resign);
         self.view.set_standing(Standing::Idle, self.view.leader_epoch());
+    }
+
+    /// Before the folder is removed.
+    fn give_log_up(&mut self) {
+        if let Some(log) = self.log.take() {
+            log.give_up();
+        }
     }
 
     fn close(&mut self) -> CloseReport {

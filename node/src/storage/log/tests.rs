@@ -523,6 +523,23 @@ fn retention_frees_a_disk_that_is_full_to_the_last_byte() {
     assert!(log.start() > Offset(0));
 }
 
+/// A client that vanished without a word kept 2 GB of a deleted topic until its connection timed out; then the network
+/// thread stood still for 150 ms while they were freed.
+#[test]
+fn a_log_that_is_given_up_keeps_no_file_open_whoever_holds_a_reader() {
+    let (disk, _folder, mut log) = new_log();
+    let before = disk.open_files();
+    for base in (0..80).step_by(4) {
+        log.append(&run(base, 4, 39)).expect("append");
+    }
+    assert_eq!(read_all(&log), all_bytes(&run(0, 80, 39)));
+    let reader = log.reader();
+    assert!(disk.open_files() > before + 3, "{} and {before}", disk.open_files());
+    log.give_up();
+    assert_eq!(disk.open_files(), before);
+    drop(reader);
+}
+
 #[test]
 fn readers_keep_what_they_hold_while_the_log_changes_under_them() {
     let (_disk, _folder, mut log) = filled();
