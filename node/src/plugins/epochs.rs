@@ -137,7 +137,9 @@ mod tests {
     fn counted() -> (Arc<Epochs>, Receiver<()>) {
         let (passes, passed) = channel();
         // The test may have seen enough.
-        let pass = move || drop(passes.send(()));
+        let pass = move || {
+            let _ = passes.send(());
+        };
         (Epochs::start(pass).unwrap(), passed)
     }
 
