@@ -1,15 +1,16 @@
 //! Epochs: time as it passes for calls of plugins, so that one that runs long makes room for others, and ends.
 //!
 //! ```text
-//!  call begins ──▶ alarm in 2 ms ──▶ call ends, the next one begins ──▶ alarm in 2 ms from then ...
-//!                                │
-//!                                └─ still running: it rings, an epoch has passed, and so on every 2 ms
+//!  call begins ──▶ alarm in 2 ms ──▶ it rings ──┬─ the same call still runs: an epoch has passed; again in 2 ms
+//!                                               ├─ one runs that began later: again when its own 2 ms are over
+//!                                               ├─ none runs, but some did: again in 2 ms
+//!                                               └─ one, at most, since it rang last: nothing, until a call begins
 //! ```
 //!
-//! Calls are short, mostly. So the alarm is put off from call to call, and a thread wakes only where one runs long, and
-//! once after the last.
+//! Who calls does as little as can be: to set a timer may take a virtual machine 15 us, so that under load only the thread
+//! that waits for it sets it.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,19 +18,21 @@ use super::alarm::Alarm;
 
 /// How long an epoch lasts: a plugin that runs longer makes room for others.
 pub(super) const EPOCH: Duration = Duration::from_millis(2);
-/// How soon after a call began the alarm may ring at the earliest, if no other call runs. Calls that begin within this
-/// time of each other set it once.
-const EARLIEST_NS: u64 = 1_000_000;
-/// What stands for an alarm that is not set.
-const UNSET: u64 = 0;
+/// The least that a call that runs alone ran before an epoch passes.
+const LEAST: Duration = Duration::from_millis(1);
+/// Calls between two rings from which on the next one is expected before another epoch is over.
+const MANY: u64 = 2;
 
 /// What makes epochs pass while calls run. Its thread ends with it.
 pub(super) struct Epochs {
     started: Instant,
     running: AtomicUsize,
-    /// When the alarm rings, in nanoseconds since `started`, or [`UNSET`].
-    rings_at: AtomicU64,
-    /// Held where the alarm is set, and where it is left.
+    /// How many calls began.
+    begun: AtomicU64,
+    /// When one last began that ran alone, in nanoseconds since `started`.
+    alone_since: AtomicU64,
+    is_set: AtomicBool,
+    /// Held where the alarm is set.
     setting: Mutex<()>,
     alarm: Arc<Alarm>,
 }
@@ -43,6 +46,30 @@ impl Drop for Running<'_> {
     }
 }
 
+/// What an alarm that rang comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ring {
+    /// Nothing: the next call sets the alarm.
+    Rest,
+    /// Nobody has run for an epoch yet: it is set for this time from now.
+    Again(Duration),
+    /// An epoch has passed.
+    Pass,
+}
+
+impl Ring {
+    /// `alone_for` is for how long the one that last began alone has run, if any runs; `begun` how many calls began since it
+    /// rang before.
+    fn of(alone_for: Option<Duration>, begun: u64) -> Ring {
+        match alone_for {
+            Some(ran) if ran < LEAST => Ring::Again(EPOCH.saturating_sub(ran)),
+            Some(_) => Ring::Pass,
+            None if begun >= MANY => Ring::Again(EPOCH),
+            None => Ring::Rest,
+        }
+    }
+}
+
 impl Epochs {
     /// Starts the thread. It calls `pass` whenever an epoch has passed.
     ///
@@ -53,17 +80,21 @@ impl Epochs {
         let epochs = Arc::new(Epochs {
             started: now(),
             running: AtomicUsize::new(0),
-            rings_at: AtomicU64::new(UNSET),
+            begun: AtomicU64::new(0),
+            alone_since: AtomicU64::new(0),
+            is_set: AtomicBool::new(false),
             setting: Mutex::default(),
             alarm: Arc::clone(&alarm),
         });
         let counted = Arc::downgrade(&epochs);
         let work = move || {
+            let mut begun = 0;
             loop {
                 alarm.wait();
                 let Some(epochs) = counted.upgrade() else { return };
-                epochs.rang();
-                pass();
+                if epochs.rang(&mut begun) {
+                    pass();
+                }
             }
         };
         std::thread::Builder::new().name("weir-epochs".to_owned()).spawn(work)?;
@@ -73,34 +104,38 @@ impl Epochs {
     /// Announces a call, for as long as the returned value lives: epochs pass meanwhile, the first one after at most
     /// [`EPOCH`].
     pub(super) fn running(&self) -> Running<'_> {
-        let is_alone = self.running.fetch_add(1, Ordering::SeqCst) == 0;
-        let (now_ns, rings_at) = (self.now_ns(), self.rings_at.load(Ordering::SeqCst));
-        // For other calls it stays as it is, also where it just rings: the thread sets it anew.
-        let is_set = if is_alone { rings_at > now_ns + EARLIEST_NS } else { rings_at != UNSET };
-        if !is_set {
-            self.set();
+        if self.running.fetch_add(1, Ordering::SeqCst) == 0 {
+            self.alone_since.store(self.now_ns(), Ordering::SeqCst);
+        }
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        if !self.is_set.load(Ordering::SeqCst) {
+            self.set(EPOCH);
         }
         Running(self)
     }
 
-    fn set(&self) {
+    /// Sets the alarm, unless another one did.
+    fn set(&self, after: Duration) {
         let _setting = self.setting.lock().unwrap_or_else(PoisonError::into_inner);
-        self.set_locked();
-    }
-
-    fn set_locked(&self) {
-        self.rings_at.store(self.now_ns() + nanoseconds(EPOCH), Ordering::SeqCst);
-        self.alarm.set(EPOCH);
-    }
-
-    /// The alarm rang. A call that this does not see yet is about to set it.
-    fn rang(&self) {
-        let _setting = self.setting.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.running.load(Ordering::SeqCst) == 0 {
-            self.rings_at.store(UNSET, Ordering::SeqCst);
-        } else {
-            self.set_locked();
+        if !self.is_set.swap(true, Ordering::SeqCst) {
+            self.alarm.set(after);
         }
+    }
+
+    /// The alarm rang; `begun` is how many calls had begun when it rang before. Returns whether an epoch has passed.
+    fn rang(&self, begun: &mut u64) -> bool {
+        // Before the look at who runs: a call that this does not see yet sees that no alarm is set.
+        self.is_set.store(false, Ordering::SeqCst);
+        let runs = self.running.load(Ordering::SeqCst) > 0;
+        let alone_for = || self.now_ns().saturating_sub(self.alone_since.load(Ordering::SeqCst));
+        let before = std::mem::replace(begun, self.begun.load(Ordering::SeqCst));
+        let ring = Ring::of(runs.then(|| Duration::from_nanos(alone_for())), *begun - before);
+        match ring {
+            Ring::Rest => {}
+            Ring::Again(after) => self.set(after),
+            Ring::Pass => self.set(EPOCH),
+        }
+        ring == Ring::Pass
     }
 
     fn now_ns(&self) -> u64 {
@@ -129,7 +164,6 @@ fn now() -> Instant {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicBool;
     use std::sync::mpsc::{Receiver, channel};
 
     use super::*;
@@ -152,22 +186,26 @@ mod tests {
                 passed.recv().unwrap();
             }
             drop(running);
-            while epochs.rings_at.load(Ordering::SeqCst) != UNSET {
+            while epochs.is_set.load(Ordering::SeqCst) {
                 std::thread::yield_now();
             }
         }
     }
 
     #[test]
-    fn calls_that_follow_each_other_put_the_alarm_off() {
-        let (epochs, _passed) = counted();
-        drop(epochs.running());
-        let first = epochs.rings_at.load(Ordering::SeqCst);
-        while epochs.now_ns() + EARLIEST_NS < first {
-            drop(epochs.running());
-        }
-        drop(epochs.running());
-        assert!(epochs.rings_at.load(Ordering::SeqCst) > first);
+    fn an_epoch_passes_only_for_who_ran_through_most_of_it() {
+        let ran = |microseconds| Some(Duration::from_micros(microseconds));
+        assert_eq!(Ring::of(ran(0), 1), Ring::Again(EPOCH));
+        assert_eq!(Ring::of(ran(999), 9), Ring::Again(Duration::from_micros(1_001)));
+        assert_eq!(Ring::of(ran(1_000), 9), Ring::Pass);
+        assert_eq!(Ring::of(ran(5_000), 0), Ring::Pass);
+    }
+
+    #[test]
+    fn the_alarm_goes_on_only_where_the_next_call_is_expected() {
+        assert_eq!(Ring::of(None, 0), Ring::Rest);
+        assert_eq!(Ring::of(None, 1), Ring::Rest);
+        assert_eq!(Ring::of(None, 2), Ring::Again(EPOCH));
     }
 
     #[test]
