@@ -1,7 +1,7 @@
 //! Records in pieces that can be shown one after the other.
 
 /// How many bytes a piece of a batch's [`Records`](super::Records) has at most, unless it is one record.
-pub const PIECE_BYTES: usize = 64 * 1024;
+pub const PIECE_BYTES: usize = 128 * 1024;
 
 /// Neighbouring records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
