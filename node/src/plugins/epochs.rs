@@ -12,7 +12,9 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::alarm::Alarm;
 
@@ -78,7 +80,7 @@ impl Epochs {
     pub(super) fn start(pass: impl Fn() + Send + 'static) -> std::io::Result<Arc<Epochs>> {
         let alarm = Arc::new(Alarm::new()?);
         let epochs = Arc::new(Epochs {
-            started: now(),
+            started: Instant::now(),
             running: AtomicUsize::new(0),
             begun: AtomicU64::new(0),
             alone_since: AtomicU64::new(0),
@@ -139,7 +141,7 @@ impl Epochs {
     }
 
     fn now_ns(&self) -> u64 {
-        nanoseconds(now().saturating_duration_since(self.started))
+        nanoseconds(self.started.elapsed())
     }
 }
 
@@ -152,14 +154,6 @@ impl Drop for Epochs {
 
 fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a guest that computes takes real time; a simulated one counts fuel"
-)]
-fn now() -> Instant {
-    Instant::now()
 }
 
 #[cfg(test)]

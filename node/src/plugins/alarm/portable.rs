@@ -2,7 +2,9 @@
 //! is later now.
 
 use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// See the module above.
 pub(in super::super) struct Alarm {
@@ -22,7 +24,7 @@ impl Alarm {
 
     /// Lets it ring after this time, and not when it was set for before.
     pub(in super::super) fn set(&self, after: Duration) {
-        let at = now() + after;
+        let at = Instant::now() + after;
         let before = self.rings_at.lock().unwrap_or_else(PoisonError::into_inner).replace(at);
         if before.is_none_or(|before| at < before) {
             self.bell.notify_all();
@@ -33,7 +35,7 @@ impl Alarm {
     pub(in super::super) fn wait(&self) {
         let mut rings_at = self.rings_at.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            rings_at = match rings_at.map(|at| at.saturating_duration_since(now())) {
+            rings_at = match rings_at.map(|at| at.saturating_duration_since(Instant::now())) {
                 Some(Duration::ZERO) => {
                     *rings_at = None;
                     return;
@@ -45,9 +47,4 @@ impl Alarm {
             };
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "an alarm rings in real time")]
-fn now() -> Instant {
-    Instant::now()
 }
