@@ -10,8 +10,8 @@
 //! Who calls does as little as can be: to set a timer may take a virtual machine 15 us, so that under load only the thread
 //! that waits for it sets it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -33,9 +33,8 @@ pub(super) struct Epochs {
     begun: AtomicU64,
     /// When one last began that ran alone, in nanoseconds since `started`.
     alone_since: AtomicU64,
+    /// Whether the alarm will ring: who makes it true sets it.
     is_set: AtomicBool,
-    /// Held where the alarm is set.
-    setting: Mutex<()>,
     alarm: Arc<Alarm>,
 }
 
@@ -85,7 +84,6 @@ impl Epochs {
             begun: AtomicU64::new(0),
             alone_since: AtomicU64::new(0),
             is_set: AtomicBool::new(false),
-            setting: Mutex::default(),
             alarm: Arc::clone(&alarm),
         });
         let counted = Arc::downgrade(&epochs);
@@ -118,7 +116,6 @@ impl Epochs {
 
     /// Sets the alarm, unless another one did.
     fn set(&self, after: Duration) {
-        let _setting = self.setting.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.is_set.swap(true, Ordering::SeqCst) {
             self.alarm.set(after);
         }
